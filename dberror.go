@@ -1,0 +1,159 @@
+package gormkey
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// databaseCode returns the code that the database gave err, or "": the five characters
+// of an SQLSTATE, MySQL's number, or SQLite's extended result code. The drivers are
+// told apart by the shape of their errors, so that none of them is linked.
+func databaseCode(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := err.(interface{ SQLState() string }); ok { // pgx, lib/pq
+		return e.SQLState()
+	}
+	v := reflect.ValueOf(err)
+	if n, ok := errorNumber(v, "Number"); ok && reflect.Indirect(v).Type().Name() == "MySQLError" {
+		return strconv.FormatInt(n, 10)
+	}
+	if n, ok := errorNumber(v, "ExtendedCode"); ok { // mattn, ncruces
+		return strconv.FormatInt(n, 10)
+	}
+	if n, ok := errorNumber(v, "Code"); ok && strings.Contains(reflect.Indirect(v).Type().PkgPath(), "sqlite") { // modernc, glebarez
+		return strconv.FormatInt(n, 10)
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if code := databaseCode(e); code != "" {
+				return code
+			}
+		}
+		return ""
+	}
+	return databaseCode(errors.Unwrap(err))
+}
+
+// errorNumber returns the integer that an error has as a method or a field.
+func errorNumber(err reflect.Value, name string) (int64, bool) {
+	if m := err.MethodByName(name); m.IsValid() {
+		if t := m.Type(); t.NumIn() != 0 || t.NumOut() != 1 {
+			return 0, false
+		}
+		return integer(m.Call(nil)[0])
+	}
+	if v := reflect.Indirect(err); v.Kind() == reflect.Struct {
+		return integer(v.FieldByName(name))
+	}
+	return 0, false
+}
+
+func integer(v reflect.Value) (int64, bool) {
+	switch {
+	case !v.IsValid():
+		return 0, false
+	case v.CanInt():
+		return v.Int(), true
+	case v.CanUint():
+		return int64(v.Uint()), true
+	default:
+		return 0, false
+	}
+}
+
+var (
+	duplicateCodes  = []string{"23505", "1062", "1586", "1555", "2067", "2579"}
+	foreignKeyCodes = []string{"23503", "1216", "1217", "1451", "1452", "787"}
+	// A deadlock, a lost serialization race or a lock that was not had in time: the
+	// transaction is undone and may run again.
+	retryCodes = []string{"40001", "40P01", "55P03", "1213", "1205", "1020"}
+)
+
+func isDuplicate(err error) bool {
+	return slices.Contains(duplicateCodes, databaseCode(err)) || errors.Is(err, gorm.ErrDuplicatedKey) ||
+		err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
+}
+
+func isForeignKey(err error) bool {
+	return slices.Contains(foreignKeyCodes, databaseCode(err)) || errors.Is(err, gorm.ErrForeignKeyViolated) ||
+		err != nil && strings.Contains(err.Error(), "FOREIGN KEY constraint failed")
+}
+
+func isRetryable(err error) bool {
+	code := databaseCode(err)
+	if slices.Contains(retryCodes, code) {
+		return true
+	}
+	n, _ := strconv.Atoi(code)
+	return len(code) < 4 && (n&0xff == 5 || n&0xff == 6) // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms
+}
+
+// report turns what a statement returned into what the caller of op gets. Errors that
+// came from the application's own hooks pass with their text.
+func report(ctx context.Context, op string, err error) error {
+	var (
+		argument *ArgumentError
+		database *DatabaseError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case isOurs(err) || errors.As(err, &argument) || errors.As(err, &database):
+		return err
+	case ctx.Err() != nil && (databaseCode(err) != "" || errors.Is(err, sql.ErrTxDone) || !errors.Is(err, ctx.Err())):
+		// Each driver says it in its own words: code 57014, a bad connection, a timeout.
+		return fmt.Errorf("gormkey: %s: %w", op, ctx.Err())
+	case strings.HasSuffix(err.Error(), "sql: database is closed"):
+		return &ArgumentError{"db", "is closed"}
+	}
+	if code := databaseCode(err); code != "" {
+		return &DatabaseError{Op: op, Code: code, err: err}
+	}
+	return fmt.Errorf("gormkey: %s: %w", op, err)
+}
+
+// isOurs reports whether err is a decision that is reported as it is.
+func isOurs(err error) bool {
+	for _, sentinel := range []error{
+		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
+		ErrDuplicateSession, ErrDuplicateAttribute, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}
+
+// commitError tells a refused commit from one whose answer was lost.
+func commitError(err error) error {
+	switch {
+	case databaseCode(err) != "", errors.Is(err, sql.ErrTxDone):
+		return err
+	case err == context.Canceled || err == context.DeadlineExceeded: // as database/sql returns it before it asks the driver
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+}
+
+// isConnectionLost reports whether the answer to a statement may have been lost.
+func isConnectionLost(err error) bool {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var network *net.OpError
+	return errors.As(err, &network) && network.Op != "dial" || strings.HasSuffix(err.Error(), "invalid connection")
+}

@@ -1,0 +1,106 @@
+package gormkey
+
+import (
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/password"
+)
+
+// Errors that a caller decides on. Compare with errors.Is. Lucia's code, where there
+// is one, stands behind the name.
+var (
+	// ErrInvalidCredentials answers every failed [Repository.SignIn] and
+	// [Repository.UseKey], whatever the reason; the reason goes to the hook of
+	// [SignInFailed]. Show it to anybody.
+	ErrInvalidCredentials = errors.New("gormkey: invalid credentials")
+	// ErrInvalidSession: no such session, a dead one, or one whose user is gone,
+	// soft-deleted or out of the caller's tenant. AUTH_INVALID_SESSION_ID.
+	ErrInvalidSession = errors.New("gormkey: invalid session")
+	// ErrInvalidKey: no such key. AUTH_INVALID_KEY_ID.
+	ErrInvalidKey = errors.New("gormkey: invalid key")
+	// ErrInvalidPassword: the key has another password, or none. It reaches hooks
+	// only. AUTH_INVALID_PASSWORD.
+	ErrInvalidPassword = errors.New("gormkey: invalid password")
+	// ErrInvalidUser: no such user. AUTH_INVALID_USER_ID.
+	ErrInvalidUser = errors.New("gormkey: invalid user")
+	// ErrDuplicateKey: somebody has this provider and id already. AUTH_DUPLICATE_KEY_ID.
+	ErrDuplicateKey = errors.New("gormkey: duplicate key")
+	// ErrDuplicateUser: the user id given by the application is taken.
+	ErrDuplicateUser = errors.New("gormkey: duplicate user id")
+	// ErrDuplicateSession: the token given by the application is in use.
+	ErrDuplicateSession = errors.New("gormkey: duplicate session")
+	// ErrDuplicateAttribute: a unique column of the application's own, an email say,
+	// has this value already.
+	ErrDuplicateAttribute = errors.New("gormkey: duplicate attribute")
+	// ErrLastKey: the user would be left without a way to sign in; see [AllowLastKey].
+	ErrLastKey = errors.New("gormkey: last key of the user")
+	// ErrInvalidExpiry: a stored expiry is no moment in milliseconds. Validating such
+	// a session answers ErrInvalidSession.
+	ErrInvalidExpiry = errors.New("gormkey: invalid expiry")
+	// ErrInvalidArgument is wrapped by every [ArgumentError].
+	ErrInvalidArgument = errors.New("gormkey: invalid argument")
+	// ErrBusy: too many passwords are being hashed; nothing was read or written.
+	// Answer 503 and let the client try again.
+	ErrBusy = password.ErrBusy
+	// ErrOutcomeUnknown: the connection was lost while the database committed, so the
+	// change is either whole or absent. Read again before repeating it.
+	ErrOutcomeUnknown = errors.New("gormkey: outcome unknown")
+	// ErrDryRun: the handle is in DryRun mode, in which a session check would pass.
+	// It wraps gorm.ErrDryRunModeUnsupported.
+	ErrDryRun = fmt.Errorf("gormkey: handle is in DryRun mode: %w", gorm.ErrDryRunModeUnsupported)
+	// ErrNotRegistered: the handle's database has no plugin for this user type, or
+	// refused it. Call db.Use(gormkey.New[…]()) right after gorm.Open.
+	ErrNotRegistered = errors.New("gormkey: plugin not registered")
+	// ErrInexactID is wrapped by every [InexactIDError].
+	ErrInexactID = errors.New("gormkey: id column compares inexactly")
+)
+
+// ArgumentError names an argument that was refused before any statement was sent.
+type ArgumentError struct {
+	Argument string // the argument or field, "provider" say
+	Reason   string // what is wrong with it, without its value
+}
+
+// Error returns "gormkey: " + argument + ": " + reason.
+func (e *ArgumentError) Error() string { return "gormkey: " + e.Argument + ": " + e.Reason }
+
+// Unwrap returns [ErrInvalidArgument].
+func (e *ArgumentError) Unwrap() error { return ErrInvalidArgument }
+
+// InexactIDError names an id column of a MySQL-family table that matches other
+// people's ids: it ignores case, accents, trailing blanks or invalid bytes.
+type InexactIDError struct {
+	Table, Column, Type string
+	// Statement makes the column exact. Where foreign keys point at the column, drop
+	// them first and add them again after.
+	Statement string
+}
+
+// Error says which column it is and what to do.
+func (e *InexactIDError) Error() string {
+	return fmt.Sprintf("gormkey: %s.%s is %s, which matches ids that differ in case, accents or trailing blanks; run %q, or accept it with InsecureInexactIDs",
+		e.Table, e.Column, e.Type, e.Statement)
+}
+
+// Unwrap returns [ErrInexactID].
+func (e *InexactIDError) Unwrap() error { return ErrInexactID }
+
+// DatabaseError is an error of the database for which there is no sentinel. Its text
+// holds the operation and the database's code; the driver's own error, whose text may
+// hold the values of a row, is reached with errors.As.
+type DatabaseError struct {
+	Op   string // the operation, "create user" say
+	Code string // SQLSTATE, MySQL's number, or SQLite's extended code
+	err  error
+}
+
+// Error returns the operation and the code.
+func (e *DatabaseError) Error() string {
+	return fmt.Sprintf("gormkey: %s: database error %s", e.Op, e.Code)
+}
+
+// Unwrap returns the driver's error.
+func (e *DatabaseError) Unwrap() error { return e.err }

@@ -1,0 +1,46 @@
+package gormkey
+
+import (
+	"gorm.io/gorm"
+)
+
+// Event is something that happened to a user. It holds no secret; KeyID holds what the
+// user typed to name themself, an email address say.
+type Event struct {
+	Type      EventType
+	At        UnixMilli // by the plugin's clock
+	UserID    string    // empty where the user is not known
+	KeyID     string    // provider + ":" + id, where a key is concerned
+	SessionID string    // where one session is concerned
+	// Err is why a sign-in failed: [ErrInvalidKey] (no such key, or its user is gone
+	// or soft-deleted), [ErrInvalidPassword], or what the hasher said of the hash.
+	Err error
+}
+
+// EventType names what happened.
+type EventType string
+
+// The points at which hooks run. All but SignInFailed run after the statements of the
+// operation and inside its transaction: a hook's error rolls the operation back and is
+// what its caller gets.
+const (
+	UserCreated     EventType = "user created"     // CreateUser; its keys' KeyAdded come after
+	UserDeleted     EventType = "user deleted"     // DeleteUser, with its keys and sessions; not for an unknown id
+	KeyAdded        EventType = "key added"        // CreateUser, CreateKey, ShareKey
+	KeyRemoved      EventType = "key removed"      // DeleteKey; not for an unknown key
+	PasswordChanged EventType = "password changed" // UpdateKeyPassword, ChangePassword, for the key named
+	SignedIn        EventType = "signed in"        // SignIn, after SessionCreated
+	// SignInFailed follows a failed SignIn or UseKey. No transaction is open and there
+	// is nothing to undo; a hook's error is joined to ErrInvalidCredentials.
+	SignInFailed   EventType = "sign-in failed"
+	SessionCreated EventType = "session created" // CreateSession, SignIn
+	SessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it
+	// SessionEnded follows every call that ends sessions of a known user, once a call;
+	// SessionID is empty where it ended several. Dead sessions end without an event.
+	SessionEnded EventType = "session ended"
+)
+
+// Hook is told of events. It writes through tx, which is in the operation's transaction
+// where there is one; it must not keep tx. It may run again if the transaction is
+// retried after a deadlock, so effects outside the database belong after the call.
+type Hook func(tx *gorm.DB, e Event) error

@@ -1,0 +1,127 @@
+package gormkey
+
+import (
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// insertFor creates dest, a key or session, by one INSERT … SELECT that reads the
+// owner's id from the user's own row and locks it against a delete: a user who is gone,
+// soft-deleted or filtered out gets no row, and RowsAffected is 0. The application's
+// create hooks and columns go along.
+func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource) (bool, error) {
+	query := func(columns []clause.Column, values []any) *gorm.DB { return r.ownerQuery(tx, source, columns, values) }
+	tx = tx.Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
+	return tx.RowsAffected > 0, tx.Error
+}
+
+// ownerSource says whose row an INSERT … SELECT reads.
+type ownerSource struct {
+	userID string
+	// keyID and hash, if keyID is set, ask for the user's key to exist and still have
+	// the hash, nil for none, that a sign-in has verified.
+	keyID string
+	hash  *HashedPassword
+}
+
+// ownerQuery builds SELECT value, …, user.id, value, … FROM user for the columns of an
+// INSERT, by the application's user model, so that its conditions apply.
+func (r *Repository[U]) ownerQuery(db *gorm.DB, s ownerSource, columns []clause.Column, values []any) *gorm.DB {
+	userID := clause.Column{Table: r.b.user.Table, Name: r.b.userID.DBName}
+	list := make([]any, len(columns))
+	for i, c := range columns {
+		list[i] = values[i]
+		if c.Name == "user_id" {
+			list[i] = userID
+		}
+	}
+	query := db.Session(&gorm.Session{NewDB: true}).Model(new(U)).
+		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
+		Where(r.userIs(s.userID))
+	tables := []string{r.b.user.Table}
+	if s.keyID != "" {
+		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})
+		tables = append(tables, r.b.key.Table)
+	}
+	return query.Clauses(shareLock{r.b.dialect, tables})
+}
+
+// keyJoin is written so that MySQL too reads, and locks, the user before the key.
+func (r *Repository[U]) keyJoin(s ownerSource, userID clause.Column) clause.Expression {
+	join := "INNER JOIN"
+	if r.b.dialect == "mysql" {
+		join = "STRAIGHT_JOIN"
+	}
+	key := func(name string) clause.Column { return clause.Column{Table: r.b.key.Table, Name: name} }
+	on := join + " ? ON ? = ? AND ? = ? AND "
+	vars := []any{clause.Table{Name: r.b.key.Table}, key("id"), s.keyID, key("user_id"), userID}
+	if s.hash == nil {
+		return clause.Expr{SQL: on + "(? IS NULL OR ? = '')", Vars: append(vars, key("hashed_password"), key("hashed_password"))}
+	}
+	return clause.Expr{SQL: on + "? = ?", Vars: append(vars, key("hashed_password"), string(*s.hash))}
+}
+
+// insertSelect is a VALUES clause that writes a SELECT.
+type insertSelect struct {
+	query func(columns []clause.Column, values []any) *gorm.DB
+}
+
+// Name returns the clause that it stands for.
+func (insertSelect) Name() string { return "VALUES" }
+
+// Build does nothing: MergeClause sets the builder.
+func (insertSelect) Build(clause.Builder) {}
+
+// MergeClause makes GORM's own VALUES, which come later, pass through the builder.
+func (s insertSelect) MergeClause(c *clause.Clause) {
+	c.Builder = func(c clause.Clause, builder clause.Builder) {
+		values, ok := c.Expression.(clause.Values)
+		if !ok || len(values.Values) != 1 {
+			_ = builder.AddError(gorm.ErrInvalidData)
+			return
+		}
+		_ = builder.WriteByte('(')
+		for i, column := range values.Columns {
+			if i > 0 {
+				_ = builder.WriteByte(',')
+			}
+			builder.WriteQuoted(column)
+		}
+		_, _ = builder.WriteString(") ")
+		builder.AddVar(builder, s.query(values.Columns, values.Values[0]))
+	}
+}
+
+// shareLock locks the rows that a statement reads against deletion, and the key also
+// against a change of its password. SQLite has one writer and no row locks.
+type shareLock struct {
+	dialect string
+	tables  []string // the user's, then the key's if it is read too
+}
+
+// Name returns the name of GORM's locking clause.
+func (shareLock) Name() string { return "FOR" }
+
+// Build does nothing: MergeClause sets the expression.
+func (shareLock) Build(clause.Builder) {}
+
+// MergeClause writes the dialect's words. MySQL's older form is the only one that
+// MariaDB knows too.
+func (l shareLock) MergeClause(c *clause.Clause) {
+	c.Name = ""
+	switch l.dialect {
+	case "mysql":
+		c.Expression = clause.Expr{SQL: "LOCK IN SHARE MODE"}
+	case "postgres":
+		// A changed password is no change of the row's key, so KEY SHARE would let it pass.
+		locks := "FOR KEY SHARE OF ?"
+		vars := []any{clause.Column{Name: bareTable(l.tables[0])}}
+		if len(l.tables) > 1 {
+			locks += " FOR SHARE OF ?"
+			vars = append(vars, clause.Column{Name: bareTable(l.tables[1])})
+		}
+		c.Expression = clause.Expr{SQL: locks, Vars: vars}
+	}
+}

@@ -1,0 +1,190 @@
+package gormkey
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// migrateLock names the lock that migrating processes wait for.
+const (
+	migrateLock     = "gormkey:migrate"
+	migrateLockID   = 0x676f726d6b6579 // "gormkey"
+	migrateLockWait = time.Minute
+)
+
+// AutoMigrate creates and extends the plugin's tables, and those of more models of the
+// application, as db.AutoMigrate does; a second run sends no DDL. Beyond that:
+//
+//   - Any number of processes may call it at once, as at the start of a deployment:
+//     they take turns, for which one waits a minute at most.
+//   - On SQLite it runs with foreign keys unenforced on one connection, since GORM
+//     changes some columns by rebuilding the table, and dropping the old one would
+//     cascade to every key and session.
+//
+// On PostgreSQL it runs in one transaction, the caller's if db is one. On MySQL and
+// SQLite it refuses a transaction: DDL would commit it there, and here take a second
+// connection.
+func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
+	b := p.bound.Load()
+	if b == nil {
+		return fmt.Errorf("%w: %s: call db.Use before AutoMigrate, and look at its error", ErrNotRegistered, typeName[U]())
+	}
+	if db == nil || db.Config == nil {
+		return &ArgumentError{"db", "is nil or not opened by gorm.Open"}
+	}
+	if err := checkHandle(db); err != nil {
+		return err
+	}
+	if schemaCache(db) != b.cache {
+		return &ArgumentError{"db", "is another database than the one the plugin is registered with"}
+	}
+	db = db.Session(&gorm.Session{NewDB: true}).Set(writeSource, struct{}{})
+	models := append(p.Models(), more...)
+	migrate := func(tx *gorm.DB) error { return explainForeignKey(tx.AutoMigrate(models...)) }
+	if _, inTx := db.Statement.ConnPool.(gorm.TxCommitter); inTx && b.dialect != "postgres" {
+		return &ArgumentError{"db", "is in a transaction; AutoMigrate wants the root handle on MySQL and SQLite"}
+	}
+	switch b.dialect {
+	case "postgres":
+		return migratePostgres(db, migrate)
+	case "mysql":
+		return migrateMySQL(db, migrate)
+	default:
+		return migrateSQLite(db, migrate)
+	}
+}
+
+// migratePostgres holds a lock of the transaction, which a pooler in transaction mode
+// keeps too.
+func migratePostgres(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	return db.Transaction(func(tx *gorm.DB) error {
+		tx = clean(tx)
+		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrateLockID).Error; err != nil {
+			return err
+		}
+		return migrate(tx)
+	})
+}
+
+// migrateMySQL holds a named lock of the server, one a database, on one connection.
+func migrateMySQL(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	return db.Connection(func(conn *gorm.DB) error {
+		conn = clean(conn)
+		var got sql.NullInt64
+		name := fmt.Sprintf("CONCAT('%s:', MD5(COALESCE(DATABASE(), '')))", migrateLock)
+		if err := conn.Raw("SELECT GET_LOCK("+name+", ?)", int(migrateLockWait.Seconds())).Scan(&got).Error; err != nil {
+			return err
+		}
+		if got.Int64 != 1 {
+			return fmt.Errorf("gormkey: another process has been migrating for over %v", migrateLockWait)
+		}
+		defer func() {
+			var released sql.NullInt64
+			conn.WithContext(context.WithoutCancel(conn.Statement.Context)).Raw("SELECT RELEASE_LOCK(" + name + ")").Scan(&released)
+		}()
+		return migrate(conn)
+	})
+}
+
+// migrateSQLite holds the write lock from the start.
+func migrateSQLite(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	return db.Connection(func(conn *gorm.DB) (err error) {
+		ctx := conn.Statement.Context
+		sqlConn, ok := conn.Statement.ConnPool.(*sql.Conn)
+		if !ok {
+			return fmt.Errorf("gormkey: AutoMigrate wants a *sql.Conn, got %T", conn.Statement.ConnPool)
+		}
+		var enforced bool
+		if err := sqlConn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced); err != nil {
+			return err
+		}
+		if enforced { // in a transaction the pragma would do nothing
+			if _, err := sqlConn.ExecContext(ctx, "PRAGMA foreign_keys = OFF"); err != nil {
+				return err
+			}
+			defer func() { err = restoreForeignKeys(ctx, sqlConn, err) }()
+		}
+		tx, err := beginImmediate(ctx, sqlConn)
+		if err != nil {
+			return err
+		}
+		conn.Statement.ConnPool = tx
+		if err := migrate(clean(conn)); err != nil {
+			_ = tx.Rollback()
+			return err
+		}
+		return tx.Commit()
+	})
+}
+
+// restoreForeignKeys turns enforcement on again; a connection on which that fails is
+// not given back to the pool.
+func restoreForeignKeys(ctx context.Context, conn *sql.Conn, err error) error {
+	if _, restore := conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA foreign_keys = ON"); restore != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		if err == nil {
+			err = restore
+		}
+	}
+	return err
+}
+
+// clean returns a handle on the same connection or transaction with nothing of a
+// statement in it.
+func clean(db *gorm.DB) *gorm.DB {
+	return db.Session(&gorm.Session{NewDB: true}).Set(writeSource, struct{}{}).Session(&gorm.Session{})
+}
+
+// immediateTx is a transaction that has SQLite's write lock from its start, whatever
+// the DSN says. GORM takes it for a transaction and nests in it by savepoints.
+type immediateTx struct {
+	*sql.Conn
+	ctx context.Context
+}
+
+var _ gorm.TxCommitter = (*immediateTx)(nil)
+
+func beginImmediate(ctx context.Context, conn *sql.Conn) (*immediateTx, error) {
+	deadline := time.Now().Add(migrateLockWait)
+	for {
+		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		if err == nil {
+			return &immediateTx{conn, context.WithoutCancel(ctx)}, nil
+		}
+		if !isRetryable(err) || time.Now().After(deadline) {
+			return nil, err
+		}
+		if err := pause(ctx, retryLongest); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Commit commits.
+func (t *immediateTx) Commit() error {
+	_, err := t.ExecContext(t.ctx, "COMMIT")
+	return err
+}
+
+// Rollback rolls back; a connection on which that fails is not used again.
+func (t *immediateTx) Rollback() error {
+	_, err := t.ExecContext(t.ctx, "ROLLBACK")
+	if err != nil {
+		_ = t.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
+}
+
+// explainForeignKey says what to do about a column of the application that points at
+// the user and kept the type that its model had before db.Use.
+func explainForeignKey(err error) error {
+	if code := databaseCode(err); code == "3780" || code == "1005" {
+		return fmt.Errorf("gormkey: a foreign key has another type than the user's id: parse its model after db.Use, and give an existing column the id's type (varbinary): %w", err)
+	}
+	return err
+}

@@ -1,0 +1,154 @@
+package gormkey
+
+import (
+	"strings"
+
+	"gorm.io/gorm/schema"
+)
+
+// Default table names. A TablePrefix of the application's NamingStrategy is put
+// before them; names given with [WithTableNames] are used as they are.
+const (
+	DefaultUserTable    = "auth_user"
+	DefaultKeyTable     = "user_key"
+	DefaultSessionTable = "user_session"
+)
+
+// Widths of the id columns and of the password hash, in bytes.
+const (
+	keyIDSize     = 255
+	sessionIDSize = 128
+	hashSize      = 255
+)
+
+// User is the identity that an application embeds, by value, in its own user model:
+//
+//	type Account struct {
+//		gormkey.User
+//		Email string `gorm:"size:255;uniqueIndex"`
+//	}
+//
+// It holds the id and nothing else; every other column belongs to the application.
+// It has no String or MarshalJSON, which would be promoted and hide those columns.
+type User struct {
+	// ID is 15 characters of Lucia's alphabet (a–z, 0–9) unless set by the
+	// application or changed with [WithUserIDLength] and [WithUserIDGenerator].
+	// An empty ID is filled when the row is created, by plain GORM too.
+	ID string `gorm:"column:id;primaryKey;not null;size:15" json:"id"`
+}
+
+// AuthUser returns u. [New] requires it, so that a type without an embedded User
+// does not compile.
+func (u *User) AuthUser() *User { return u }
+
+// TableName returns the default table name; see [WithTableNames].
+func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultUserTable) }
+
+// Key is one way for a user of type U to sign in: a provider, the user's id there,
+// and a password hash or none. Embed it in a struct of your own, and register that
+// with [WithKeyModel], to add columns.
+type Key[U any] struct {
+	// ID is provider + ":" + the user's id at the provider, at most 255 bytes.
+	ID string `gorm:"column:id;primaryKey;not null;size:255" json:"id"`
+	// UserID is the owner's id. It is always indexed.
+	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
+	// HashedPassword is nil for a key without a password.
+	HashedPassword *HashedPassword `gorm:"column:hashed_password;size:255" json:"-"`
+	// User is the owner where the key was loaded with it (Preload, Joins, UseKey).
+	User *U `gorm:"foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+}
+
+// AuthKey returns k.
+func (k *Key[U]) AuthKey() *Key[U] { return k }
+
+// Provider returns the part of the id before the first colon.
+func (k *Key[U]) Provider() string {
+	provider, _, _ := strings.Cut(k.ID, ":")
+	return provider
+}
+
+// ProviderUserID returns the part of the id after the first colon, colons included;
+// it is empty if the id has none.
+func (k *Key[U]) ProviderUserID() string {
+	_, id, _ := strings.Cut(k.ID, ":")
+	return id
+}
+
+// PasswordDefined reports whether the key has a password.
+func (k *Key[U]) PasswordDefined() bool { return k.HashedPassword != nil && *k.HashedPassword != "" }
+
+// TableName returns the default table name; see [WithTableNames].
+func (Key[U]) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultKeyTable) }
+
+// Session is a signed-in device of a user of type U: active, then idle, then dead.
+// Embed it in a struct of your own, and register that with [WithSessionModel], to
+// add columns.
+type Session[U any] struct {
+	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters. It
+	// signs nobody in, so it may be listed, logged and used to end the session.
+	ID string `gorm:"column:id;primaryKey;not null;size:128" json:"id"`
+	// UserID is the owner's id. It is always indexed.
+	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
+	// ActiveExpires is the last millisecond of the active period.
+	ActiveExpires UnixMilli `gorm:"column:active_expires;not null;type:bigint" json:"activeExpires"`
+	// IdleExpires is the last millisecond in which the session is valid at all.
+	IdleExpires UnixMilli `gorm:"column:idle_expires;not null;type:bigint;index" json:"idleExpires"`
+	// AbsoluteExpires is the moment that no renewal passes. The column exists only
+	// with [WithAbsoluteLifetime]; NULL reads as zero: none is set yet.
+	AbsoluteExpires UnixMilli `gorm:"column:absolute_expires;type:bigint" json:"-"`
+	// Token is what the client keeps, in a cookie say. It is set by the call that
+	// received or made it, and is never stored.
+	Token Token `gorm:"-" json:"-"`
+	// Fresh is true after the session was opened or renewed by this call: send the
+	// token to the client again, with the new expiry.
+	Fresh bool `gorm:"-" json:"-"`
+	// User is the owner where the session was loaded with it (ValidateSession,
+	// SignIn, Preload, Joins).
+	User *U `gorm:"foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+}
+
+// AuthSession returns s.
+func (s *Session[U]) AuthSession() *Session[U] { return s }
+
+// State tells whether the session is active, idle or dead at now.
+func (s *Session[U]) State(now UnixMilli) SessionState {
+	switch {
+	case now > s.IdleExpires:
+		return Dead
+	case now > s.ActiveExpires:
+		return Idle
+	default:
+		return Active
+	}
+}
+
+// TableName returns the default table name; see [WithTableNames].
+func (Session[U]) TableName(namer schema.Namer) string {
+	return namer.JoinTableName(DefaultSessionTable)
+}
+
+// SessionState is a stage in a session's life. A stage's last millisecond belongs to it.
+type SessionState string
+
+const (
+	Active SessionState = "active" // valid as it is
+	Idle   SessionState = "idle"   // valid, and renewed by ValidateSession
+	Dead   SessionState = "dead"   // no longer valid
+)
+
+// UserModel is satisfied by a pointer to any struct that embeds [User].
+type UserModel[U any] interface {
+	*U
+	AuthUser() *User
+}
+
+// KeyModel is implemented by *[Key] and by a pointer to any struct that embeds it.
+type KeyModel[U any] interface{ AuthKey() *Key[U] }
+
+// SessionModel is implemented by *[Session] and by a pointer to any struct that embeds it.
+type SessionModel[U any] interface{ AuthSession() *Session[U] }
+
+var (
+	_ KeyModel[User]     = (*Key[User])(nil)
+	_ SessionModel[User] = (*Session[User])(nil)
+)

@@ -1,0 +1,223 @@
+package gormkey
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gormkey/gormkey/password"
+)
+
+// Option changes a default of [New]. Options are checked together when the plugin is
+// registered; each message names the option, the value and the bound.
+type Option func(*options)
+
+// Defaults of the options.
+const (
+	DefaultActivePeriod      = 24 * time.Hour      // Lucia's
+	DefaultIdlePeriod        = 14 * 24 * time.Hour // Lucia's
+	DefaultPasswordMinLength = 8                   // characters; OWASP ASVS 6.2.1
+)
+
+// maxPeriod bounds every period: ten years.
+const maxPeriod = 10 * 365 * 24 * time.Hour
+
+// TableNames are the tables of one user type. An empty name keeps the default. A name
+// may be qualified by a schema: "auth.users".
+type TableNames struct{ User, Key, Session string }
+
+type options struct {
+	tables           TableNames
+	userIDLength     int
+	userIDType       string
+	newUserID        func() string
+	active, idle     time.Duration
+	absolute         time.Duration
+	hasAbsolute      bool
+	clock            func() time.Time
+	keyModel         any
+	sessionModel     any
+	hasher           password.Hasher
+	limiter          *password.Limiter
+	passwordPolicy   func(string) error
+	hooks            []Hook
+	inexactIDs       bool
+	generatesDefault bool // newUserID is ours
+}
+
+func defaultOptions() options {
+	return options{
+		userIDLength:     userIDLength,
+		generatesDefault: true,
+		newUserID:        func() string { return randomString(userIDLength) },
+		active:           DefaultActivePeriod,
+		idle:             DefaultIdlePeriod,
+		clock:            time.Now,
+		hasher:           password.Argon2id{},
+		passwordPolicy:   password.MinLength(DefaultPasswordMinLength),
+	}
+}
+
+// WithTableNames sets the tables' names; by default auth_user, user_key, user_session.
+// The parts of a name are 1–63 bytes of letters, digits, "_", "$" and "-". The three
+// names, less their schema, must differ.
+func WithTableNames(names TableNames) Option { return func(o *options) { o.tables = names } }
+
+// WithUserIDLength sets the width of the user id column and of every user_id, in
+// bytes: 15 by default, 8 to 255. Generated ids keep 15 characters, or as many as fit.
+func WithUserIDLength(length int) Option { return func(o *options) { o.userIDLength = length } }
+
+// WithUserIDGenerator sets what makes the id of a user who has none. It must return
+// another valid id each time: no blank at either end, at most the column's length.
+func WithUserIDGenerator(generate func() string) Option {
+	return func(o *options) { o.newUserID, o.generatesDefault = generate, false }
+}
+
+// WithUserIDType sets the SQL type of the user id column and of every user_id, such as
+// "uuid", instead of a text of the id's length. It wants a generator of such ids.
+func WithUserIDType(sqlType string) Option { return func(o *options) { o.userIDType = sqlType } }
+
+// WithSessionPeriods sets how long a session is active, 1 day by default, and how long
+// it then is idle, 14 days by default: above 0 and at most ten years each, in whole
+// milliseconds.
+func WithSessionPeriods(active, idle time.Duration) Option {
+	return func(o *options) { o.active, o.idle = active, idle }
+}
+
+// WithAbsoluteLifetime ends every session that long after it was opened, however often
+// it is renewed (OWASP ASVS 7.3.2); off by default. It adds the column
+// absolute_expires. A session from before has its lifetime counted from its next renewal.
+func WithAbsoluteLifetime(lifetime time.Duration) Option {
+	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
+}
+
+// WithClock sets the clock, time.Now by default. Tests turn it forward.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.clock = now } }
+
+// WithKeyModel registers a pointer to the application's struct that embeds [Key], so
+// that its columns are migrated and its values can be read and written.
+func WithKeyModel(model any) Option { return func(o *options) { o.keyModel = model } }
+
+// WithSessionModel registers a pointer to the application's struct that embeds
+// [Session], so that its columns are migrated and its values can be read and written.
+func WithSessionModel(model any) Option { return func(o *options) { o.sessionModel = model } }
+
+// WithPasswordHasher sets what makes and verifies password hashes, [password.Argon2id]
+// by default. A hash that it calls outdated is made anew at the next sign-in.
+func WithPasswordHasher(hasher password.Hasher) Option {
+	return func(o *options) { o.hasher = hasher }
+}
+
+// WithPasswordLimiter sets the limiter that hashing passes; by default each plugin has
+// one of GOMAXPROCS places. Give several plugins the same one.
+func WithPasswordLimiter(limiter *password.Limiter) Option {
+	return func(o *options) { o.limiter = limiter }
+}
+
+// WithPasswordPolicy sets what a new password must satisfy; by default 8 characters at
+// least. Its error is returned inside an [ArgumentError], so it must not quote the
+// password. It runs before anything is hashed. Look up known breached passwords here.
+func WithPasswordPolicy(check func(password string) error) Option {
+	return func(o *options) { o.passwordPolicy = check }
+}
+
+// WithHook adds a hook for [Event]s. Hooks run in the order in which they were given.
+func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
+
+// InsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
+// collation, under which "github:AbC" may sign in as "github:abc". Reads still compare
+// the ids they got; updates, deletes and unique constraints cannot.
+func InsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
+
+// validate reports every option that is out of bounds, and completes the others.
+func (o *options) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("gormkey: "+format, args...)) }
+	checkPeriod := func(option, name string, d time.Duration) {
+		if d < time.Millisecond || d > maxPeriod || d%time.Millisecond != 0 {
+			bad("%s: %s is %v, outside whole milliseconds from 1ms to %v", option, name, d, maxPeriod)
+		}
+	}
+	checkPeriod("WithSessionPeriods", "active", o.active)
+	checkPeriod("WithSessionPeriods", "idle", o.idle)
+	if o.hasAbsolute {
+		checkPeriod("WithAbsoluteLifetime", "lifetime", o.absolute)
+		if o.absolute < o.active {
+			bad("WithAbsoluteLifetime: lifetime is %v, under the active period of %v", o.absolute, o.active)
+		}
+	}
+	if o.userIDLength < 8 || o.userIDLength > 255 {
+		bad("WithUserIDLength: length is %d, outside 8 to 255 bytes", o.userIDLength)
+	}
+	for _, f := range []struct {
+		option string
+		isNil  bool
+	}{
+		{"WithUserIDGenerator", o.newUserID == nil}, {"WithClock", o.clock == nil}, {"WithPasswordHasher", o.hasher == nil},
+		{"WithPasswordPolicy", o.passwordPolicy == nil},
+	} {
+		if f.isNil {
+			bad("%s: is nil", f.option)
+		}
+	}
+	for _, hook := range o.hooks {
+		if hook == nil {
+			bad("WithHook: is nil")
+		}
+	}
+	errs = append(errs, o.tables.validate())
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if o.limiter == nil {
+		o.limiter = password.NewLimiter(0, 0, 0)
+	}
+	return o.validateUserID()
+}
+
+func (o *options) validateUserID() error {
+	if o.generatesDefault {
+		if o.userIDType != "" {
+			return fmt.Errorf("gormkey: WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
+		}
+		length := min(o.userIDLength, userIDLength)
+		o.newUserID = func() string { return randomString(length) }
+		return nil
+	}
+	if err := checkText("user id", o.newUserID(), o.maxUserID()); err != nil {
+		return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
+	}
+	return nil
+}
+
+// maxUserID is the longest user id in bytes.
+func (o *options) maxUserID() int {
+	if o.userIDType != "" {
+		return 255
+	}
+	return o.userIDLength
+}
+
+var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)
+
+func (t TableNames) validate() error {
+	var errs []error
+	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}} {
+		parts := strings.Split(n.name, ".")
+		for _, part := range parts {
+			if n.name != "" && (len(parts) > 2 || len(part) > 63 || !tablePart.MatchString(part)) {
+				errs = append(errs, fmt.Errorf("gormkey: WithTableNames: %s is %q, not table or schema.table, each of 1 to 63 bytes of letters, digits, \"_\", \"$\", \"-\"", n.field, n.name))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// bareTable returns a table's name without its schema.
+func bareTable(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// now returns the clock's time in milliseconds.
+func (o *options) now() UnixMilli { return UnixMilli(o.clock().UnixMilli()) }

@@ -1,0 +1,147 @@
+package password
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// Argon2id is RFC 9106's Argon2id in the PHC string form,
+//
+//	$argon2id$v=19$m=19456,t=2,p=1$<salt>$<key>
+//
+// of 97 bytes at the default settings. A zero field means its default. Verify reads
+// any settings up to 1 GiB of memory and 4 GiB of memory times passes.
+type Argon2id struct {
+	Memory      uint32 // KiB; 19456 by default (19 MiB, OWASP ASVS 5.0 appendix C)
+	Iterations  uint32 // passes; 2 by default
+	Parallelism uint8  // lanes; 1 by default
+}
+
+var _ Hasher = Argon2id{}
+
+const (
+	saltSize = 16
+	keySize  = 32
+
+	maxMemory = 1 << 20 // KiB
+	maxWork   = 4 << 20 // KiB times passes
+	maxLanes  = 64
+)
+
+// argon2idHash is a parsed PHC string.
+type argon2idHash struct {
+	Argon2id
+	salt, key []byte
+}
+
+func (a Argon2id) withDefaults() Argon2id {
+	if a.Memory == 0 {
+		a.Memory = 19456
+	}
+	if a.Iterations == 0 {
+		a.Iterations = 2
+	}
+	if a.Parallelism == 0 {
+		a.Parallelism = 1
+	}
+	return a
+}
+
+// Hash returns the PHC string of password under 16 random bytes of salt.
+func (a Argon2id) Hash(password string) (string, error) {
+	a = a.withDefaults()
+	if err := a.check(); err != nil {
+		return "", err
+	}
+	if err := Check(password); err != nil {
+		return "", err
+	}
+	salt := make([]byte, saltSize)
+	_, _ = rand.Read(salt)
+	key := a.key(password, salt, keySize)
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, a.Memory, a.Iterations, a.Parallelism, b64(salt), b64(key)), nil
+}
+
+// Verify reports whether hash was made of password.
+func (a Argon2id) Verify(password, hash string) (bool, error) {
+	h, err := parseArgon2id(hash)
+	if err != nil {
+		return false, err
+	}
+	if err := Check(password); err != nil {
+		return false, err
+	}
+	key := h.Argon2id.key(password, h.salt, uint32(len(h.key)))
+	return subtle.ConstantTimeCompare(key, h.key) == 1, nil
+}
+
+// Outdated reports whether hash has less memory, passes or key than a now makes.
+func (a Argon2id) Outdated(hash string) bool {
+	h, err := parseArgon2id(hash)
+	a = a.withDefaults()
+	return err != nil || h.Memory < a.Memory || h.Iterations < a.Iterations || h.Parallelism < a.Parallelism ||
+		len(h.key) < keySize || len(h.salt) < saltSize
+}
+
+func (a Argon2id) key(password string, salt []byte, size uint32) []byte {
+	return argon2.IDKey([]byte(normalize(password)), salt, a.Iterations, a.Memory, a.Parallelism, size)
+}
+
+// check holds the bounds of RFC 9106 § 3.1 and ours.
+func (a Argon2id) check() error {
+	switch {
+	case a.Parallelism < 1 || a.Parallelism > maxLanes,
+		a.Iterations < 1,
+		a.Memory < 8*uint32(a.Parallelism) || a.Memory > maxMemory,
+		uint64(a.Memory)*uint64(a.Iterations) > maxWork:
+		return fmt.Errorf("%w: argon2id: m=%d KiB, t=%d, p=%d is out of bounds", ErrFormat, a.Memory, a.Iterations, a.Parallelism)
+	}
+	return nil
+}
+
+func parseArgon2id(hash string) (*argon2idHash, error) {
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v=19" {
+		return nil, ErrFormat
+	}
+	h := new(argon2idHash)
+	if err := h.parseSettings(parts[3]); err != nil {
+		return nil, err
+	}
+	var err error
+	if h.salt, err = base64.RawStdEncoding.Strict().DecodeString(parts[4]); err != nil || len(h.salt) < 8 || len(h.salt) > 64 {
+		return nil, ErrFormat
+	}
+	if h.key, err = base64.RawStdEncoding.Strict().DecodeString(parts[5]); err != nil || len(h.key) < 16 || len(h.key) > 128 {
+		return nil, ErrFormat
+	}
+	return h, nil
+}
+
+func (h *argon2idHash) parseSettings(s string) error {
+	settings := strings.Split(s, ",")
+	if len(settings) != 3 {
+		return ErrFormat
+	}
+	var n [3]uint64
+	for i, prefix := range []string{"m=", "t=", "p="} {
+		digits, ok := strings.CutPrefix(settings[i], prefix)
+		if !ok {
+			return ErrFormat
+		}
+		var err error
+		if n[i], err = strconv.ParseUint(digits, 10, []int{32, 32, 8}[i]); err != nil {
+			return ErrFormat
+		}
+	}
+	h.Argon2id = Argon2id{Memory: uint32(n[0]), Iterations: uint32(n[1]), Parallelism: uint8(n[2])}
+	return h.check()
+}

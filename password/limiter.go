@@ -1,0 +1,84 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// ErrBusy: the limiter's queue is full, or the wait in it took too long.
+var ErrBusy = errors.New("password: too many passwords are being hashed")
+
+// Limiter bounds how many hashes run at once. A hash takes tens of milliseconds and
+// tens of megabytes: 512 at once took 16 GiB where two at a time took 132 MiB, in the
+// same time. Callers are admitted first in, first out. It is safe for concurrent use.
+type Limiter struct {
+	places  chan struct{}
+	queue   int64
+	wait    time.Duration
+	waiting atomic.Int64
+}
+
+// NewLimiter returns a limiter with so many places, a queue of at most queue callers
+// beside them, and a longest wait. Zero or less means the default of each: GOMAXPROCS
+// places, 16 callers in the queue for each place, 5 seconds.
+func NewLimiter(places, queue int, wait time.Duration) *Limiter {
+	if places <= 0 {
+		places = runtime.GOMAXPROCS(0)
+	}
+	if queue <= 0 {
+		queue = 16 * places
+	}
+	if wait <= 0 {
+		wait = 5 * time.Second
+	}
+	return &Limiter{places: make(chan struct{}, places), queue: int64(queue), wait: wait}
+}
+
+// Do calls work when it is admitted. It returns work's error, [ErrBusy], or ctx.Err()
+// if ctx ended before a place was free. Work that has begun is not interrupted.
+func (l *Limiter) Do(ctx context.Context, work func() error) error {
+	if err := l.acquire(ctx); err != nil {
+		return err
+	}
+	defer func() { <-l.places }()
+	return work()
+}
+
+// Running returns how many hashes run now.
+func (l *Limiter) Running() int { return len(l.places) }
+
+// Waiting returns how many callers wait for a place now.
+func (l *Limiter) Waiting() int { return int(l.waiting.Load()) }
+
+func (l *Limiter) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A channel admits its blocked senders in the order in which they came, but a new
+	// caller must not pass them by: only with nobody waiting may it take a free place.
+	if l.waiting.Load() == 0 {
+		select {
+		case l.places <- struct{}{}:
+			return nil
+		default:
+		}
+	}
+	if l.waiting.Add(1) > l.queue {
+		l.waiting.Add(-1)
+		return ErrBusy
+	}
+	defer l.waiting.Add(-1)
+	timer := time.NewTimer(l.wait)
+	defer timer.Stop()
+	select {
+	case l.places <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

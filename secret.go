@@ -1,0 +1,115 @@
+package gormkey
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql/driver"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Token is a session's secret as the client keeps it: 40 characters of a–z and 0–9,
+// 206.8 bits from crypto/rand (OWASP ASVS 7.2.3 asks for 128). The database holds its
+// SHA-256. Convert it to a string to send it; printing, logging or encoding a Token
+// shows "[redacted]", and it cannot be bound to a statement.
+type Token string
+
+// HashedPassword is a password hash in the form that its hasher gave it, at most 255
+// bytes. Printing, logging or encoding it shows "[redacted]".
+type HashedPassword string
+
+var (
+	_ fmt.Formatter  = Token("")
+	_ slog.LogValuer = Token("")
+	_ driver.Valuer  = Token("")
+	_ fmt.Formatter  = HashedPassword("")
+	_ slog.LogValuer = HashedPassword("")
+	_ driver.Valuer  = HashedPassword("")
+)
+
+// ID returns the id of the token's session: its SHA-256 in hexadecimal.
+func (t Token) ID() string {
+	sum := sha256.Sum256([]byte(t))
+	return hex.EncodeToString(sum[:])
+}
+
+// Format writes "[redacted]" for every verb.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// String returns "[redacted]".
+func (t Token) String() string { return redacted }
+
+// LogValue returns "[redacted]".
+func (t Token) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]".
+func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Value refuses: a token never becomes a bind value, which loggers would print.
+func (t Token) Value() (driver.Value, error) {
+	return nil, &ArgumentError{"token", "is a secret and cannot be bound to a statement; use its ID method"}
+}
+
+// Value returns the hash for the database. Without it a driver that asks for a
+// fmt.Stringer first, as pgx does, would store "[redacted]".
+func (h HashedPassword) Value() (driver.Value, error) { return string(h), nil }
+
+// Format writes "[redacted]" for every verb.
+func (h HashedPassword) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// String returns "[redacted]".
+func (h HashedPassword) String() string { return redacted }
+
+// LogValue returns "[redacted]".
+func (h HashedPassword) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]".
+func (h HashedPassword) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
+// 0–9, "_" and "-". Anything else is refused without a statement.
+func (t Token) wellFormed() bool {
+	if len(t) < 22 || len(t) > 127 {
+		return false
+	}
+	for i := range len(t) {
+		switch c := t[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// alphabet is Lucia's: 36 characters, the digits in the order 1…9, 0.
+const alphabet = "abcdefghijklmnopqrstuvwxyz1234567890"
+
+const (
+	tokenLength  = 40
+	userIDLength = 15
+)
+
+// randomString returns n characters of the alphabet, each equally likely: bytes past
+// the last multiple of 36 are thrown away. crypto/rand never returns an error.
+func randomString(n int) string {
+	const limit = 256 - 256%len(alphabet)
+	out := make([]byte, 0, n)
+	var buf [64]byte
+	for {
+		_, _ = rand.Read(buf[:])
+		for _, b := range buf {
+			if int(b) >= limit {
+				continue
+			}
+			if out = append(out, alphabet[int(b)%len(alphabet)]); len(out) == n {
+				return string(out)
+			}
+		}
+	}
+}
+
+func newToken() Token { return Token(randomString(tokenLength)) }

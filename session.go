@@ -1,0 +1,351 @@
+package gormkey
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// CreateSession opens a session for a user and returns it with its token, Fresh
+// (Lucia's createSession). Prefer [Repository.SignIn], which also checks the key. No
+// such user, or a soft-deleted one, is [ErrInvalidUser].
+func (r *Repository[U]) CreateSession(ctx context.Context, userID string) (*Session[U], error) {
+	session := new(Session[U])
+	if err := r.CreateSessionInto(ctx, userID, session); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// CreateSessionInto is [Repository.CreateSession] for the application's own session
+// struct, whose own fields it stores and whose embedded [Session] it sets. A Token that
+// is set already is used (Lucia's sessionId): 22–127 characters of A–Z, a–z, 0–9, "_"
+// and "-", of at least 128 bits from crypto/rand. If it is in use: [ErrDuplicateSession].
+func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, dest SessionModel[U]) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return err
+	}
+	token, err := r.newSessionToken(dest)
+	if err != nil {
+		return err
+	}
+	return r.openSession(ctx, "create session", dest, token, ownerSource{userID: userID}, ErrInvalidUser)
+}
+
+func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
+	if err := r.checkSessionModel(dest); err != nil {
+		return "", err
+	}
+	token := dest.AuthSession().Token
+	if token == "" {
+		return newToken(), nil
+	}
+	if !token.wellFormed() {
+		return "", &ArgumentError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""}
+	}
+	return token, nil
+}
+
+// openSession inserts the session for the owner, or returns none if there is no such
+// owner. More is run in the same transaction.
+func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], token Token, source ownerSource, none error, more ...func(tx *gorm.DB) error) error {
+	s := r.b.session
+	hooked := len(more) > 0 || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
+	session := dest.AuthSession()
+	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
+		now := r.opts.now()
+		*session = Session[U]{ID: token.ID(), UserID: source.userID}
+		if r.opts.hasAbsolute {
+			session.AbsoluteExpires = now + milli(r.opts.absolute)
+		}
+		session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
+		created, err := r.insertFor(tx, dest, source)
+		switch {
+		case err != nil:
+			return duplicateAs(err, ErrDuplicateSession)
+		case !created:
+			return none
+		}
+		events := []Event{{Type: SessionCreated, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID}}
+		if source.keyID != "" {
+			events = append(events, Event{Type: SignedIn, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID})
+		}
+		if err := r.emit(tx, events...); err != nil {
+			return err
+		}
+		for _, f := range more {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		*session = Session[U]{}
+		return err
+	}
+	session.Token, session.Fresh = token, true
+	return nil
+}
+
+func milli(d time.Duration) UnixMilli { return UnixMilli(d.Milliseconds()) }
+
+// expiries returns the ends of the active and the idle period that begin at now, at
+// most the absolute end, if there is one.
+func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
+	active = now + milli(o.active)
+	idle = active + milli(o.idle)
+	if absolute > 0 {
+		active, idle = min(active, absolute), min(idle, absolute)
+	}
+	return active, idle
+}
+
+// ValidateSession returns the session of a token, with its user, and renews it if it is
+// idle (Lucia's validateSession). After a renewal Fresh is true: send the token again,
+// with the new expiry. A renewal never moves an expiry back, nor past the absolute
+// lifetime.
+//
+// Every reason not to be signed in is [ErrInvalidSession]; a malformed token gets it
+// without a statement. Any other error is the database's: answer 5xx and keep the
+// client's cookie. The check is one statement, two where the application has Query
+// callbacks of its own, and a renewal is one UPDATE more.
+func (r *Repository[U]) ValidateSession(ctx context.Context, token Token) (*Session[U], error) {
+	session := new(Session[U])
+	if err := r.ValidateSessionInto(ctx, token, session); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// ValidateSessionInto is [Repository.ValidateSession] for the application's own session
+// struct, which it overwrites; after an error it is zero.
+func (r *Repository[U]) ValidateSessionInto(ctx context.Context, token Token, dest SessionModel[U]) error {
+	return r.readSession(ctx, token, dest, true)
+}
+
+// ValidateSessionAs is [Repository.ValidateSession] that returns the application's own
+// session struct: gormkey.ValidateSessionAs[Device](ctx, auth, token).
+func ValidateSessionAs[S any, U any, P interface {
+	*S
+	SessionModel[U]
+}](ctx context.Context, r *Repository[U], token Token) (*S, error) {
+	session := new(S)
+	if err := r.ValidateSessionInto(ctx, token, P(session)); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// GetSession is [Repository.ValidateSession] without the renewal (Lucia's getSession).
+func (r *Repository[U]) GetSession(ctx context.Context, token Token) (*Session[U], error) {
+	session := new(Session[U])
+	if err := r.readSession(ctx, token, session, false); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+func (r *Repository[U]) readSession(ctx context.Context, token Token, dest SessionModel[U], renew bool) error {
+	if r.err != nil {
+		return r.err
+	}
+	if !token.wellFormed() {
+		return ErrInvalidSession
+	}
+	if err := r.checkSessionModel(dest); err != nil {
+		return err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	id := token.ID()
+	if err = r.loadSession(db, id, dest); err == nil && renew {
+		err = r.renew(ctx, db, dest)
+	}
+	if err != nil {
+		reflect.ValueOf(dest).Elem().SetZero()
+		return report(ctx, "validate session", err)
+	}
+	dest.AuthSession().Token = token
+	return nil
+}
+
+// loadSession reads a session that is not dead.
+func (r *Repository[U]) loadSession(db *gorm.DB, id string, dest SessionModel[U]) error {
+	found, err := r.loadWithUser(db, id, dest)
+	switch {
+	case errors.Is(err, ErrInvalidExpiry):
+		return ErrInvalidSession
+	case err != nil:
+		return err
+	}
+	session := dest.AuthSession()
+	if !found || session.ID != id || session.State(r.opts.now()) == Dead {
+		return ErrInvalidSession
+	}
+	return nil
+}
+
+// renew moves the expiries of an idle session on.
+func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionModel[U]) error {
+	session := dest.AuthSession()
+	now := r.opts.now()
+	if session.State(now) != Idle {
+		return nil
+	}
+	values := map[string]any{}
+	absolute := session.AbsoluteExpires
+	if r.opts.hasAbsolute && absolute == 0 {
+		absolute = now + milli(r.opts.absolute)
+		values["absolute_expires"] = absolute
+	}
+	active, idle := r.opts.expiries(now, absolute)
+	if idle <= session.IdleExpires {
+		return nil // at its absolute end
+	}
+	values["active_expires"], values["idle_expires"] = active, idle
+	renewed := false
+	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) error {
+		tx = tx.Model(new(Session[U])).Where(idIs(session.ID)).Where(r.idleBetween(now, idle))
+		result := tx.UpdateColumns(values)
+		if renewed = result.RowsAffected > 0; result.Error != nil || !renewed {
+			return result.Error
+		}
+		return r.emit(result, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
+	})
+	if err != nil {
+		return err
+	}
+	if !renewed { // ended meanwhile, or renewed by another call
+		if err := r.loadSession(db, session.ID, dest); err != nil {
+			return err
+		}
+		dest.AuthSession().Fresh = true
+		return nil
+	}
+	session.ActiveExpires, session.IdleExpires, session.AbsoluteExpires, session.Fresh = active, idle, absolute, true
+	return nil
+}
+
+// idleBetween guards a renewal: the session is not dead, and its expiry moves on. On
+// SQLite the column may hold text or a blob of digits, which compare greater than any
+// number.
+func (r *Repository[U]) idleBetween(now, next UnixMilli) clause.Expression {
+	c := clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}
+	if r.b.dialect == "sqlite" {
+		return clause.Expr{SQL: "CAST(? AS INTEGER) >= ? AND CAST(? AS INTEGER) < ?", Vars: []any{c, now, c, next}}
+	}
+	return clause.And(clause.Gte{Column: c, Value: now}, clause.Lt{Column: c, Value: next})
+}
+
+// UserSessions returns the sessions of a user that are not dead, the longest-lived
+// first (Lucia's getAllUserSessions). Their Token is empty: only its hash is stored. No
+// such user is [ErrInvalidUser].
+func (r *Repository[U]) UserSessions(ctx context.Context, userID string) ([]Session[U], error) {
+	return UserSessionsAs[Session[U]](ctx, r, userID)
+}
+
+// UserSessionsAs is [Repository.UserSessions] that returns the application's own session
+// struct: gormkey.UserSessionsAs[Device](ctx, auth, userID).
+func UserSessionsAs[S any, U any, P interface {
+	*S
+	SessionModel[U]
+}](ctx context.Context, r *Repository[U], userID string) ([]S, error) {
+	if _, err := r.GetUser(ctx, userID); err != nil {
+		return nil, err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkSessionModel(P(new(S))); err != nil {
+		return nil, err
+	}
+	sessions := []S{}
+	if err := db.Where(ownerIs(userID)).Find(&sessions).Error; err != nil {
+		return nil, report(ctx, "get user sessions", err)
+	}
+	now := r.opts.now()
+	at := func(s *S) *Session[U] { return P(s).AuthSession() }
+	sessions = slices.DeleteFunc(sessions, func(s S) bool { return at(&s).State(now) == Dead || at(&s).UserID != userID })
+	slices.SortFunc(sessions, func(a, b S) int {
+		return cmp.Or(cmp.Compare(at(&b).IdleExpires, at(&a).IdleExpires), cmp.Compare(at(&a).ID, at(&b).ID))
+	})
+	return sessions, nil
+}
+
+// UpdateSessionAttributes sets columns of the application's own on a session, named as
+// in Go or in the database (Lucia's updateSessionAttributes), and returns the session
+// with its user. The id, user_id, the expiries, and names that are no column, are an
+// [ArgumentError]. No such session, or a dead one, is [ErrInvalidSession].
+func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID string, values map[string]any) (*Session[U], error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
+		return nil, err
+	}
+	columns, err := attributes(r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
+	if err != nil {
+		return nil, err
+	}
+	session := new(Session[U])
+	err = r.transact(ctx, "update session attributes", func(tx *gorm.DB) error {
+		if len(columns) > 0 {
+			if err := r.lockWrites(tx); err != nil {
+				return err
+			}
+			if err := tx.Model(newLike(r.opts.sessionModel)).Where(idIs(sessionID)).Updates(columns).Error; err != nil {
+				return duplicateAs(err, ErrDuplicateAttribute)
+			}
+		}
+		return r.loadSession(tx, sessionID, session)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// checkSessionModel refuses a destination that the plugin does not know.
+func (r *Repository[U]) checkSessionModel(dest SessionModel[U]) error {
+	if err := checkDest(dest == nil || isNilPointer(dest), func() bool { return dest.AuthSession() == nil }); err != nil {
+		return err
+	}
+	return checkRegistered(dest, r.b.session, r.b.baseSession)
+}
+
+func isNilPointer(v any) bool {
+	value := reflect.ValueOf(v)
+	return value.Kind() != reflect.Pointer || value.IsNil()
+}
+
+func checkDest(isNil bool, embedsNil func() bool) error {
+	if isNil || embeddedByPointer(embedsNil) {
+		return &ArgumentError{"dest", "is nil, or embeds gormkey's struct by a nil pointer"}
+	}
+	return nil
+}
+
+func checkRegistered(dest any, known ...*schema.Schema) error {
+	t := reflect.TypeOf(dest).Elem()
+	for _, s := range known {
+		if s.ModelType == t {
+			return nil
+		}
+	}
+	return &ArgumentError{"dest", fmt.Sprintf("is a *%v, which is not registered with WithSessionModel or WithKeyModel", t)}
+}

@@ -1,0 +1,207 @@
+package gormkey
+
+import (
+	"context"
+	"errors"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/password"
+)
+
+// SignInOption changes what [Repository.SignIn] does.
+type SignInOption func(*signInOptions)
+
+type signInOptions struct{ replaced Token }
+
+// Replacing ends the session that the client came with, if it is one, in the
+// transaction that opens the new one. A token never survives a sign-in, so nobody can
+// plant one (session fixation, OWASP ASVS 7.2.4).
+func Replacing(token Token) SignInOption { return func(o *signInOptions) { o.replaced = token } }
+
+// SignIn verifies the credentials and opens a session, returned with its user and
+// token. The session is opened only if the key still has the password that was
+// verified, so that a password changed meanwhile wins.
+//
+// Every failure of the credentials is [ErrInvalidCredentials], after the same work:
+// unknown key, wrong password, key without a password, empty password. One that cannot
+// be anybody's, an id that is too long say, is an [ArgumentError] at once. [ErrBusy]
+// means that too many hash at this moment. The hashing happens outside any transaction
+// of the repository; a caller's own is held open meanwhile.
+func (r *Repository[U]) SignIn(ctx context.Context, c Credentials, opts ...SignInOption) (*Session[U], error) {
+	session := new(Session[U])
+	if err := r.SignInInto(ctx, c, session, opts...); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// SignInInto is [Repository.SignIn] for the application's own session struct, whose own
+// fields it stores and whose embedded [Session] it sets.
+func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest SessionModel[U], opts ...SignInOption) error {
+	var o signInOptions
+	for _, option := range opts {
+		option(&o)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	token, err := r.newSessionToken(dest)
+	if err != nil {
+		return err
+	}
+	var more []func(*gorm.DB) error
+	if o.replaced.wellFormed() && o.replaced != token {
+		more = append(more, func(tx *gorm.DB) error {
+			return tx.Where(idIs(o.replaced.ID())).Delete(new(Session[U])).Error
+		})
+	}
+	// A second round, for a password that was changed between the check and the insert.
+	for range 2 {
+		key, err := r.verify(ctx, c)
+		if err != nil {
+			return err
+		}
+		source := ownerSource{userID: key.UserID, keyID: key.ID}
+		if key.PasswordDefined() {
+			source.hash = key.HashedPassword
+		}
+		err = r.openSession(ctx, "sign in", dest, token, source, errChanged, more...)
+		if errors.Is(err, errChanged) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		dest.AuthSession().User = key.User
+		r.rehash(ctx, key, c.Password)
+		return nil
+	}
+	return r.failSignIn(ctx, c, "", ErrInvalidPassword)
+}
+
+// errChanged: the key or its user changed after the credentials were verified.
+var errChanged = errors.New("gormkey: key changed during sign-in")
+
+// UseKey verifies the credentials as [Repository.SignIn] does, opens no session, and
+// returns the key with its user (Lucia's useKey). Use it to ask for the password again.
+// A session that is opened after it, by CreateSession, may outlive a password change
+// that happens in between.
+func (r *Repository[U]) UseKey(ctx context.Context, c Credentials) (*Key[U], error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	key, err := r.verify(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	r.rehash(ctx, key, c.Password)
+	return key, nil
+}
+
+// verify returns the key, with its user, whose credentials these are.
+func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], error) {
+	id, err := keyID(c.Provider, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPassword(c.Password); err != nil {
+		return nil, err
+	}
+	if c.NoPassword {
+		if err := checkNoPassword(c); err != nil {
+			return nil, err
+		}
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := new(Key[U])
+	found, err := r.loadWithUser(db, id, key)
+	if err != nil {
+		return nil, report(ctx, "sign in", err)
+	}
+	found = found && key.ID == id
+	reason, err := r.checkCredentials(ctx, c, key, found)
+	if err != nil {
+		return nil, report(ctx, "sign in", err)
+	}
+	if reason != nil {
+		return nil, r.failSignIn(ctx, c, key.UserID, reason)
+	}
+	return key, nil
+}
+
+// checkCredentials returns why the credentials are not the key's, nil if they are. It
+// hashes once on every path that a password takes (OWASP ASVS 6.3.8).
+func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
+	if c.NoPassword {
+		switch {
+		case !found:
+			return ErrInvalidKey, nil
+		case key.PasswordDefined():
+			return ErrInvalidPassword, nil
+		}
+		return nil, nil
+	}
+	switch {
+	case !found:
+		reason = ErrInvalidKey
+	case !key.PasswordDefined() || c.Password == "":
+		reason = ErrInvalidPassword
+	}
+	err = r.opts.limiter.Do(ctx, func() error {
+		if reason == nil {
+			matches, err := r.opts.hasher.Verify(c.Password, string(*key.HashedPassword))
+			switch {
+			case err == nil && matches:
+				return nil
+			case err == nil:
+				reason = ErrInvalidPassword
+				return nil
+			}
+			reason = err
+			if !errors.Is(err, password.ErrFormat) {
+				return nil
+			}
+		}
+		_, err := r.opts.hasher.Hash(c.Password) // the same work for nothing
+		return err
+	})
+	return reason, err
+}
+
+// failSignIn tells the hooks why, and the caller only that.
+func (r *Repository[U]) failSignIn(ctx context.Context, c Credentials, userID string, reason error) error {
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.emit(db, Event{Type: SignInFailed, UserID: userID, KeyID: c.Provider + ":" + c.ID, Err: reason})
+	if err != nil {
+		return errors.Join(ErrInvalidCredentials, err)
+	}
+	return ErrInvalidCredentials
+}
+
+// rehash writes a better hash of a password that was just verified, if the stored one
+// is outdated, unless the password was changed meanwhile (compare and swap). The
+// sign-in stands whether it succeeds or not: the next one tries again.
+func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) {
+	if !key.PasswordDefined() || !r.opts.hasher.Outdated(string(*key.HashedPassword)) {
+		return
+	}
+	hash, err := r.hash(ctx, plain)
+	if err != nil {
+		return
+	}
+	old := string(*key.HashedPassword)
+	err = r.write(ctx, "rehash password", false, func(tx *gorm.DB) error {
+		return tx.Model(new(Key[U])).Where(ownerIs(key.UserID)).Where(column("hashed_password", old)).
+			UpdateColumn("hashed_password", string(hash)).Error
+	})
+	if err == nil {
+		key.HashedPassword = &hash
+	}
+}

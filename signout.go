@@ -1,0 +1,202 @@
+package gormkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// SignOut ends the session of a token. A token without a session is no error; a
+// malformed one is [ErrInvalidSession], without a statement.
+func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
+	if r.err != nil {
+		return r.err
+	}
+	if !token.wellFormed() {
+		return ErrInvalidSession
+	}
+	return r.InvalidateSession(ctx, token.ID())
+}
+
+// InvalidateSession ends a session by its id, for good: a validation that begins after
+// it returned fails (Lucia's invalidateSession). An unknown id is no error. It does not
+// ask whose session it is; for an id that a user sent, see
+// [Repository.InvalidateUserSession].
+func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
+		return err
+	}
+	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error {
+		session := &Session[U]{}
+		if len(r.opts.hooks) > 0 { // which are told whose it was
+			if err := r.lockWrites(tx); err != nil {
+				return err
+			}
+			if _, err := find(tx.Select("user_id"), session, idIs(sessionID)); err != nil {
+				return err
+			}
+		}
+		result := tx.Where(idIs(sessionID)).Delete(new(Session[U]))
+		if result.Error != nil || result.RowsAffected == 0 {
+			return result.Error
+		}
+		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: sessionID})
+	})
+}
+
+// InvalidateUserSession ends one session of a user, from the list of their devices say.
+// One that is not there, or is another user's, is [ErrInvalidSession].
+func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID, sessionID string) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := errors.Join(r.checkUserID(userID), checkText("session id", sessionID, sessionIDSize)); err != nil {
+		return err
+	}
+	return r.write(ctx, "invalidate user session", false, func(tx *gorm.DB) error {
+		result := tx.Where(idIs(sessionID)).Where(ownerIs(userID)).Delete(new(Session[U]))
+		switch {
+		case result.Error != nil:
+			return result.Error
+		case result.RowsAffected == 0:
+			return ErrInvalidSession
+		}
+		return r.emit(tx, Event{Type: SessionEnded, UserID: userID, SessionID: sessionID})
+	})
+}
+
+// InvalidateOtherSessions ends the sessions of a user, all but one.
+func (r *Repository[U]) InvalidateOtherSessions(ctx context.Context, userID, keepSessionID string) error {
+	if err := checkText("session id", keepSessionID, sessionIDSize); r.err == nil && err != nil {
+		return err
+	}
+	return r.invalidate(ctx, "invalidate other sessions", userID, keepSessionID)
+}
+
+// InvalidateAllUserSessions ends the sessions of a user (Lucia's
+// invalidateAllUserSessions). An unknown user is no error.
+func (r *Repository[U]) InvalidateAllUserSessions(ctx context.Context, userID string) error {
+	return r.invalidate(ctx, "invalidate all user sessions", userID, "")
+}
+
+func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return err
+	}
+	return r.write(ctx, op, false, func(tx *gorm.DB) error { return r.endSessions(tx, userID, keep) })
+}
+
+// endSessions deletes the sessions of a user but the one to keep, "" for none.
+func (r *Repository[U]) endSessions(tx *gorm.DB, userID, keep string) error {
+	query := tx.Where(ownerIs(userID))
+	if keep != "" {
+		query = query.Where(clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: keep})
+	}
+	result := query.Delete(new(Session[U]))
+	if result.Error != nil || result.RowsAffected == 0 {
+		return result.Error
+	}
+	return r.emit(tx, Event{Type: SessionEnded, UserID: userID})
+}
+
+// DeleteDeadUserSessions deletes the dead sessions of a user (Lucia's
+// deleteDeadUserSessions). Nothing needs it: a dead session is refused while its row is
+// there.
+func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID string) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return err
+	}
+	return r.write(ctx, "delete dead user sessions", false, func(tx *gorm.DB) error {
+		return tx.Where(ownerIs(userID)).Where(r.deadAt(r.opts.now())).Delete(new(Session[U])).Error
+	})
+}
+
+func (r *Repository[U]) deadAt(now UnixMilli) clause.Expression {
+	return clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, Value: now}
+}
+
+// CleanupOption changes how [Repository.DeleteDeadSessions] works.
+type CleanupOption func(*cleanupOptions)
+
+type cleanupOptions struct {
+	batch    int
+	progress func(deleted int64) error
+}
+
+// BatchSize sets how many sessions one statement deletes: 500 by default, 1 to 10000.
+func BatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
+
+// OnProgress is called after each batch with the number deleted so far. Its error stops
+// the cleanup and is returned.
+func OnProgress(f func(deleted int64) error) CleanupOption {
+	return func(o *cleanupOptions) { o.progress = f }
+}
+
+// DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
+// commit by themselves, and returns how many it deleted, also beside an error: it may
+// be stopped through ctx at any time and called again. Several at once do no harm. Call
+// it from a job, once an hour say.
+func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+	o := cleanupOptions{batch: 500, progress: func(int64) error { return nil }}
+	for _, option := range opts {
+		option(&o)
+	}
+	if o.batch < 1 || o.batch > 10000 || o.progress == nil {
+		return 0, &ArgumentError{"BatchSize, OnProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
+	}
+	now := r.opts.now()
+	for {
+		n, err := r.deleteDeadBatch(ctx, now, o.batch)
+		deleted += n
+		if err != nil {
+			return deleted, err
+		}
+		if n == 0 {
+			return deleted, nil
+		}
+		if err := o.progress(deleted); err != nil {
+			return deleted, err
+		}
+	}
+}
+
+// deleteDeadBatch finds ids by the index and deletes those that are still dead.
+func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size int) (deleted int64, err error) {
+	const op = "delete dead sessions"
+	db, err := r.session(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var ids []string
+	err = db.Model(new(Session[U])).Where(r.deadAt(now)).
+		Order(clause.OrderByColumn{Column: clause.Column{Name: "idle_expires"}}).Limit(size).Pluck("id", &ids).Error
+	if err != nil || len(ids) == 0 {
+		return 0, report(ctx, op, err)
+	}
+	in := make([]any, len(ids))
+	for i, id := range ids {
+		in[i] = id
+	}
+	err = r.write(ctx, op, false, func(tx *gorm.DB) error {
+		result := tx.Where(clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Values: in}).
+			Where(r.deadAt(now)).Delete(new(Session[U]))
+		deleted = result.RowsAffected
+		return result.Error
+	})
+	if err != nil {
+		return 0, err
+	}
+	return deleted, nil
+}

@@ -1,0 +1,225 @@
+package gormkey
+
+import (
+	"context"
+	"errors"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// CreateUser inserts user and a key for each of the credentials, all or nothing
+// (Lucia's createUser). The user's empty ID is filled; associations are not saved, so
+// that keys and sessions never come in with a user: save others in the same
+// transaction, through [Repository.With].
+//
+// Errors: [ArgumentError], [ErrDuplicateKey], [ErrDuplicateUser] for the given ID,
+// [ErrDuplicateAttribute] for a unique column of the application, [ErrBusy],
+// [ErrOutcomeUnknown]. After an error the user has the ID that it came with.
+func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...Credentials) (err error) {
+	if r.err != nil {
+		return r.err
+	}
+	if user == nil {
+		return &ArgumentError{"user", "is nil"}
+	}
+	base := r.plugin.base(user)
+	given := base.ID
+	if given != "" {
+		if err := r.checkUserID(given); err != nil {
+			return err
+		}
+	}
+	keys, err := r.newKeys(ctx, credentials)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			base.ID = given
+		}
+	}()
+	userInserted := false
+	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
+		base.ID, userInserted = given, false
+		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
+			if err := r.lockWrites(tx); err != nil {
+				return err
+			}
+		}
+		if err := tx.Omit(clause.Associations).Create(user).Error; err != nil {
+			return duplicateAs(err, errDuplicateInUser)
+		}
+		userInserted = true
+		events := []Event{{Type: UserCreated, UserID: base.ID}}
+		for _, key := range keys {
+			key.UserID = base.ID
+			if err := tx.Omit(clause.Associations).Create(key).Error; err != nil {
+				return duplicateAs(err, ErrDuplicateKey)
+			}
+			events = append(events, Event{Type: KeyAdded, UserID: base.ID, KeyID: key.ID})
+		}
+		return r.emit(tx, events...)
+	})
+	if errors.Is(err, errDuplicateInUser) && !userInserted {
+		return r.explainDuplicateUser(ctx, given, err)
+	}
+	return err
+}
+
+// errDuplicateInUser marks a duplicate in the users' table, of the id or of an attribute.
+var errDuplicateInUser = errors.New("gormkey: duplicate in the users' table")
+
+// duplicateAs gives a violated unique constraint the meaning that it has for the
+// statement that failed; no message of a database tells it reliably.
+func duplicateAs(err, sentinel error) error {
+	if isDuplicate(err) {
+		return &decision{sentinel, err}
+	}
+	return err
+}
+
+// decision is a sentinel with the database's error behind it, whose text it hides.
+type decision struct{ sentinel, cause error }
+
+func (e *decision) Error() string   { return e.sentinel.Error() }
+func (e *decision) Unwrap() []error { return []error{e.sentinel, e.cause} }
+
+// explainDuplicateUser asks, after the rollback, whether it was the id.
+func (r *Repository[U]) explainDuplicateUser(ctx context.Context, given string, err error) error {
+	if given != "" {
+		db, sessionErr := r.session(ctx)
+		if sessionErr != nil {
+			return sessionErr
+		}
+		var ids []string
+		if readErr := db.Model(new(U)).Unscoped().Where(r.userIs(given)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error; readErr != nil {
+			return report(ctx, "create user", readErr)
+		}
+		if len(ids) == 1 {
+			return &decision{ErrDuplicateUser, err}
+		}
+	}
+	return &decision{ErrDuplicateAttribute, err}
+}
+
+// GetUser returns the user, read by the application's model with its hooks, scopes and
+// soft delete (Lucia's getUser). No such user is [ErrInvalidUser].
+func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) {
+	if err := r.checkUserID(userID); r.err == nil && err != nil {
+		return nil, err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := r.loadUser(db, userID)
+	return user, report(ctx, "get user", err)
+}
+
+func (r *Repository[U]) loadUser(db *gorm.DB, userID string) (*U, error) {
+	user := new(U)
+	found, err := find(db, user, r.userIs(userID))
+	switch {
+	case err != nil:
+		return nil, err
+	case !found || r.plugin.base(user).ID != userID:
+		return nil, ErrInvalidUser
+	}
+	return user, nil
+}
+
+// UpdateUserAttributes sets columns of the application's user model, named as in Go or
+// in the database, by one UPDATE with the model's hooks, and returns the user as it
+// then is (Lucia's updateUserAttributes). The id, and names that are no column, are an
+// [ArgumentError]; nothing to set returns the user as it is. No such user is
+// [ErrInvalidUser]; a taken value of a unique column is [ErrDuplicateAttribute].
+func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string, values map[string]any) (*U, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return nil, err
+	}
+	columns, err := attributes(r.b.user, values)
+	if err != nil {
+		return nil, err
+	}
+	var user *U
+	err = r.transact(ctx, "update user attributes", func(tx *gorm.DB) (err error) {
+		if len(columns) > 0 {
+			if r.b.user.BeforeUpdate || r.b.user.BeforeSave {
+				if err := r.lockWrites(tx); err != nil {
+					return err
+				}
+			}
+			model := new(U)
+			r.plugin.base(model).ID = userID
+			if err := tx.Model(model).Updates(columns).Error; err != nil {
+				return duplicateAs(err, ErrDuplicateAttribute)
+			}
+		}
+		user, err = r.loadUser(tx, userID) // 0 rows may mean "same values", so the read decides
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// DeleteUser deletes the user by the application's model, with its hooks and soft
+// delete, and the user's keys and sessions for good, in one transaction that no
+// sign-in can slip into (Lucia's deleteUser). A user that is not there is no error, so
+// that it may be repeated.
+//
+// A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions:
+// they do not work while the user is deleted, and work again if it is restored.
+func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return err
+	}
+	return r.transact(ctx, "delete user", func(tx *gorm.DB) error {
+		user, err := r.lockForDelete(tx, userID)
+		if err != nil || user == nil {
+			return err
+		}
+		if r.b.dialect != "sqlite" {
+			if err := r.deleteChildren(tx, userID); err != nil {
+				return err
+			}
+		}
+		if err := tx.Omit(clause.Associations).Delete(user).Error; err != nil {
+			return err
+		}
+		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
+	})
+}
+
+// lockForDelete returns the user with its row locked, or nil. On SQLite the deletes of
+// the children, which must happen anyway, take the write lock before anything is read.
+func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
+	query := tx
+	if r.b.dialect == "sqlite" {
+		if err := r.deleteChildren(tx, userID); err != nil {
+			return nil, err
+		}
+	} else {
+		query = tx.Clauses(clause.Locking{Strength: "UPDATE"})
+	}
+	user, err := r.loadUser(query, userID)
+	if errors.Is(err, ErrInvalidUser) {
+		return nil, nil
+	}
+	return user, err
+}
+
+func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {
+	if err := tx.Where(ownerIs(userID)).Delete(new(Session[U])).Error; err != nil {
+		return err
+	}
+	return tx.Where(ownerIs(userID)).Delete(new(Key[U])).Error
+}
