@@ -1,0 +1,208 @@
+// Package gormkeytest is gormkey's contract as tests: what every database, driver and
+// DSN must answer. gormkey runs it on the engines that it supports; run it on yours:
+//
+//	func TestContract(t *testing.T) {
+//		gormkeytest.Run(t, func(t testing.TB) *gorm.DB {
+//			// open an empty database, and drop it in t.Cleanup
+//		})
+//	}
+//
+// It needs nothing but the standard library, gorm and gormkey.
+package gormkeytest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
+)
+
+// NewDB opens an empty database of the test's own, with foreign keys enforced, that is
+// closed and removed when t ends. The handle has no plugin yet.
+type NewDB func(t testing.TB) *gorm.DB
+
+// Run runs the contract, each case on a database of its own. Races run at a size that
+// takes seconds; -short makes them smaller.
+func Run(t *testing.T, newDB NewDB) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { c.run(&suite{T: t, newDB: newDB}) })
+	}
+}
+
+type testCase struct {
+	name string
+	run  func(s *suite)
+}
+
+// cases is filled by each file of this package with the cases of its noun.
+var cases = concat(pluginCases, userCases, keyCases, sessionCases, signInCases, inputCases, securityCases, statementCases, raceCases, faultCases)
+
+func concat(lists ...[]testCase) (all []testCase) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// Clock is a clock that stands still until it is moved. It is safe for concurrent use.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock returns a clock that stands at 2023-11-14 22:13:20 UTC, 1700000000000 in
+// Unix milliseconds.
+func NewClock() *Clock { return &Clock{now: time.UnixMilli(1_700_000_000_000)} }
+
+// Now returns the clock's time; give it to gormkey.WithClock.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock, forward or back.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// FastHasher is a hasher for tests: real Argon2id, at settings that take microseconds.
+var FastHasher password.Hasher = password.Argon2id{Memory: 64, Iterations: 1}
+
+// suite is what a case works with.
+type suite struct {
+	*testing.T
+	newDB NewDB
+}
+
+// Account is the cases' user.
+type Account struct {
+	gormkey.User
+	Email string `gorm:"size:255;uniqueIndex"`
+	Name  string `gorm:"size:255"`
+	Role  string `gorm:"size:32;not null;default:member"`
+}
+
+// Device is the cases' session, with columns of its own.
+type Device struct {
+	gormkey.Session[Account]
+	Country   string `gorm:"size:2;not null;default:XX"`
+	UserAgent string `gorm:"size:255"`
+}
+
+// Login is the cases' key, with columns of its own.
+type Login struct {
+	gormkey.Key[Account]
+	Label    string  `gorm:"size:64"`
+	Verified *string `gorm:"size:64;uniqueIndex"`
+}
+
+// fixture is a migrated database with the operations on it.
+type fixture[U any] struct {
+	*gormkey.Repository[U]
+	db     *gorm.DB
+	plugin *gormkey.Plugin[U]
+	clock  *Clock
+}
+
+// accounts opens a database for Account, Login and Device.
+func (s *suite) accounts(opts ...gormkey.Option) *fixture[Account] {
+	s.Helper()
+	opts = append([]gormkey.Option{gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{})}, opts...)
+	return open[Account](s, s.newDB(s.T), opts...)
+}
+
+func open[U any, P gormkey.UserModel[U]](s *suite, db *gorm.DB, opts ...gormkey.Option) *fixture[U] {
+	s.Helper()
+	clock := NewClock()
+	opts = append([]gormkey.Option{gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(FastHasher)}, opts...)
+	plugin := gormkey.New[U, P](opts...)
+	must(s, db.Use(plugin))
+	must(s, plugin.AutoMigrate(db))
+	auth, err := gormkey.From[U](db)
+	must(s, err)
+	return &fixture[U]{auth, db, plugin, clock}
+}
+
+// again opens the same database once more, as another process would, without a plugin.
+func (s *suite) again(db *gorm.DB) *gorm.DB {
+	s.Helper()
+	other, err := gorm.Open(db.Dialector, &gorm.Config{Logger: logger.Discard})
+	must(s, err)
+	pool, err := other.DB()
+	must(s, err)
+	if first, _ := db.DB(); first != pool {
+		s.Cleanup(func() { _ = pool.Close() })
+	}
+	return other
+}
+
+const goodPassword = "correct horse battery staple"
+
+func email(id string) gormkey.Credentials {
+	return gormkey.Credentials{Provider: "email", ID: id, Password: goodPassword}
+}
+
+// signUp creates an account that has the key email:<name>@example.com.
+func signUp(s *suite, f *fixture[Account], name string) *Account {
+	s.Helper()
+	a := &Account{Email: name + "@example.com", Name: name}
+	must(s, f.CreateUser(s.Context(), a, email(a.Email)))
+	return a
+}
+
+func must(s *suite, err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatalf("unexpected error: %v", err)
+	}
+}
+
+// wantErr stops the case unless err is want.
+func wantErr(s *suite, what string, err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Fatalf("%s: got error %v, want %v", what, err, want)
+	}
+}
+
+func equal[T comparable](s *suite, what string, got, want T) {
+	s.Helper()
+	if got != want {
+		s.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// count returns the number of rows of a table.
+func count(s *suite, db *gorm.DB, table string, where ...any) int64 {
+	s.Helper()
+	var n int64
+	q := db.Session(&gorm.Session{NewDB: true, Context: context.WithoutCancel(s.Context())}).Table(table)
+	if len(where) > 0 {
+		q = q.Where(where[0], where[1:]...)
+	}
+	must(s, q.Count(&n).Error)
+	return n
+}
+
+// rows returns the numbers of users, keys and sessions in the default tables.
+func rows(s *suite, db *gorm.DB) [3]int64 {
+	s.Helper()
+	return [3]int64{count(s, db, "auth_user"), count(s, db, "user_key"), count(s, db, "user_session")}
+}
+
+// orphans returns the number of keys and sessions without a user.
+func orphans(s *suite, db *gorm.DB) int64 {
+	s.Helper()
+	return count(s, db, "user_key", "user_id NOT IN (SELECT id FROM auth_user)") +
+		count(s, db, "user_session", "user_id NOT IN (SELECT id FROM auth_user)")
+}

@@ -1,0 +1,3 @@
+package gormkeytest
+
+var securityCases = []testCase{}
