@@ -9,7 +9,8 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// Credentials name a key, with its password or explicitly without one.
+// Credentials name a key, with its password or explicitly without one. Neither the
+// password nor NoPassword is read from or written to JSON.
 type Credentials struct {
 	// Provider is 1–64 bytes of A–Z, a–z, 0–9, ".", "_" and "-": "email", "github".
 	Provider string
@@ -19,11 +20,11 @@ type Credentials struct {
 	ID string
 	// Password is required unless NoPassword is set: at most 4096 bytes of valid
 	// UTF-8, taken whole and compared in Unicode form NFKC.
-	Password string
+	Password string `json:"-"`
 	// NoPassword makes or uses a key without a password. Set it only where the
 	// application has proved the identity itself, as after an OAuth callback; never
 	// from a request.
-	NoPassword bool
+	NoPassword bool `json:"-"`
 }
 
 // Format writes the credentials without the password.

@@ -340,5 +340,8 @@ func (r *Repository[U]) hash(ctx context.Context, plain string) (hash HashedPass
 }
 
 func (r *Repository[U]) checkKeyModel(dest KeyModel[U]) error {
-	return checkDest(dest == nil || isNilPointer(dest), func() bool { return dest.AuthKey() == nil })
+	if err := checkDest(dest == nil || isNilPointer(dest), func() bool { return dest.AuthKey() == nil }); err != nil {
+		return err
+	}
+	return checkRegistered(dest, r.b.key, r.b.baseKey)
 }

@@ -43,8 +43,8 @@ func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] 
 		return r
 	}
 	r.db = db.Session(&gorm.Session{NewDB: true, Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
-	r.db.Config.TranslateError = false // it would replace the driver's error
-	r.db.Config.CreateBatchSize = 0
+	r.db.Config.TranslateError = false        // it would replace the driver's error
+	r.db.Config.SkipDefaultTransaction = true // the operations begin their own
 	return r
 }
 
@@ -62,7 +62,7 @@ func (r *Repository[U]) With(tx *gorm.DB) *Repository[U] {
 
 // checkHandle refuses a handle whose state would be ignored or would falsify an answer.
 func checkHandle(db *gorm.DB) error {
-	stmt := db.Statement
+	stmt := db.Clauses().Statement // as the next call would see it, which after NewDB is empty
 	scopes := reflect.ValueOf(stmt).Elem().FieldByName("scopes")
 	switch {
 	case db.Error != nil:
@@ -142,7 +142,6 @@ func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work 
 	if err != nil {
 		return err
 	}
-	db = db.Session(&gorm.Session{SkipDefaultTransaction: true})
 	return r.retry(ctx, op, func() error {
 		err := work(db)
 		if err != nil && ctx.Err() == nil && databaseCode(err) == "" && isConnectionLost(err) {

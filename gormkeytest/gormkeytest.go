@@ -206,3 +206,5 @@ func orphans(s *suite, db *gorm.DB) int64 {
 	return count(s, db, "user_key", "user_id NOT IN (SELECT id FROM auth_user)") +
 		count(s, db, "user_session", "user_id NOT IN (SELECT id FROM auth_user)")
 }
+
+func isErr(err, want error) bool { return errors.Is(err, want) }

@@ -101,19 +101,19 @@ func (r *recorder) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnP
 		if err != nil {
 			return nil, err
 		}
-		return &recordedTx{recorder{ConnPool: tx}, r, tx}, nil
+		return &recordedTx{tx, r, tx}, nil
 	default:
 		tx, err := pool.(gorm.ConnPoolBeginner).BeginTx(ctx, opts)
 		if err != nil {
 			return nil, err
 		}
-		return &recordedTx{recorder{ConnPool: tx}, r, tx.(gorm.TxCommitter)}, nil
+		return &recordedTx{tx, r, tx.(gorm.TxCommitter)}, nil
 	}
 }
 
 // recordedTx reports to the recorder that began it.
 type recordedTx struct {
-	recorder
+	gorm.ConnPool
 	parent    *recorder
 	committer gorm.TxCommitter
 }

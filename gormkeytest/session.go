@@ -1,3 +1,410 @@
 package gormkeytest
 
-var sessionCases = []testCase{}
+import (
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var sessionCases = []testCase{
+	{"session/R09 edges of its life", sessionLife},
+	{"session/renewal", sessionRenewal},
+	{"session/R10 renewal is monotone", sessionMonotone},
+	{"session/R09 absolute lifetime", sessionAbsolute},
+	{"session/absolute lifetime turned on later", sessionAbsoluteLater},
+	{"session/own columns", sessionOwnColumns},
+	{"session/own token", sessionOwnToken},
+	{"session/R41 list and end", sessionListAndEnd},
+	{"session/R06 an ended session stays ended", sessionEnded},
+	{"session/dead sessions", sessionDead},
+	{"session/odd expiries", sessionOddExpiries},
+	{"session/tenant filter as a Query callback", sessionTenant},
+}
+
+// sessionLife holds Lucia v2's four edges: equality is still inside.
+func sessionLife(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	const created = 1_700_000_000_000
+	for _, c := range []struct {
+		name  string
+		now   int64
+		state gormkey.SessionState
+	}{
+		{"created", created, gormkey.Active},
+		{"last active ms", created + 86_400_000, gormkey.Active},
+		{"first idle ms", created + 86_400_001, gormkey.Idle},
+		{"last idle ms", created + 1_296_000_000, gormkey.Idle},
+		{"first dead ms", created + 1_296_000_001, gormkey.Dead},
+	} {
+		f.clock.Advance(time.UnixMilli(created).Sub(f.clock.Now()))
+		session, err := f.CreateSession(ctx, ada.ID)
+		must(s, err)
+		equal(s, "fresh on creation", session.Fresh, true)
+		equal(s, "active_expires", session.ActiveExpires, created+86_400_000)
+		equal(s, "idle_expires", session.IdleExpires, created+1_296_000_000)
+		f.clock.Advance(time.Duration(c.now-created) * time.Millisecond)
+		got, err := f.GetSession(ctx, session.Token)
+		list, listErr := f.UserSessions(ctx, ada.ID)
+		must(s, listErr)
+		if c.state == gormkey.Dead {
+			wantErr(s, c.name+": GetSession", err, gormkey.ErrInvalidSession)
+			_, err = f.ValidateSession(ctx, session.Token)
+			wantErr(s, c.name+": ValidateSession", err, gormkey.ErrInvalidSession)
+			equal(s, c.name+": listed", len(list), 0)
+			continue
+		}
+		must(s, err)
+		equal(s, c.name+": state", got.State(gormkey.UnixMilli(c.now)), c.state)
+		equal(s, c.name+": GetSession is fresh", got.Fresh, false)
+		equal(s, c.name+": GetSession's expiry", got.IdleExpires, session.IdleExpires)
+		equal(s, c.name+": listed", len(list), 1)
+		got, err = f.ValidateSession(ctx, session.Token)
+		must(s, err)
+		equal(s, c.name+": renewed", got.Fresh, c.state == gormkey.Idle)
+		if got.Fresh {
+			equal(s, c.name+": active_expires", int64(got.ActiveExpires), c.now+86_400_000)
+			equal(s, c.name+": idle_expires", int64(got.IdleExpires), c.now+1_296_000_000)
+		}
+		must(s, f.InvalidateSession(ctx, session.ID))
+	}
+}
+
+func sessionRenewal(s *suite) {
+	f := s.accounts(gormkey.WithSessionPeriods(time.Minute, time.Hour))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	equal(s, "length of a token", len(string(session.Token)), 40)
+	equal(s, "id", session.ID, session.Token.ID())
+	if session.User == nil || session.User.Email != ada.Email {
+		s.Errorf("user of a sign-in: got %+v", session.User)
+	}
+	for range 30 { // longer than both periods together
+		f.clock.Advance(30 * time.Minute)
+		got, err := f.ValidateSession(ctx, session.Token)
+		must(s, err)
+		if !got.Fresh || got.Token != session.Token || got.ID != session.ID || got.User.Email != ada.Email {
+			s.Fatalf("renewed session: got %+v", got)
+		}
+		stored, err := f.GetSession(ctx, session.Token)
+		must(s, err)
+		equal(s, "stored expiry", stored.IdleExpires, got.IdleExpires)
+	}
+	f.clock.Advance(61*time.Minute + time.Millisecond)
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "dead session", err, gormkey.ErrInvalidSession)
+	equal(s, "sessions", count(s, f.db, "user_session"), 1) // its row is left to the cleanup
+}
+
+func sessionMonotone(s *suite) {
+	f := s.accounts(gormkey.WithSessionPeriods(time.Minute, time.Hour))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	late := NewClock()
+	late.Advance(-10 * time.Minute)
+	other := s.again(f.db)
+	behind := gormkey.New[Account](gormkey.WithClock(late.Now), gormkey.WithSessionPeriods(time.Minute, time.Hour))
+	must(s, other.Use(behind))
+	slow, err := gormkey.From[Account](other)
+	must(s, err)
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	last := session.IdleExpires
+	for i := range 40 {
+		f.clock.Advance(12 * time.Minute)
+		late.Advance(12 * time.Minute)
+		repositories := []*gormkey.Repository[Account]{f.Repository, slow}
+		for _, r := range []*gormkey.Repository[Account]{repositories[i%2], repositories[1-i%2]} {
+			if _, err := r.ValidateSession(ctx, session.Token); err != nil {
+				s.Fatalf("round %d: %v", i, err)
+			}
+			got, err := f.GetSession(ctx, session.Token)
+			must(s, err)
+			if got.IdleExpires < last {
+				s.Fatalf("round %d: expiry moved back from %d to %d", i, last, got.IdleExpires)
+			}
+			last = got.IdleExpires
+		}
+	}
+}
+
+func sessionAbsolute(s *suite) {
+	f := s.accounts(gormkey.WithSessionPeriods(time.Hour, 10*time.Hour), gormkey.WithAbsoluteLifetime(24*time.Hour))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	end := session.ActiveExpires.Time().Add(23 * time.Hour)
+	equal(s, "absolute end", session.AbsoluteExpires.Time(), end)
+	renewals := 0
+	for f.clock.Now().Before(end.Add(-time.Hour)) {
+		f.clock.Advance(2 * time.Hour)
+		got, err := f.ValidateSession(ctx, session.Token)
+		must(s, err)
+		if got.IdleExpires.Time().After(end) || got.AbsoluteExpires.Time() != end {
+			s.Fatalf("got idle end %v and absolute end %v, want at most %v", got.IdleExpires.Time(), got.AbsoluteExpires.Time(), end)
+		}
+		if got.Fresh {
+			renewals++
+		}
+	}
+	if renewals < 5 {
+		s.Errorf("got %d renewals, want at least 5", renewals)
+	}
+	f.clock.Advance(end.Sub(f.clock.Now()))
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+	f.clock.Advance(time.Millisecond)
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "past the absolute end", err, gormkey.ErrInvalidSession)
+}
+
+func sessionAbsoluteLater(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	equal(s, "column without the option", f.db.Migrator().HasColumn("user_session", "absolute_expires"), false)
+
+	other := s.again(f.db)
+	plugin := gormkey.New[Account](gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(30*24*time.Hour), gormkey.WithSessionModel(&Device{}))
+	must(s, other.Use(plugin))
+	must(s, plugin.AutoMigrate(other))
+	limited, err := gormkey.From[Account](other)
+	must(s, err)
+	f.clock.Advance(48 * time.Hour)
+	got, err := limited.ValidateSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "lifetime counts from the renewal", got.AbsoluteExpires.Time(), f.clock.Now().Add(30*24*time.Hour).UTC())
+	_, err = f.ValidateSession(ctx, session.Token) // a process without the option goes on
+	must(s, err)
+}
+
+func sessionOwnColumns(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	phone := Device{Country: "NO", UserAgent: "phone"}
+	must(s, f.SignInInto(ctx, email(ada.Email), &phone))
+	laptop := Device{UserAgent: "laptop"}
+	must(s, f.CreateSessionInto(ctx, ada.ID, &laptop))
+	var got Device
+	must(s, f.ValidateSessionInto(ctx, phone.Token, &got))
+	if got.Country != "NO" || got.UserAgent != "phone" || got.User.Email != ada.Email || got.Token != phone.Token {
+		s.Errorf("got %+v", got)
+	}
+	list, err := gormkey.UserSessionsAs[Device](ctx, f.Repository, ada.ID)
+	must(s, err)
+	equal(s, "devices", len(list), 2)
+	base, err := f.UpdateSessionAttributes(ctx, laptop.ID, map[string]any{"Country": "SE", "user_agent": "tablet"})
+	must(s, err)
+	equal(s, "owner", base.UserID, ada.ID)
+	as, err := gormkey.ValidateSessionAs[Device](ctx, f.Repository, laptop.Token)
+	must(s, err)
+	if as.Country != "SE" || as.UserAgent != "tablet" {
+		s.Errorf("after an update: got %+v", as)
+	}
+	_, err = f.UpdateSessionAttributes(ctx, "nosuch", map[string]any{"Country": "SE"})
+	wantErr(s, "unknown session", err, gormkey.ErrInvalidSession)
+	got = Device{UserAgent: "left over"}
+	wantErr(s, "unknown token", f.ValidateSessionInto(ctx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &got), gormkey.ErrInvalidSession)
+	equal(s, "destination after an error", got.UserAgent, "")
+	type stranger struct{ gormkey.Session[Account] }
+	wantErr(s, "unregistered struct", f.ValidateSessionInto(ctx, phone.Token, &stranger{}), gormkey.ErrInvalidArgument)
+	wantErr(s, "nil struct", f.ValidateSessionInto(ctx, phone.Token, (*Device)(nil)), gormkey.ErrInvalidArgument)
+
+	var plain Device
+	must(s, f.db.InnerJoins("User").First(&plain, "user_session.id = ?", phone.ID).Error)
+	equal(s, "plain GORM", plain.User.Email, ada.Email)
+}
+
+func sessionOwnToken(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	own := gormkey.Token("A_token-of-22-charactrs")
+	session := gormkey.Session[Account]{Token: own}
+	must(s, f.CreateSessionInto(ctx, ada.ID, &session))
+	equal(s, "token", session.Token, own)
+	got, err := f.ValidateSession(ctx, own)
+	must(s, err)
+	equal(s, "owner", got.UserID, ada.ID)
+	again := gormkey.Session[Account]{Token: own}
+	wantErr(s, "token in use", f.CreateSessionInto(ctx, ada.ID, &again), gormkey.ErrDuplicateSession)
+	for _, bad := range []gormkey.Token{"1", "aaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaa ", "aaaaaaaaaaaaaaaaaaaaaé"} {
+		again := gormkey.Session[Account]{Token: bad}
+		wantErr(s, "malformed own token", f.CreateSessionInto(ctx, ada.ID, &again), gormkey.ErrInvalidArgument)
+	}
+	equal(s, "sessions", count(s, f.db, "user_session"), 1)
+}
+
+func sessionListAndEnd(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	var tokens []gormkey.Token
+	for range 4 {
+		session, err := f.SignIn(ctx, email(ada.Email))
+		must(s, err)
+		tokens = append(tokens, session.Token)
+		f.clock.Advance(time.Second)
+	}
+	bobs, err := f.SignIn(ctx, email(bob.Email))
+	must(s, err)
+	list, err := f.UserSessions(ctx, ada.ID)
+	must(s, err)
+	equal(s, "listed", len(list), 4)
+	equal(s, "newest first", list[0].ID, tokens[3].ID())
+	equal(s, "token in a list", list[0].Token, "")
+	_, err = f.UserSessions(ctx, "nobody")
+	wantErr(s, "sessions of nobody", err, gormkey.ErrInvalidUser)
+
+	wantErr(s, "another user's session", f.InvalidateUserSession(ctx, ada.ID, bobs.ID), gormkey.ErrInvalidSession)
+	_, err = f.ValidateSession(ctx, bobs.Token)
+	must(s, err)
+	must(s, f.InvalidateUserSession(ctx, ada.ID, tokens[0].ID()))
+	wantErr(s, "the same once more", f.InvalidateUserSession(ctx, ada.ID, tokens[0].ID()), gormkey.ErrInvalidSession)
+	must(s, f.InvalidateOtherSessions(ctx, ada.ID, tokens[3].ID()))
+	list, err = f.UserSessions(ctx, ada.ID)
+	must(s, err)
+	if len(list) != 1 || list[0].ID != tokens[3].ID() {
+		s.Errorf("after ending the others: got %d sessions", len(list))
+	}
+	must(s, f.SignOut(ctx, tokens[3]))
+	must(s, f.SignOut(ctx, tokens[3]))
+	wantErr(s, "malformed token", f.SignOut(ctx, "x"), gormkey.ErrInvalidSession)
+	_, err = f.ValidateSession(ctx, tokens[3])
+	wantErr(s, "signed out", err, gormkey.ErrInvalidSession)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	must(s, f.InvalidateAllUserSessions(ctx, ada.ID))
+	must(s, f.InvalidateAllUserSessions(ctx, "nobody"))
+	equal(s, "sessions left", rows(s, f.db), [3]int64{2, 2, 1})
+}
+
+// sessionEnded: whatever an application that still holds the session does with it.
+func sessionEnded(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	must(s, f.InvalidateSession(ctx, session.ID))
+	f.clock.Advance(48 * time.Hour) // idle: a renewal would write
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "validate", err, gormkey.ErrInvalidSession)
+	_, err = f.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})
+	wantErr(s, "update", err, gormkey.ErrInvalidSession)
+	must(s, f.InvalidateSession(ctx, session.ID))
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
+}
+
+func sessionDead(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	for range 25 {
+		_, err := f.CreateSession(ctx, ada.ID)
+		must(s, err)
+		_, err = f.CreateSession(ctx, bob.ID)
+		must(s, err)
+	}
+	f.clock.Advance(15 * 24 * time.Hour) // the last idle millisecond
+	live, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	n, err := f.DeleteDeadSessions(ctx)
+	must(s, err)
+	equal(s, "deleted at the last idle ms", n, 0)
+	f.clock.Advance(time.Millisecond)
+	must(s, f.DeleteDeadUserSessions(ctx, ada.ID))
+	equal(s, "left after cleaning one user", count(s, f.db, "user_session"), 26)
+	var progress []int64
+	stop := 0
+	n, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(10), gormkey.OnProgress(func(deleted int64) error {
+		progress = append(progress, deleted)
+		if stop++; stop == 2 {
+			return errStop
+		}
+		return nil
+	}))
+	wantErr(s, "stopped cleanup", err, errStop)
+	equal(s, "deleted until stopped", n, 20)
+	n, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(10), gormkey.OnProgress(func(deleted int64) error { progress = append(progress, deleted); return nil }))
+	must(s, err)
+	equal(s, "deleted by the rest", n, 5)
+	if len(progress) != 3 || progress[0] != 10 || progress[1] != 20 || progress[2] != 5 {
+		s.Errorf("progress: got %v, want [10 20 5]", progress)
+	}
+	_, err = f.ValidateSession(ctx, live.Token)
+	must(s, err)
+	for _, size := range []int{0, -1, 10001} {
+		_, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(size))
+		wantErr(s, "batch size", err, gormkey.ErrInvalidArgument)
+	}
+}
+
+// sessionOddExpiries: what other programs stored, in units that are not milliseconds.
+func sessionOddExpiries(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	for _, idle := range []int64{0, -1, 1_700_000_001, 253402300800000, 1_700_000_000_000_000_000, 9223372036854775807} {
+		must(s, f.db.Table("user_session").Where("id = ?", session.ID).Update("idle_expires", idle).Error)
+		_, err := f.ValidateSession(ctx, session.Token)
+		wantErr(s, "stored expiry", err, gormkey.ErrInvalidSession)
+	}
+}
+
+// Tenanted belongs to one tenant; a Query callback filters by it.
+type Tenanted struct {
+	gormkey.User
+	Tenant string `gorm:"size:8;not null"`
+}
+
+func sessionTenant(s *suite) {
+	db := s.newDB(s.T)
+	f := open[Tenanted](s, db)
+	ctx := s.Context()
+	u := &Tenanted{Tenant: "a"}
+	must(s, f.CreateUser(ctx, u, email("u@example.com")))
+	session, err := f.SignIn(ctx, email("u@example.com"))
+	must(s, err)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err) // compiles the statement, before the callback comes
+	tenant := "a"
+	must(s, db.Callback().Query().Before("gorm:query").Register("app:tenant", func(tx *gorm.DB) {
+		if tx.Statement.Schema != nil && tx.Statement.Schema.LookUpField("Tenant") != nil {
+			tx.Where("auth_user.tenant = ?", tenant)
+		}
+	}))
+	for _, t := range []struct {
+		tenant string
+		ok     bool
+	}{{"a", true}, {"b", false}, {"a", true}} {
+		tenant = t.tenant
+		got, err := f.ValidateSession(ctx, session.Token)
+		_, signInErr := f.SignIn(ctx, email("u@example.com"))
+		_, getErr := f.GetUser(ctx, u.ID)
+		_, createErr := f.CreateSession(ctx, u.ID)
+		if !t.ok {
+			wantErr(s, "session in another tenant", err, gormkey.ErrInvalidSession)
+			wantErr(s, "sign-in in another tenant", signInErr, gormkey.ErrInvalidCredentials)
+			wantErr(s, "user of another tenant", getErr, gormkey.ErrInvalidUser)
+			wantErr(s, "new session in another tenant", createErr, gormkey.ErrInvalidUser)
+			continue
+		}
+		must(s, err)
+		must(s, signInErr)
+		must(s, getErr)
+		must(s, createErr)
+		equal(s, "tenant", got.User.Tenant, "a")
+	}
+}

@@ -1,3 +1,382 @@
 package gormkeytest
 
-var signInCases = []testCase{}
+import (
+	"errors"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
+)
+
+var errStop = errors.New("stop")
+
+var signInCases = []testCase{
+	{"sign-in/R25 one error and one hash on every path", signInEqualWork},
+	{"sign-in/without a password", signInNoPassword},
+	{"sign-in/R05 new token each time", signInFixation},
+	{"sign-in/R20 rehash by compare and swap", signInRehash},
+	{"sign-in/use key", signInUseKey},
+	{"sign-in/R24 password policy", signInPolicy},
+	{"sign-in/R40 hooks", signInHooks},
+	{"sign-in/hook errors undo", signInHookErrors},
+}
+
+// CountingHasher counts the hashes that it makes and verifies, and can be made to do
+// something between: Django's test of equal work. It is safe for concurrent use.
+type CountingHasher struct {
+	password.Hasher
+	Calls atomic.Int64
+	// AfterVerify, if set, runs after each verification.
+	AfterVerify func()
+	// OutdatedAlways makes every hash outdated.
+	OutdatedAlways bool
+}
+
+// Hash counts.
+func (h *CountingHasher) Hash(p string) (string, error) { h.Calls.Add(1); return h.Hasher.Hash(p) }
+
+// Verify counts.
+func (h *CountingHasher) Verify(p, hash string) (bool, error) {
+	h.Calls.Add(1)
+	ok, err := h.Hasher.Verify(p, hash)
+	if h.AfterVerify != nil {
+		h.AfterVerify()
+	}
+	return ok, err
+}
+
+// Outdated says so if told to.
+func (h *CountingHasher) Outdated(hash string) bool {
+	return h.OutdatedAlways || h.Hasher.Outdated(hash)
+}
+
+func signInEqualWork(s *suite) {
+	hasher := &CountingHasher{Hasher: FastHasher}
+	var reasons []error
+	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+		if e.Type == gormkey.SignInFailed {
+			reasons = append(reasons, e.Err)
+		}
+		return nil
+	}))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
+	must(s, err)
+	with := func(provider, id, password string) gormkey.Credentials {
+		return gormkey.Credentials{Provider: provider, ID: id, Password: password}
+	}
+	for _, c := range []struct {
+		name        string
+		credentials gormkey.Credentials
+		reason      error
+	}{
+		{"right password", email(ada.Email), nil},
+		{"unknown key", with("email", "nobody@example.com", goodPassword), gormkey.ErrInvalidKey},
+		{"wrong password", with("email", ada.Email, "wrong"), gormkey.ErrInvalidPassword},
+		{"empty password", with("email", ada.Email, ""), gormkey.ErrInvalidPassword},
+		{"key without a password", with("github", "1", goodPassword), gormkey.ErrInvalidPassword},
+		{"empty password on a key without one", with("github", "1", ""), gormkey.ErrInvalidPassword},
+		{"empty password on an unknown key", with("email", "nobody@example.com", ""), gormkey.ErrInvalidKey},
+		{"other letters", with("email", "Ada@example.com", goodPassword), gormkey.ErrInvalidKey},
+	} {
+		for _, verb := range []struct {
+			name string
+			call func() error
+		}{
+			{"SignIn", func() error { _, err := f.SignIn(ctx, c.credentials); return err }},
+			{"UseKey", func() error { _, err := f.UseKey(ctx, c.credentials); return err }},
+		} {
+			hasher.Calls.Store(0)
+			reasons = nil
+			err := verb.call()
+			equal(s, verb.name+", "+c.name+": hashes", hasher.Calls.Load(), 1)
+			if c.reason == nil {
+				must(s, err)
+				continue
+			}
+			if err != gormkey.ErrInvalidCredentials {
+				s.Errorf("%s, %s: got %v, want exactly ErrInvalidCredentials", verb.name, c.name, err)
+			}
+			if len(reasons) != 1 || !errors.Is(reasons[0], c.reason) {
+				s.Errorf("%s, %s: hook got %v, want %v", verb.name, c.name, reasons, c.reason)
+			}
+		}
+	}
+	// A stored hash that nobody can read costs the same, and signs nobody in.
+	must(s, f.db.Table("user_key").Where("id = ?", "email:"+ada.Email).Update("hashed_password", "$argon2id$broken").Error)
+	hasher.Calls.Store(0)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	wantErr(s, "unreadable hash", err, gormkey.ErrInvalidCredentials)
+	equal(s, "unreadable hash: calls", hasher.Calls.Load(), 2) // Verify refuses without work
+}
+
+func signInNoPassword(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
+	_, err := f.SignIn(ctx, github)
+	wantErr(s, "unknown key", err, gormkey.ErrInvalidCredentials)
+	_, err = f.CreateKey(ctx, ada.ID, github)
+	must(s, err)
+	session, err := f.SignIn(ctx, github)
+	must(s, err)
+	equal(s, "owner", session.UserID, ada.ID)
+	_, err = f.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, NoPassword: true})
+	wantErr(s, "key with a password", err, gormkey.ErrInvalidCredentials)
+	github.Password = "x"
+	_, err = f.SignIn(ctx, github)
+	wantErr(s, "both", err, gormkey.ErrInvalidArgument)
+}
+
+func signInFixation(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	first, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	second, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(first.Token))
+	must(s, err)
+	if second.Token == first.Token || second.ID == first.ID {
+		s.Error("the token survived a sign-in")
+	}
+	_, err = f.ValidateSession(ctx, first.Token)
+	wantErr(s, "replaced session", err, gormkey.ErrInvalidSession)
+	planted := gormkey.Token("plantedplantedplantedplantedplantedplant")
+	third, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(planted))
+	must(s, err)
+	_, err = f.ValidateSession(ctx, planted)
+	wantErr(s, "planted token", err, gormkey.ErrInvalidSession)
+	_, err = f.SignIn(ctx, email(ada.Email), gormkey.Replacing("' OR 1=1 --"))
+	must(s, err)
+	wrong := email(ada.Email)
+	wrong.Password = "wrong"
+	_, err = f.SignIn(ctx, wrong, gormkey.Replacing(third.Token))
+	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
+	_, err = f.ValidateSession(ctx, third.Token) // a failed sign-in ends nothing
+	must(s, err)
+}
+
+func signInRehash(s *suite) {
+	hasher := &CountingHasher{Hasher: FastHasher}
+	f := s.accounts(gormkey.WithPasswordHasher(hasher))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	_, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	must(s, err)
+	stored := func() gormkey.HashedPassword {
+		key, err := f.GetKey(ctx, "email", ada.Email)
+		must(s, err)
+		return *key.HashedPassword
+	}
+	before := stored()
+	_, err = f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	equal(s, "hash that is up to date", stored() == before, true)
+
+	hasher.OutdatedAlways = true
+	_, err = f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	after := stored()
+	equal(s, "outdated hash kept", after == before, false)
+	shared, err := f.GetKey(ctx, "username", "ada")
+	must(s, err)
+	equal(s, "key that shares the password follows", *shared.HashedPassword == after, true)
+
+	// The password changes while the sign-in holds the old hash in its hand.
+	other := email(ada.Email)
+	other.Password = "changed in between"
+	hasher.AfterVerify = func() {
+		hasher.AfterVerify = nil
+		_, err := f.ChangePassword(ctx, other, "")
+		must(s, err)
+	}
+	_, err = f.SignIn(ctx, email(ada.Email))
+	wantErr(s, "sign-in against a change", err, gormkey.ErrInvalidCredentials)
+	_, err = f.SignIn(ctx, other)
+	must(s, err)
+	list, err := f.UserSessions(ctx, ada.ID)
+	must(s, err)
+	equal(s, "sessions", len(list), 1)
+	hasher.AfterVerify = func() {
+		hasher.AfterVerify = nil
+		_, err := f.UpdateKeyPassword(ctx, email(ada.Email))
+		must(s, err)
+	}
+	_, err = f.UseKey(ctx, other) // verified, and then rehashed too late
+	must(s, err)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+}
+
+func signInUseKey(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	key, err := f.UseKey(s.Context(), email(ada.Email))
+	must(s, err)
+	if key.UserID != ada.ID || key.User == nil || key.User.Email != ada.Email {
+		s.Errorf("got %+v", key)
+	}
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
+}
+
+func signInPolicy(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	for _, c := range []struct {
+		password string
+		ok       bool
+	}{
+		{"1234567", false}, {"12345678", true}, {"äöüßéèê", false}, {"äöüßéèêë", true}, {"", false},
+		{"   spaces kept   ", true}, {"with\x00nul byte", true},
+	} {
+		credentials := email(ada.Email)
+		credentials.Password = c.password
+		_, err := f.UpdateKeyPassword(s.Context(), credentials)
+		if !c.ok {
+			wantErr(s, "policy", err, gormkey.ErrInvalidArgument)
+			wantErr(s, "policy", err, password.ErrTooShort)
+			continue
+		}
+		must(s, err)
+		_, err = f.SignIn(s.Context(), credentials)
+		must(s, err)
+	}
+	breached := s.accounts(gormkey.WithPasswordPolicy(func(p string) error {
+		if p == "password" {
+			return errStop
+		}
+		return nil
+	}))
+	err := breached.CreateUser(s.Context(), &Account{Email: "x"}, gormkey.Credentials{Provider: "email", ID: "x", Password: "password"})
+	wantErr(s, "own policy", err, errStop)
+	must(s, breached.CreateUser(s.Context(), &Account{Email: "x"}, gormkey.Credentials{Provider: "email", ID: "x", Password: "p"}))
+}
+
+func signInHooks(s *suite) {
+	var got []gormkey.Event
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+		got = append(got, e)
+		return nil
+	}))
+	ctx := s.Context()
+	check := func(what string, want ...gormkey.EventType) {
+		s.Helper()
+		var types []gormkey.EventType
+		for _, e := range got {
+			types = append(types, e.Type)
+			if e.At != gormkey.UnixMilli(f.clock.Now().UnixMilli()) || e.Type != gormkey.SignInFailed && e.UserID == "" {
+				s.Errorf("%s: got event %+v", what, e)
+			}
+		}
+		if len(types) != len(want) {
+			s.Fatalf("%s: got events %v, want %v", what, types, want)
+		}
+		for i := range want {
+			equal(s, what, types[i], want[i])
+		}
+		got = nil
+	}
+	ada := &Account{Email: "ada@example.com"}
+	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
+	check("CreateUser", gormkey.UserCreated, gormkey.KeyAdded)
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	check("SignIn", gormkey.SessionCreated, gormkey.SignedIn)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+	check("ValidateSession of an active session")
+	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+	check("ValidateSession of an idle session", gormkey.SessionRenewed)
+	wrong := email(ada.Email)
+	wrong.Password = "wrong"
+	_, err = f.SignIn(ctx, wrong)
+	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
+	check("SignIn with a wrong password", gormkey.SignInFailed)
+	_, err = f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
+	must(s, err)
+	check("CreateKey", gormkey.KeyAdded)
+	_, err = f.UpdateKeyPassword(ctx, email(ada.Email))
+	must(s, err)
+	check("UpdateKeyPassword", gormkey.PasswordChanged)
+	_, err = f.ChangePassword(ctx, email(ada.Email), "")
+	must(s, err)
+	check("ChangePassword", gormkey.SessionEnded, gormkey.PasswordChanged)
+	must(s, f.DeleteKey(ctx, "github", "1"))
+	must(s, f.DeleteKey(ctx, "github", "1"))
+	check("DeleteKey, twice", gormkey.KeyRemoved)
+	session, err = f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	check("CreateSession", gormkey.SessionCreated)
+	must(s, f.SignOut(ctx, session.Token))
+	must(s, f.SignOut(ctx, session.Token))
+	check("SignOut, twice", gormkey.SessionEnded)
+	must(s, f.DeleteUser(ctx, ada.ID))
+	must(s, f.DeleteUser(ctx, ada.ID))
+	check("DeleteUser, twice", gormkey.UserDeleted)
+}
+
+// signInHookErrors: a hook inside the transaction undoes it, and its writes go with it.
+func signInHookErrors(s *suite) {
+	type Audit struct {
+		ID   uint
+		What string `gorm:"size:64"`
+	}
+	var refuse gormkey.EventType
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+		if err := tx.Create(&Audit{What: string(e.Type)}).Error; err != nil {
+			return err
+		}
+		if e.Type == refuse {
+			return errStop
+		}
+		return nil
+	}))
+	must(s, f.db.AutoMigrate(&Audit{}))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	before := rows(s, f.db)
+	audits := count(s, f.db, "audits")
+	for _, c := range []struct {
+		event gormkey.EventType
+		call  func() error
+	}{
+		{gormkey.UserCreated, func() error {
+			return f.CreateUser(ctx, &Account{Email: "bob@example.com"}, email("bob@example.com"))
+		}},
+		{gormkey.KeyAdded, func() error { _, err := f.CreateKey(ctx, ada.ID, email("ada2@example.com")); return err }},
+		{gormkey.KeyAdded, func() error { _, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email); return err }},
+		{gormkey.SessionCreated, func() error { _, err := f.CreateSession(ctx, ada.ID); return err }},
+		{gormkey.SignedIn, func() error { _, err := f.SignIn(ctx, email(ada.Email)); return err }},
+		{gormkey.SessionEnded, func() error { return f.SignOut(ctx, session.Token) }},
+		{gormkey.SessionEnded, func() error { return f.InvalidateAllUserSessions(ctx, ada.ID) }},
+		{gormkey.PasswordChanged, func() error { _, err := f.ChangePassword(ctx, email(ada.Email), ""); return err }},
+		{gormkey.KeyRemoved, func() error { return f.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey()) }},
+		{gormkey.UserDeleted, func() error { return f.DeleteUser(ctx, ada.ID) }},
+	} {
+		refuse = c.event
+		wantErr(s, string(c.event), c.call(), errStop)
+		equal(s, string(c.event)+": rows", rows(s, f.db), before)
+		equal(s, string(c.event)+": audit rows", count(s, f.db, "audits"), audits)
+	}
+	refuse = gormkey.SessionRenewed
+	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "renewal", err, errStop)
+	stored, err := f.GetSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "expiry after an undone renewal", stored.IdleExpires, session.IdleExpires)
+	refuse = gormkey.SignInFailed
+	wrong := email(ada.Email)
+	wrong.Password = "wrong"
+	_, err = f.SignIn(ctx, wrong)
+	wantErr(s, "failed sign-in", err, gormkey.ErrInvalidCredentials)
+	wantErr(s, "failed sign-in", err, errStop)
+}

@@ -1,0 +1,3 @@
+package gormkey_test
+
+import _ "github.com/libtnb/sqlite"
