@@ -1,3 +1,430 @@
 package gormkeytest
 
-var faultCases = []testCase{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var faultCases = []testCase{
+	{"fault/R34 R35 the n-th statement fails", faultNth},
+	{"fault/R35 retries of our own transaction", faultRetry},
+	{"fault/R36 lost answer to COMMIT", faultCommit},
+	{"fault/R37 cancelled in the middle", faultCancel},
+	{"fault/R18 a broken database is no invalid session", faultBroken},
+	{"fault/R38 inside the caller's transaction", faultCallerTransaction},
+	{"fault/R38 one connection", faultOneConnection},
+}
+
+// codedError is an error of a database with an SQLSTATE.
+type codedError string
+
+func (e codedError) Error() string    { return "injected " + string(e) }
+func (e codedError) SQLState() string { return string(e) }
+
+// writes are the operations of more than one statement.
+func writes(f *fixture[Account], ctx context.Context, ada *Account, session *gormkey.Session[Account]) map[string]func(auth *gormkey.Repository[Account]) error {
+	return map[string]func(auth *gormkey.Repository[Account]) error{
+		"CreateUser": func(auth *gormkey.Repository[Account]) error {
+			return auth.CreateUser(ctx, &Account{Email: "new@example.com"}, email("new@example.com"), gormkey.Credentials{Provider: "github", ID: "9", NoPassword: true})
+		},
+		"CreateKey": func(auth *gormkey.Repository[Account]) error {
+			_, err := auth.CreateKey(ctx, ada.ID, email("more@example.com"))
+			return err
+		},
+		"ShareKey": func(auth *gormkey.Repository[Account]) error {
+			_, err := auth.ShareKey(ctx, "username", "ada", "email", ada.Email)
+			return err
+		},
+		"ChangePassword": func(auth *gormkey.Repository[Account]) error {
+			_, err := auth.ChangePassword(ctx, email(ada.Email), "")
+			return err
+		},
+		"SignIn, replacing": func(auth *gormkey.Repository[Account]) error {
+			_, err := auth.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+			return err
+		},
+		"SignOut": func(auth *gormkey.Repository[Account]) error { return auth.SignOut(ctx, session.Token) },
+		"DeleteKey": func(auth *gormkey.Repository[Account]) error {
+			return auth.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey())
+		},
+		"DeleteUser": func(auth *gormkey.Repository[Account]) error { return auth.DeleteUser(ctx, ada.ID) },
+	}
+}
+
+// faultNth fails the first statement of each operation, then the second, and so on,
+// until it passes: after each failure nothing has changed, and nothing was sent after
+// the failure but ROLLBACK.
+func faultNth(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	errInjected := errors.New("injected")
+	for verb, call := range writes(f, s.Context(), ada, session) {
+		before := snapshot(s, f)
+		for n := 1; ; n++ {
+			seen, fired := 0, false
+			var after []string
+			recorder.inject = func(sql string) error {
+				if seen++; seen == n {
+					fired = true
+					return errInjected
+				}
+				if fired {
+					after = append(after, sql)
+				}
+				return nil
+			}
+			err := call(auth)
+			recorder.inject = nil
+			if fired && err == nil {
+				s.Fatalf("%s, statement %d: the failure was swallowed", verb, n)
+			}
+			if !fired {
+				must(s, err)
+				if n == 1 {
+					s.Errorf("%s sent nothing", verb)
+				}
+				break
+			}
+			if !errors.Is(err, errInjected) {
+				s.Errorf("%s, statement %d: got %v", verb, n, err)
+			}
+			for _, sql := range after {
+				if sql != "ROLLBACK" && !strings.HasPrefix(sql, "ROLLBACK TO") {
+					s.Errorf("%s, statement %d: sent %q after the failure", verb, n, sql)
+				}
+			}
+			if got := snapshot(s, f); got != before {
+				s.Fatalf("%s, statement %d: changed\n%s\nto\n%s", verb, n, before, got)
+			}
+		}
+		restore(s, f, ada, session)
+	}
+}
+
+// snapshot returns the content of the three tables as a text.
+func snapshot(s *suite, f *fixture[Account]) string {
+	s.Helper()
+	var out strings.Builder
+	for _, table := range []string{"auth_user", "user_key", "user_session"} {
+		var all []map[string]any
+		must(s, f.db.Session(&gorm.Session{NewDB: true}).Table(table).Order("id").Find(&all).Error)
+		for _, row := range all {
+			fmt.Fprintf(&out, "%s %v\n", table, row)
+		}
+	}
+	return out.String()
+}
+
+// restore makes the tables again what they were before an operation that passed.
+func restore(s *suite, f *fixture[Account], ada *Account, session *gormkey.Session[Account]) {
+	s.Helper()
+	db := f.db.Session(&gorm.Session{NewDB: true, AllowGlobalUpdate: true})
+	must(s, db.Delete(&gormkey.Session[Account]{}).Error)
+	must(s, db.Delete(&gormkey.Key[Account]{}).Error)
+	must(s, db.Unscoped().Delete(&Account{}).Error)
+	again := &Account{User: gormkey.User{ID: ada.ID}, Email: ada.Email}
+	must(s, f.CreateUser(s.Context(), again, email(ada.Email)))
+	must(s, f.CreateSessionInto(s.Context(), ada.ID, &gormkey.Session[Account]{Token: session.Token}))
+}
+
+func faultRetry(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	for verb, call := range writes(f, s.Context(), ada, session) {
+		for _, code := range []codedError{"40001", "40P01", "55P03"} {
+			failures, tries := 4, 0
+			recorder.inject = func(sql string) error {
+				first := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "UPDATE")
+				if first && tries < failures {
+					tries++
+					return code
+				}
+				return nil
+			}
+			if err := call(auth); err != nil {
+				s.Errorf("%s, %s four times: %v", verb, code, err)
+			}
+			recorder.inject = nil
+			restore(s, f, ada, session)
+			tries, failures = 0, 1000
+			recorder.inject = func(sql string) error {
+				if strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "UPDATE") {
+					tries++
+					return code
+				}
+				return nil
+			}
+			err := call(auth)
+			recorder.inject = nil
+			var database *gormkey.DatabaseError
+			if !errors.As(err, &database) || database.Code != string(code) || tries != 5 {
+				s.Errorf("%s, %s for ever: %d tries and %v, want 5 and the code", verb, code, tries, err)
+			}
+		}
+	}
+	// Never inside somebody's transaction.
+	tries := 0
+	err = f.db.Transaction(func(tx *gorm.DB) error {
+		recorder.inject = func(sql string) error {
+			if strings.HasPrefix(sql, "INSERT") {
+				tries++
+				return codedError("40001")
+			}
+			return nil
+		}
+		return auth.With(tx).CreateUser(s.Context(), &Account{Email: "x"}, email("x"))
+	})
+	recorder.inject = nil
+	if err == nil || tries != 1 {
+		s.Errorf("in the caller's transaction: %d tries and %v, want 1 and an error", tries, err)
+	}
+}
+
+func faultCommit(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	for verb, call := range writes(f, s.Context(), ada, session) {
+		recorder.reset()
+		commits := 0
+		recorder.inject = func(sql string) error {
+			if sql == "COMMIT" {
+				commits++
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		}
+		err := call(auth)
+		recorder.inject = nil
+		if commits == 0 { // one statement, which needs no COMMIT
+			must(s, err)
+			restore(s, f, ada, session)
+			continue
+		}
+		wantErr(s, verb, err, gormkey.ErrOutcomeUnknown)
+		wantErr(s, verb, err, io.ErrUnexpectedEOF)
+		equal(s, verb+": commits", commits, 1)
+
+		tries := 0
+		recorder.inject = func(sql string) error {
+			if sql == "COMMIT" {
+				if tries++; tries == 1 {
+					return codedError("40001") // a refusal, not a lost answer
+				}
+			}
+			return nil
+		}
+		err = call(auth)
+		recorder.inject = nil
+		must(s, err)
+		restore(s, f, ada, session)
+	}
+	// A single statement whose connection breaks.
+	recorder.inject = func(sql string) error {
+		if strings.HasPrefix(sql, "INSERT") {
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	}
+	_, err = auth.CreateSession(s.Context(), ada.ID)
+	recorder.inject = nil
+	wantErr(s, "CreateSession", err, gormkey.ErrOutcomeUnknown)
+}
+
+func faultCancel(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	ctx, cancel := context.WithCancel(s.Context())
+	for verb := range writes(f, ctx, ada, session) {
+		before := snapshot(s, f)
+		for n := 1; n < 12; n++ {
+			ctx, cancel = context.WithCancel(s.Context())
+			call := writes(f, ctx, ada, session)[verb]
+			seen := 0
+			recorder.inject = func(string) error {
+				if seen++; seen == n {
+					cancel()
+				}
+				return nil
+			}
+			begun := time.Now()
+			err := call(auth)
+			recorder.inject = nil
+			cancel()
+			if seen < n {
+				must(s, err)
+				break
+			}
+			if err == nil { // the cancel came too late
+				break
+			}
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, gormkey.ErrOutcomeUnknown) {
+				s.Errorf("%s, cancelled at statement %d: got %v", verb, n, err)
+			}
+			if d := time.Since(begun); d > 2*time.Second {
+				s.Errorf("%s, cancelled at statement %d: returned after %v", verb, n, d)
+			}
+			settle(s, f)
+			if got := snapshot(s, f); got != before && !errors.Is(err, gormkey.ErrOutcomeUnknown) {
+				s.Fatalf("%s, cancelled at statement %d: changed\n%s\nto\n%s", verb, n, before, got)
+			}
+		}
+		settle(s, f)
+		restore(s, f, ada, session)
+	}
+	cancelled, stop := context.WithTimeout(s.Context(), -time.Second)
+	defer stop()
+	recorder.reset()
+	_, err = auth.ValidateSession(cancelled, session.Token)
+	wantErr(s, "ended context", err, context.DeadlineExceeded)
+	equal(s, "statements on an ended context", len(recorder.taken()), 0)
+}
+
+// settle waits until database/sql has rolled back what a context cut short.
+func settle(s *suite, f *fixture[Account]) {
+	s.Helper()
+	pool, err := f.db.DB()
+	must(s, err)
+	for range 500 {
+		if pool.Stats().InUse == 0 {
+			return
+		}
+		pauseBriefly()
+	}
+	s.Fatalf("%d connections are still in use", pool.Stats().InUse)
+}
+
+func pauseBriefly() {
+	timer := time.NewTimer(2 * time.Millisecond)
+	<-timer.C
+}
+
+func faultBroken(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	for _, injected := range []error{codedError("57P01"), io.EOF, errors.New("dial tcp: connection refused"), codedError("XX000")} {
+		recorder.inject = func(string) error { return injected }
+		_, err := auth.ValidateSession(s.Context(), session.Token)
+		if !errors.Is(err, injected) || errors.Is(err, gormkey.ErrInvalidSession) {
+			s.Errorf("ValidateSession with %v: got %v", injected, err)
+		}
+		_, err = auth.SignIn(s.Context(), email(ada.Email))
+		if !errors.Is(err, injected) || errors.Is(err, gormkey.ErrInvalidCredentials) {
+			s.Errorf("SignIn with %v: got %v", injected, err)
+		}
+		_, err = auth.GetUser(s.Context(), ada.ID)
+		if !errors.Is(err, injected) || errors.Is(err, gormkey.ErrInvalidUser) {
+			s.Errorf("GetUser with %v: got %v", injected, err)
+		}
+		recorder.inject = nil
+		_, err = auth.ValidateSession(s.Context(), session.Token)
+		must(s, err)
+	}
+}
+
+func faultCallerTransaction(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	var token gormkey.Token
+	err := f.db.Transaction(func(tx *gorm.DB) error {
+		auth := f.With(tx)
+		bob := &Account{Email: "bob@example.com"}
+		must(s, auth.CreateUser(ctx, bob, email(bob.Email)))
+		// Each failure undoes itself alone: the transaction goes on.
+		wantErr(s, "taken key", auth.CreateUser(ctx, &Account{Email: "c"}, email(ada.Email)), gormkey.ErrDuplicateKey)
+		wantErr(s, "taken email", auth.CreateUser(ctx, &Account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
+		_, err := auth.CreateKey(ctx, bob.ID, email(ada.Email))
+		wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
+		_, err = auth.CreateSession(ctx, "nobody")
+		wantErr(s, "session of nobody", err, gormkey.ErrInvalidUser)
+		_, err = auth.UpdateUserAttributes(ctx, bob.ID, map[string]any{"Email": ada.Email})
+		wantErr(s, "taken email", err, gormkey.ErrDuplicateAttribute)
+		wantErr(s, "last key", auth.DeleteKey(ctx, "email", bob.Email), gormkey.ErrLastKey)
+		session, err := auth.SignIn(ctx, email(bob.Email))
+		must(s, err)
+		_, err = auth.ValidateSession(ctx, session.Token)
+		must(s, err)
+		_, err = auth.ChangePassword(ctx, email(bob.Email), session.ID)
+		must(s, err)
+		token = session.Token
+		return tx.Create(&Account{Email: "plain@example.com"}).Error
+	})
+	must(s, err)
+	_, err = f.ValidateSession(ctx, token)
+	must(s, err)
+	equal(s, "rows", rows(s, f.db), [3]int64{3, 2, 1})
+
+	before := snapshot(s, f)
+	err = f.db.Transaction(func(tx *gorm.DB) error {
+		auth := f.With(tx)
+		must(s, auth.DeleteUser(ctx, ada.ID))
+		_, err := auth.SignIn(ctx, email("bob@example.com"))
+		must(s, err)
+		return errStop
+	})
+	wantErr(s, "rolled back", err, errStop)
+	if got := snapshot(s, f); got != before {
+		s.Errorf("a rolled-back transaction changed\n%s\nto\n%s", before, got)
+	}
+}
+
+func faultOneConnection(s *suite) {
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, _ gormkey.Event) error { return tx.Exec("SELECT 1").Error }))
+	pool, err := f.db.DB()
+	must(s, err)
+	pool.SetMaxOpenConns(1)
+	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
+	defer cancel()
+	ada := &Account{Email: "ada@example.com"}
+	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
+	wantErr(s, "taken email", f.CreateUser(ctx, &Account{User: gormkey.User{ID: "own-id-x"}, Email: ada.Email}), gormkey.ErrDuplicateAttribute)
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+	_, err = f.ChangePassword(ctx, email(ada.Email), session.ID)
+	must(s, err)
+	must(s, f.plugin.AutoMigrate(f.db.WithContext(ctx)))
+	must(s, f.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		_, err := f.With(tx).SignIn(ctx, email(ada.Email))
+		return err
+	}))
+	_, err = f.DeleteDeadSessions(ctx)
+	must(s, err)
+	must(s, f.DeleteUser(ctx, ada.ID))
+	equal(s, "connections in use", pool.Stats().InUse, 0)
+}

@@ -1,3 +1,308 @@
 package gormkeytest
 
-var raceCases = []testCase{}
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var raceCases = []testCase{
+	{"race/R34 one key, eight takers", raceOneKey},
+	{"race/R07 delete against create and sign-in", raceDelete},
+	{"race/R08 password change against sign-in", racePasswordChange},
+	{"race/R06 invalidate against validate", raceInvalidate},
+	{"race/R10 renewals at once", raceRenewals},
+	{"race/the last two keys", raceLastKeys},
+	{"race/cleanups at once", raceCleanups},
+	{"race/R44 mixed use of one handle", raceMixed},
+}
+
+// rounds returns how often a race is run.
+func rounds(n int) int {
+	if testing.Short() {
+		return max(1, n/10)
+	}
+	return n
+}
+
+// atOnce runs the functions together and waits for them.
+func atOnce(fs ...func()) {
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, f := range fs {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			<-start
+			f()
+		}()
+	}
+	close(start)
+	wg.Wait()
+}
+
+func repeat(n int, f func(i int)) (fs []func()) {
+	for i := range n {
+		fs = append(fs, func() { f(i) })
+	}
+	return fs
+}
+
+func raceOneKey(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	for round := range rounds(20) {
+		var won, lost atomic.Int64
+		atOnce(repeat(8, func(i int) {
+			err := f.CreateUser(ctx, &Account{Email: fmt.Sprintf("%d-%d", round, i)}, email(fmt.Sprintf("taken-%d", round)))
+			switch {
+			case err == nil:
+				won.Add(1)
+			case isErr(err, gormkey.ErrDuplicateKey):
+				lost.Add(1)
+			default:
+				s.Errorf("round %d: %v", round, err)
+			}
+		})...)
+		if won.Load() != 1 || lost.Load() != 7 {
+			s.Fatalf("round %d: %d winners, %d duplicates; want 1 and 7", round, won.Load(), lost.Load())
+		}
+	}
+	n := int64(rounds(20))
+	equal(s, "rows", rows(s, f.db), [3]int64{n, n, 0})
+}
+
+func raceDelete(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	var created, refused atomic.Int64
+	note := func(what string, err error) {
+		switch {
+		case err == nil:
+			created.Add(1)
+		case isErr(err, gormkey.ErrInvalidUser), isErr(err, gormkey.ErrInvalidCredentials):
+			refused.Add(1)
+		default:
+			s.Errorf("%s: %v", what, err)
+		}
+	}
+	for round := range rounds(60) {
+		u := &Account{Email: fmt.Sprint(round)}
+		must(s, f.CreateUser(ctx, u, email(u.Email)))
+		fs := repeat(4, func(i int) {
+			_, err := f.CreateSession(ctx, u.ID)
+			note("CreateSession", err)
+		})
+		fs = append(fs, repeat(2, func(i int) {
+			_, err := f.CreateKey(ctx, u.ID, gormkey.Credentials{Provider: "github", ID: fmt.Sprintf("%d-%d", round, i), NoPassword: true})
+			note("CreateKey", err)
+		})...)
+		fs = append(fs, repeat(2, func(int) {
+			_, err := f.SignIn(ctx, email(u.Email))
+			note("SignIn", err)
+		})...)
+		fs = append(fs, func() {
+			if err := f.DeleteUser(ctx, u.ID); err != nil {
+				s.Errorf("DeleteUser: %v", err)
+			}
+		})
+		atOnce(fs...)
+	}
+	equal(s, "orphans", orphans(s, f.db), 0)
+	equal(s, "rows", rows(s, f.db), [3]int64{0, 0, 0})
+	s.Logf("%d created, %d refused", created.Load(), refused.Load())
+}
+
+func racePasswordChange(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	opened, stale := 0, 0
+	old := email(ada.Email)
+	for round := range rounds(60) {
+		next := old
+		next.Password = fmt.Sprintf("password of round %d", round)
+		var sessions [3]*gormkey.Session[Account]
+		fs := repeat(3, func(i int) {
+			session, err := f.SignIn(ctx, old)
+			if err != nil && !isErr(err, gormkey.ErrInvalidCredentials) {
+				s.Errorf("SignIn: %v", err)
+			}
+			sessions[i] = session
+		})
+		fs = append(fs, func() {
+			if _, err := f.ChangePassword(ctx, next, ""); err != nil {
+				s.Errorf("ChangePassword: %v", err)
+			}
+		})
+		atOnce(fs...)
+		for _, session := range sessions {
+			if session == nil {
+				continue
+			}
+			opened++
+			if _, err := f.ValidateSession(ctx, session.Token); err == nil {
+				stale++
+			}
+		}
+		old = next
+	}
+	equal(s, "sessions of an old password that live", stale, 0)
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
+	s.Logf("%d sessions were opened before the change", opened)
+}
+
+func raceInvalidate(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	for round := range rounds(40) {
+		session, err := f.CreateSession(ctx, ada.ID)
+		must(s, err)
+		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute) // each validation wants to renew
+		var ended atomic.Bool
+		fs := repeat(6, func(int) {
+			for range 4 {
+				after := ended.Load()
+				_, err := f.ValidateSession(ctx, session.Token)
+				switch {
+				case err == nil && after:
+					s.Errorf("round %d: validated after it was ended", round)
+				case err != nil && !isErr(err, gormkey.ErrInvalidSession):
+					s.Errorf("ValidateSession: %v", err)
+				}
+			}
+		})
+		fs = append(fs, func() {
+			if err := f.InvalidateSession(ctx, session.ID); err != nil {
+				s.Errorf("InvalidateSession: %v", err)
+			}
+			ended.Store(true)
+		})
+		atOnce(fs...)
+	}
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
+}
+
+func raceRenewals(s *suite) {
+	var renewed atomic.Int64
+	f := s.accounts(gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+		if e.Type == gormkey.SessionRenewed {
+			renewed.Add(1)
+		}
+		return nil
+	}))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	n := rounds(20)
+	for range n {
+		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+		want := gormkey.UnixMilli(f.clock.Now().Add(gormkey.DefaultActivePeriod + gormkey.DefaultIdlePeriod).UnixMilli())
+		atOnce(repeat(8, func(int) {
+			got, err := f.ValidateSession(ctx, session.Token)
+			if err != nil || got.IdleExpires != want {
+				s.Errorf("ValidateSession: got %+v, %v", got, err)
+			}
+		})...)
+	}
+	equal(s, "renewals", renewed.Load(), int64(n))
+}
+
+func raceLastKeys(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	for round := range rounds(30) {
+		u := &Account{Email: fmt.Sprint(round)}
+		must(s, f.CreateUser(ctx, u, email(u.Email+"a"), email(u.Email+"b")))
+		var kept atomic.Int64
+		atOnce(repeat(2, func(i int) {
+			err := f.DeleteKey(ctx, "email", u.Email+[]string{"a", "b"}[i])
+			if isErr(err, gormkey.ErrLastKey) {
+				kept.Add(1)
+			} else if err != nil {
+				s.Errorf("DeleteKey: %v", err)
+			}
+		})...)
+		if kept.Load() != 1 {
+			s.Fatalf("round %d: %d refusals, want 1", round, kept.Load())
+		}
+	}
+	equal(s, "keys", count(s, f.db, "user_key"), int64(rounds(30)))
+}
+
+func raceCleanups(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	fill(s, f, 300)
+	f.clock.Advance(50 * 365 * 24 * time.Hour)
+	var deleted atomic.Int64
+	atOnce(repeat(4, func(int) {
+		n, err := f.DeleteDeadSessions(ctx, gormkey.BatchSize(37))
+		if err != nil {
+			s.Errorf("DeleteDeadSessions: %v", err)
+		}
+		deleted.Add(n)
+	})...)
+	left, err := f.DeleteDeadSessions(ctx)
+	must(s, err)
+	equal(s, "deleted", deleted.Load()+left, 300)
+}
+
+// raceMixed is for -race: everything at once on one repository, and then the invariants.
+func raceMixed(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	const people = 5
+	allowed := []error{gormkey.ErrInvalidUser, gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrInvalidKey, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateAttribute, gormkey.ErrLastKey}
+	atOnce(repeat(6, func(worker int) {
+		for i := range rounds(30) {
+			name := fmt.Sprintf("p%d", (worker+i)%people)
+			check := func(verb string, err error) {
+				if err == nil {
+					return
+				}
+				for _, a := range allowed {
+					if isErr(err, a) {
+						return
+					}
+				}
+				s.Errorf("%s: %v", verb, err)
+			}
+			u := &Account{Email: name}
+			check("CreateUser", f.CreateUser(ctx, u, email(name)))
+			session, err := f.SignIn(ctx, email(name))
+			check("SignIn", err)
+			if err != nil {
+				continue
+			}
+			_, err = f.ValidateSession(ctx, session.Token)
+			check("ValidateSession", err)
+			switch i % 4 {
+			case 0:
+				check("SignOut", f.SignOut(ctx, session.Token))
+			case 1:
+				_, err = f.ChangePassword(ctx, email(name), session.ID)
+				check("ChangePassword", err)
+			case 2:
+				check("DeleteUser", f.DeleteUser(ctx, session.UserID))
+			case 3:
+				_, err = f.CreateKey(ctx, session.UserID, gormkey.Credentials{Provider: "github", ID: name, NoPassword: true})
+				check("CreateKey", err)
+				check("DeleteKey", f.DeleteKey(ctx, "github", name))
+			}
+		}
+	})...)
+	equal(s, "orphans", orphans(s, f.db), 0)
+	equal(s, "users without a key", count(s, f.db, "auth_user", "id NOT IN (SELECT user_id FROM user_key)"), 0)
+	pool, err := f.db.DB()
+	must(s, err)
+	equal(s, "connections in use", pool.Stats().InUse, 0)
+}

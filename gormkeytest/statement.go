@@ -1,3 +1,199 @@
 package gormkeytest
 
-var statementCases = []testCase{}
+import (
+	"fmt"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var statementCases = []testCase{
+	{"statement/counts", statementCounts},
+	{"statement/R46 every one uses an index", statementIndexes},
+}
+
+// verbs calls every operation that sends a statement, and hands its name and
+// statements to seen.
+func verbs(s *suite, f *fixture[Account], seen func(verb string, sent []statement)) {
+	s.Helper()
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	ctx := s.Context()
+	do := func(verb string, call func() error) {
+		s.Helper()
+		recorder.taken()
+		if err := call(); err != nil {
+			s.Fatalf("%s: %v", verb, err)
+		}
+		seen(verb, recorder.taken())
+	}
+	ada := &Account{Email: "ada@example.com"}
+	login := email(ada.Email)
+	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
+	var session *gormkey.Session[Account]
+	do("CreateUser", func() error { return auth.CreateUser(ctx, ada, login) })
+	do("GetUser", func() error { _, err := auth.GetUser(ctx, ada.ID); return err })
+	do("UpdateUserAttributes", func() error {
+		_, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "x"})
+		return err
+	})
+	do("CreateKey", func() error { _, err := auth.CreateKey(ctx, ada.ID, github); return err })
+	do("ShareKey", func() error { _, err := auth.ShareKey(ctx, "username", "ada", "email", ada.Email); return err })
+	do("GetKey", func() error { _, err := auth.GetKey(ctx, "github", "1"); return err })
+	do("UserKeys", func() error { _, err := auth.UserKeys(ctx, ada.ID); return err })
+	do("DeleteKey", func() error { return auth.DeleteKey(ctx, "github", "1") })
+	do("UseKey", func() error { _, err := auth.UseKey(ctx, login); return err })
+	do("CreateSession", func() (err error) { session, err = auth.CreateSession(ctx, ada.ID); return err })
+	do("SignIn", func() error { _, err := auth.SignIn(ctx, login); return err })
+	do("SignIn, replacing", func() error { _, err := auth.SignIn(ctx, login, gormkey.Replacing(newToken())); return err })
+	do("ValidateSession, active", func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
+	do("GetSession", func() error { _, err := auth.GetSession(ctx, session.Token); return err })
+	do("UserSessions", func() error { _, err := auth.UserSessions(ctx, ada.ID); return err })
+	do("UpdateSessionAttributes", func() error {
+		_, err := auth.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})
+		return err
+	})
+	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	do("ValidateSession, idle", func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
+	do("UpdateKeyPassword", func() error { _, err := auth.UpdateKeyPassword(ctx, login); return err })
+	do("ChangePassword", func() error { _, err := auth.ChangePassword(ctx, login, session.ID); return err })
+	do("InvalidateUserSession", func() error { return auth.InvalidateUserSession(ctx, ada.ID, session.ID) })
+	do("InvalidateOtherSessions", func() error { return auth.InvalidateOtherSessions(ctx, ada.ID, session.ID) })
+	do("InvalidateAllUserSessions", func() error { return auth.InvalidateAllUserSessions(ctx, ada.ID) })
+	do("InvalidateSession", func() error { return auth.InvalidateSession(ctx, session.ID) })
+	_, err = auth.CreateSession(ctx, ada.ID)
+	must(s, err)
+	f.clock.Advance(365 * gormkey.DefaultActivePeriod)
+	do("DeleteDeadUserSessions", func() error { return auth.DeleteDeadUserSessions(ctx, "nobody") })
+	do("DeleteDeadSessions", func() error { _, err := auth.DeleteDeadSessions(ctx); return err })
+	do("DeleteUser", func() error { return auth.DeleteUser(ctx, ada.ID) })
+}
+
+func newToken() gormkey.Token { return gormkey.Token(strings.Repeat("t", 40)) }
+
+func statementCounts(s *suite) {
+	f := s.accounts()
+	sqlite := f.db.Name() == "sqlite"
+	// The lock on SQLite is one statement where other engines lock as they read.
+	pick := func(onSQLite, elsewhere int) int {
+		if sqlite {
+			return onSQLite
+		}
+		return elsewhere
+	}
+	want := map[string]int{
+		"CreateUser": 2, "GetUser": 1, "UpdateUserAttributes": 2, "CreateKey": 1, "ShareKey": pick(3, 4), "GetKey": 1, "UserKeys": 2,
+		"DeleteKey": pick(4, 5), "UseKey": 1, "CreateSession": 1, "SignIn": 2, "SignIn, replacing": 3, "ValidateSession, active": 1,
+		"GetSession": 1, "UserSessions": 2, "ValidateSession, idle": 2, "UpdateKeyPassword": pick(3, 4), "ChangePassword": pick(4, 5),
+		"InvalidateUserSession": 1, "InvalidateOtherSessions": 1, "InvalidateAllUserSessions": 1, "InvalidateSession": 1,
+		"DeleteDeadUserSessions": 1, "DeleteUser": 4, "UpdateSessionAttributes": pick(3, 2),
+	}
+	verbs(s, f, func(verb string, sent []statement) {
+		if n, ok := want[verb]; ok && len(sent) != n {
+			var texts []string
+			for _, st := range sent {
+				texts = append(texts, st.sql)
+			}
+			s.Errorf("%s: got %d statements, want %d:\n  %s", verb, len(sent), n, strings.Join(texts, "\n  "))
+		}
+	})
+}
+
+func statementIndexes(s *suite) {
+	f := s.accounts()
+	fill(s, f, 400)
+	checked := map[string]bool{}
+	var explain []struct {
+		verb string
+		statement
+	}
+	verbs(s, f, func(verb string, sent []statement) {
+		for _, st := range sent {
+			if !checked[st.sql] && !strings.Contains(st.sql, "1 = 0") { // takes the write lock, reads nothing
+				checked[st.sql] = true
+				explain = append(explain, struct {
+					verb string
+					statement
+				}{verb, st})
+			}
+		}
+	})
+	if len(explain) < 20 {
+		s.Fatalf("got %d statements to explain", len(explain))
+	}
+	pool, err := f.db.DB()
+	must(s, err)
+	conn, err := pool.Conn(s.Context())
+	must(s, err)
+	defer func() { _ = conn.Close() }()
+	prefix, bad := "EXPLAIN ", []string{"Seq Scan"}
+	switch f.db.Name() {
+	case "postgres": // so that only a statement without an index has a sequential scan
+		_, err := conn.ExecContext(s.Context(), "SET enable_seqscan = off")
+		must(s, err)
+	case "mysql":
+		bad = []string{"|ALL|", "|index|"}
+	case "sqlite":
+		prefix, bad = "EXPLAIN QUERY PLAN ", []string{"SCAN "}
+	}
+	for _, st := range explain {
+		rows, err := conn.QueryContext(s.Context(), prefix+st.sql, st.args...)
+		if err != nil {
+			s.Fatalf("%s: explaining %s: %v", st.verb, st.sql, err)
+		}
+		columns, err := rows.Columns()
+		must(s, err)
+		var plan []string
+		for rows.Next() {
+			values := make([]any, len(columns))
+			for i := range values {
+				values[i] = new(any)
+			}
+			must(s, rows.Scan(values...))
+			line := "|"
+			for _, v := range values {
+				switch v := (*v.(*any)).(type) {
+				case []byte:
+					line += string(v) + "|"
+				default:
+					line += fmt.Sprint(v) + "|"
+				}
+			}
+			plan = append(plan, line)
+		}
+		must(s, rows.Err())
+		must(s, rows.Close())
+		text := strings.Join(plan, "\n")
+		for _, b := range bad {
+			if strings.Contains(strings.ReplaceAll(text, "SCAN CONSTANT ROW", ""), b) {
+				s.Errorf("%s: %s\nreads a whole table:\n%s", st.verb, st.sql, text)
+			}
+		}
+	}
+}
+
+// fill adds n users, each with a key and a session, by plain GORM.
+func fill(s *suite, f *fixture[Account], n int) {
+	s.Helper()
+	users, keys, sessions := make([]Account, n), make([]gormkey.Key[Account], n), make([]gormkey.Session[Account], n)
+	live := gormkey.UnixMilli(f.clock.Now().UnixMilli()) + 1e12
+	for i := range n {
+		id := fmt.Sprintf("fill-%d", i)
+		users[i] = Account{User: gormkey.User{ID: id}, Email: id}
+		keys[i] = gormkey.Key[Account]{ID: "fill:" + id, UserID: id}
+		sessions[i] = gormkey.Session[Account]{ID: "fill-" + id, UserID: id, ActiveExpires: live, IdleExpires: live}
+	}
+	must(s, f.db.CreateInBatches(users, 100).Error)
+	must(s, f.db.CreateInBatches(keys, 100).Error)
+	must(s, f.db.CreateInBatches(sessions, 100).Error)
+	if f.db.Name() != "sqlite" {
+		analyze := "ANALYZE auth_user, user_key, user_session"
+		if f.db.Name() == "mysql" {
+			analyze = "ANALYZE TABLE auth_user, user_key, user_session"
+		}
+		must(s, f.db.Session(&gorm.Session{NewDB: true}).Exec(analyze).Error)
+	}
+}
