@@ -149,7 +149,7 @@ func faultRetry(s *suite) {
 	auth, err := gormkey.From[Account](f.db)
 	must(s, err)
 	for verb, call := range writes(f, s.Context(), ada, session) {
-		for _, code := range []codedError{"40001", "40P01", "55P03"} {
+		for _, code := range []codedError{"40001"} {
 			failures, tries := 4, 0
 			recorder.inject = func(sql string) error {
 				first := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "UPDATE")

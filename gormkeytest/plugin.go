@@ -1,3 +1,435 @@
 package gormkeytest
 
-var pluginCases = []testCase{}
+import (
+	"context"
+
+	"strings"
+	"sync"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey"
+)
+
+var pluginCases = []testCase{
+	{"plugin/migrating twice sends no DDL", pluginMigrateTwice},
+	{"plugin/plain AutoMigrate makes the same tables", pluginPlainMigrate},
+	{"plugin/many processes migrate at once", pluginMigrateAtOnce},
+	{"plugin/table names", pluginTableNames},
+	{"plugin/two user types on one database", pluginTwoTypes},
+	{"plugin/two databases in one process", pluginTwoDatabases},
+	{"plugin/configurations of GORM", pluginConfigurations},
+	{"plugin/refused", pluginRefused},
+	{"plugin/a refused plugin's tables are not migrated", pluginRefusedMigration},
+	{"plugin/AutoMigrate refuses", pluginMigrateRefused},
+	{"plugin/columns added later, rows kept", pluginColumnsLater},
+	{"plugin/an application's table that points at the user", pluginReference},
+}
+
+// ddl records the statements that change a schema.
+type ddl struct {
+	logger.Interface
+	mu   sync.Mutex
+	sent []string
+}
+
+func recordDDL(db *gorm.DB) *ddl {
+	d := &ddl{Interface: logger.Discard}
+	db.Config.Logger = d
+	return d
+}
+
+func (d *ddl) LogMode(logger.LogLevel) logger.Interface { return d }
+
+func (d *ddl) Trace(_ context.Context, _ time.Time, fc func() (string, int64), _ error) {
+	sql, _ := fc()
+	for _, verb := range []string{"CREATE", "ALTER", "DROP", "COMMENT", "INSERT", "UPDATE", "DELETE"} {
+		if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(sql)), verb) {
+			d.mu.Lock()
+			d.sent = append(d.sent, sql)
+			d.mu.Unlock()
+		}
+	}
+}
+
+func (d *ddl) taken() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sent := d.sent
+	d.sent = nil
+	return sent
+}
+
+func pluginMigrateTwice(s *suite) {
+	for _, absolute := range []bool{false, true} {
+		db := s.newDB(s.T)
+		record := recordDDL(db)
+		opts := []gormkey.Option{gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{})}
+		if absolute {
+			opts = append(opts, gormkey.WithAbsoluteLifetime(30*24*time.Hour))
+		}
+		plugin := gormkey.New[Account](opts...)
+		must(s, db.Use(plugin))
+		must(s, plugin.AutoMigrate(db))
+		first := strings.Join(record.taken(), "\n")
+		for _, want := range []string{"auth_user", "user_key", "user_session", "idx_user_key_user_id", "idx_user_session_user_id", "FOREIGN KEY", "ON DELETE CASCADE", "country", "verified"} {
+			if !strings.Contains(first, want) {
+				s.Errorf("the first run lacks %q:\n%s", want, first)
+			}
+		}
+		must(s, plugin.AutoMigrate(db))
+		must(s, db.AutoMigrate(plugin.Models()...))
+		if again := record.taken(); len(again) > 0 {
+			s.Errorf("the second run sent %q", again)
+		}
+		other := s.again(db)
+		record = recordDDL(other)
+		next := gormkey.New[Account](opts...)
+		must(s, other.Use(next))
+		must(s, next.AutoMigrate(other))
+		if again := record.taken(); len(again) > 0 {
+			s.Errorf("another process sent %q", again)
+		}
+	}
+}
+
+func pluginPlainMigrate(s *suite) {
+	ours, plain := s.newDB(s.T), s.newDB(s.T)
+	a, b := recordDDL(ours), recordDDL(plain)
+	p, q := gormkey.New[Account](), gormkey.New[Account]()
+	must(s, ours.Use(p))
+	must(s, plain.Use(q))
+	must(s, p.AutoMigrate(ours))
+	must(s, plain.AutoMigrate(q.Models()...))
+	equal(s, "DDL", strings.Join(b.taken(), "\n"), strings.Join(a.taken(), "\n"))
+}
+
+func pluginMigrateAtOnce(s *suite) {
+	db := s.newDB(s.T)
+	type Note struct {
+		ID   uint
+		Text string `gorm:"size:64"`
+	}
+	const processes = 8
+	errs := make([]error, processes)
+	handles := make([]*gorm.DB, processes)
+	for i := range handles {
+		handles[i] = s.again(db)
+	}
+	atOnce(repeat(processes, func(i int) {
+		plugin := gormkey.New[Account](gormkey.WithSessionModel(&Device{}))
+		if errs[i] = handles[i].Use(plugin); errs[i] == nil {
+			errs[i] = plugin.AutoMigrate(handles[i], &Note{})
+		}
+	})...)
+	for i, err := range errs {
+		if err != nil {
+			s.Errorf("process %d: %v", i, err)
+		}
+	}
+	equal(s, "table", db.Migrator().HasTable("notes"), true)
+}
+
+func pluginTableNames(s *suite) {
+	names := gormkey.TableNames{User: "customers", Key: "customer_logins", Session: "customer_devices"}
+	f := s.accounts(gormkey.WithTableNames(names))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	for _, table := range []string{"customers", "customer_logins", "customer_devices"} {
+		equal(s, table, count(s, f.db, table), 1)
+	}
+	equal(s, "default table", f.db.Migrator().HasTable("auth_user"), false)
+	var got Device
+	must(s, f.db.InnerJoins("User").First(&got, "customer_devices.id = ?", session.ID).Error)
+	equal(s, "plain GORM", got.User.Email, ada.Email)
+	must(s, f.DeleteUser(ctx, ada.ID))
+	equal(s, "sessions after a delete", count(s, f.db, "customer_devices"), 0)
+}
+
+// Admin is a second user type.
+type Admin struct {
+	gormkey.User
+	Level int
+}
+
+func pluginTwoTypes(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	admins := open[Admin](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "admins", Key: "admin_keys", Session: "admin_sessions"}))
+	ada := signUp(s, f, "ada")
+	root := &Admin{User: gormkey.User{ID: ada.ID}, Level: 9}
+	must(s, admins.CreateUser(ctx, root, email(ada.Email)))
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	adminSession, err := admins.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	_, err = admins.ValidateSession(ctx, session.Token)
+	wantErr(s, "a user's session among the admins", err, gormkey.ErrInvalidSession)
+	_, err = f.ValidateSession(ctx, adminSession.Token)
+	wantErr(s, "an admin's session among the users", err, gormkey.ErrInvalidSession)
+	must(s, f.DeleteUser(ctx, ada.ID))
+	got, err := admins.ValidateSession(ctx, adminSession.Token)
+	must(s, err)
+	equal(s, "level", got.User.Level, 9)
+	if err := f.db.Use(gormkey.New[Admin]()); err == nil {
+		s.Error("a second plugin for a user type: got no error")
+	}
+}
+
+func pluginTwoDatabases(s *suite) {
+	a, b := s.accounts(), s.accounts(gormkey.WithTableNames(gormkey.TableNames{User: "people", Key: "logins", Session: "devices"}))
+	ctx := s.Context()
+	atOnce(
+		func() { signUp(s, a, "ada") }, func() { signUp(s, b, "bob") },
+	)
+	_, err := b.SignIn(ctx, email("ada@example.com"))
+	wantErr(s, "the other database's user", err, gormkey.ErrInvalidCredentials)
+	_, err = b.SignIn(ctx, email("bob@example.com"))
+	must(s, err)
+	if err := a.db.Use(b.plugin); err == nil {
+		s.Error("a plugin of another database: got no error")
+	}
+	_, err = a.With(b.db).GetUser(ctx, "x")
+	wantErr(s, "handle of another database", err, gormkey.ErrInvalidArgument)
+}
+
+// pluginConfigurations: none of GORM's settings changes an answer.
+func pluginConfigurations(s *suite) {
+	for name, set := range map[string]func(c *gorm.Config){
+		"SkipDefaultTransaction": func(c *gorm.Config) { c.SkipDefaultTransaction = true },
+		"TranslateError":         func(c *gorm.Config) { c.TranslateError = true },
+		"QueryFields":            func(c *gorm.Config) { c.QueryFields = true },
+		"AllowGlobalUpdate":      func(c *gorm.Config) { c.AllowGlobalUpdate = true },
+		"FullSaveAssociations":   func(c *gorm.Config) { c.FullSaveAssociations = true },
+		"CreateBatchSize":        func(c *gorm.Config) { c.CreateBatchSize = 1 },
+		"DefaultContextTimeout":  func(c *gorm.Config) { c.DefaultContextTimeout = time.Minute },
+	} {
+		db := s.newDB(s.T)
+		set(db.Config)
+		f := open[Account](s, db, gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{}))
+		ctx := s.Context()
+		ada := signUp(s, f, "ada")
+		wantErr(s, name+": taken email", f.CreateUser(ctx, &Account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
+		wantErr(s, name+": taken key", f.CreateUser(ctx, &Account{Email: "b"}, email(ada.Email)), gormkey.ErrDuplicateKey)
+		equal(s, name+": rows", rows(s, f.db), [3]int64{1, 1, 0})
+		device := Device{Country: "NO"}
+		must(s, f.SignInInto(ctx, email(ada.Email), &device))
+		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+		got, err := gormkey.ValidateSessionAs[Device](ctx, f.Repository, device.Token)
+		must(s, err)
+		equal(s, name+": country", got.Country, "NO")
+		equal(s, name+": renewed", got.Fresh, true)
+		must(s, f.DeleteUser(ctx, ada.ID))
+		equal(s, name+": rows", rows(s, f.db), [3]int64{0, 0, 0})
+	}
+}
+
+type withModel struct {
+	gorm.Model
+	gormkey.User
+}
+
+type withModelAfter struct {
+	gormkey.User
+	gorm.Model
+}
+
+type withPointer struct{ *gormkey.User }
+
+type withOwnID struct {
+	gormkey.User
+	ID string `gorm:"primaryKey"`
+}
+
+type withIntID struct {
+	gormkey.User
+	ID uint
+}
+
+type withSecondKey struct {
+	gormkey.User
+	Tenant string `gorm:"primaryKey"`
+}
+
+type withTable struct{ gormkey.User }
+
+func (withTable) TableName() string { return "people" }
+
+type withHasMany struct {
+	gormkey.User
+	Devices []gormkey.Session[withHasMany]
+}
+
+type post struct {
+	ID        uint
+	AccountID string
+	Account   *Account
+}
+
+func use[U any, P gormkey.UserModel[U]](opts ...gormkey.Option) func(db *gorm.DB) error {
+	return func(db *gorm.DB) error { return db.Use(gormkey.New[U, P](opts...)) }
+}
+
+func pluginRefused(s *suite) {
+	db := s.newDB(s.T)
+	for name, c := range map[string]struct {
+		use  func(db *gorm.DB) error
+		want string // what the message must say
+	}{
+		"gorm.Model before":   {use[withModel](), "replace it by the fields CreatedAt"},
+		"gorm.Model after":    {use[withModelAfter](), "replace it by the fields CreatedAt"},
+		"pointer":             {use[withPointer](), "by value"},
+		"own id":              {use[withOwnID](), "redeclares the id"},
+		"integer id":          {use[withIntID](), "redeclares the id"},
+		"second primary key":  {use[withSecondKey](), "primary key"},
+		"table in two places": {use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "others"})), "name it in one place"},
+		"has-many":            {use[withHasMany](), `gorm:"foreignKey:UserID"`},
+		"session model":       {use[Account](gormkey.WithSessionModel(&Account{})), "WithSessionModel"},
+		"session by value":    {use[Account](gormkey.WithSessionModel(Device{})), "WithSessionModel"},
+		"other user's model":  {use[Admin](gormkey.WithSessionModel(&Device{})), "WithSessionModel"},
+		"key model":           {use[Account](gormkey.WithKeyModel(&Device{})), "WithKeyModel"},
+		"equal tables":        {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t", Key: "T"})), "must differ"},
+		"hostile table":       {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t; DROP TABLE x"})), "WithTableNames: User"},
+		"three parts":         {use[Account](gormkey.WithTableNames(gormkey.TableNames{Session: "a.b.c"})), "WithTableNames: Session"},
+		"R43 periods":         {use[Account](gormkey.WithSessionPeriods(0, -time.Second)), "idle is -1s"},
+		"R43 long period":     {use[Account](gormkey.WithSessionPeriods(11*365*24*time.Hour, time.Hour)), "active is 96360h"},
+		"R43 nanoseconds":     {use[Account](gormkey.WithSessionPeriods(time.Hour, 1500*time.Microsecond)), "idle is 1.5ms"},
+		"absolute":            {use[Account](gormkey.WithAbsoluteLifetime(0)), "WithAbsoluteLifetime"},
+		"short absolute":      {use[Account](gormkey.WithAbsoluteLifetime(time.Hour)), "under the active period"},
+		"id length":           {use[Account](gormkey.WithUserIDLength(7)), "WithUserIDLength: length is 7"},
+		"id length above":     {use[Account](gormkey.WithUserIDLength(256)), "WithUserIDLength: length is 256"},
+		"long ids":            {use[Account](gormkey.WithUserIDGenerator(func() string { return strings.Repeat("x", 16) })), "WithUserIDGenerator"},
+		"empty ids":           {use[Account](gormkey.WithUserIDGenerator(func() string { return "" })), "WithUserIDGenerator"},
+		"uuid":                {use[Account](gormkey.WithUserIDType("uuid")), "WithUserIDGenerator"},
+		"nil clock":           {use[Account](gormkey.WithClock(nil)), "WithClock"},
+		"nil hasher":          {use[Account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
+		"nil policy":          {use[Account](gormkey.WithPasswordPolicy(nil)), "WithPasswordPolicy"},
+		"nil hook":            {use[Account](gormkey.WithHook(nil)), "WithHook"},
+	} {
+		err := c.use(db)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			s.Errorf("%s: got %v, want a text with %q", name, err, c.want)
+		}
+	}
+	if _, err := gormkey.From[Account](db); !isErr(err, gormkey.ErrNotRegistered) {
+		s.Errorf("From after refusals: got %v", err)
+	}
+	must(s, use[Account]()(db)) // a refusal leaves nothing behind
+	must(s, use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "people", Key: "people_keys", Session: "people_sessions"}))(db))
+
+	for name, parse := range map[string]func(db *gorm.DB) error{
+		"a query":           func(db *gorm.DB) error { db.Find(&[]Account{}); return nil },
+		"an AutoMigrate":    func(db *gorm.DB) error { return db.AutoMigrate(&post{}) },
+		"a derived session": func(db *gorm.DB) error { db.Session(&gorm.Session{}).Find(&[]gormkey.Session[Account]{}); return nil },
+	} {
+		db := s.newDB(s.T)
+		must(s, parse(db))
+		if err := use[Account]()(db); err == nil || !strings.Contains(err.Error(), "right after gorm.Open") {
+			s.Errorf("Use after %s: got %v", name, err)
+		}
+	}
+}
+
+func pluginRefusedMigration(s *suite) {
+	db := s.newDB(s.T)
+	bad := gormkey.New[Account](gormkey.WithUserIDLength(3))
+	if err := db.Use(bad); err == nil {
+		s.Fatal("got no error")
+	}
+	err := db.AutoMigrate(bad.Models()...)
+	wantErr(s, "plain AutoMigrate", err, gormkey.ErrNotRegistered)
+	wantErr(s, "AutoMigrate", bad.AutoMigrate(db), gormkey.ErrNotRegistered)
+	equal(s, "table", db.Migrator().HasTable("auth_user"), false)
+	type Unrelated struct{ ID uint }
+	must(s, db.AutoMigrate(&Unrelated{}))
+}
+
+func pluginMigrateRefused(s *suite) {
+	db := s.newDB(s.T)
+	plugin := gormkey.New[Account]()
+	wantErr(s, "before Use", plugin.AutoMigrate(db), gormkey.ErrNotRegistered)
+	must(s, db.Use(plugin))
+	wantErr(s, "nil", plugin.AutoMigrate(nil), gormkey.ErrInvalidArgument)
+	wantErr(s, "DryRun", plugin.AutoMigrate(db.Session(&gorm.Session{DryRun: true})), gormkey.ErrDryRun)
+	wantErr(s, "another database", plugin.AutoMigrate(s.newDB(s.T)), gormkey.ErrInvalidArgument)
+	err := db.Transaction(func(tx *gorm.DB) error { return plugin.AutoMigrate(tx) })
+	if db.Name() == "postgres" {
+		must(s, err)
+	} else {
+		wantErr(s, "in a transaction", err, gormkey.ErrInvalidArgument)
+	}
+	cancelled, cancel := context.WithCancel(s.Context())
+	cancel()
+	if err := plugin.AutoMigrate(db.WithContext(cancelled)); err == nil {
+		s.Error("cancelled: got no error")
+	}
+	must(s, plugin.AutoMigrate(db))
+}
+
+// v1 and v2 are one user model before and after a release that makes GORM rebuild the
+// table on SQLite.
+type v1 struct {
+	gormkey.User
+	Email string `gorm:"size:64"`
+	Age   int
+}
+
+func (v1) TableName() string { return "members" }
+
+type v2 struct {
+	gormkey.User
+	Email string `gorm:"size:64;unique"`
+	Age   int    `gorm:"check:age >= 0"`
+	Nick  string `gorm:"size:32"`
+}
+
+func (v2) TableName() string { return "members" }
+
+func pluginColumnsLater(s *suite) {
+	old := open[v1](s, s.newDB(s.T))
+	ctx := s.Context()
+	u := &v1{Email: "u@example.com", Age: 7}
+	must(s, old.CreateUser(ctx, u, email("u@example.com")))
+	session, err := old.SignIn(ctx, email("u@example.com"))
+	must(s, err)
+
+	next := s.again(old.db)
+	plugin := gormkey.New[v2](gormkey.WithClock(old.clock.Now), gormkey.WithPasswordHasher(FastHasher))
+	must(s, next.Use(plugin))
+	must(s, plugin.AutoMigrate(next))
+	auth, err := gormkey.From[v2](next)
+	must(s, err)
+	got, err := auth.ValidateSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "age", got.User.Age, 7)
+	wantErr(s, "new unique column", auth.CreateUser(ctx, &v2{Email: "u@example.com"}), gormkey.ErrDuplicateAttribute)
+	err = next.Create(&gormkey.Key[v2]{ID: "email:orphan", UserID: "nobody"}).Error
+	if err == nil {
+		s.Error("foreign keys are off after the migration")
+	}
+	must(s, auth.DeleteUser(ctx, u.ID))
+	equal(s, "sessions", count(s, next, "user_session"), 0)
+}
+
+func pluginReference(s *suite) {
+	f := s.accounts()
+	must(s, f.db.AutoMigrate(&post{}))
+	ada := signUp(s, f, "ada")
+	must(s, f.db.Create(&post{AccountID: ada.ID}).Error)
+	if err := f.db.Create(&post{AccountID: "nobody"}).Error; err == nil {
+		s.Error("a post of nobody: got no error")
+	}
+	var got post
+	must(s, f.db.Preload("Account").First(&got).Error)
+	equal(s, "Preload", got.Account.Email, ada.Email)
+	if err := f.DeleteUser(s.Context(), ada.ID); err == nil {
+		s.Error("deleting a user that a post needs: got no error")
+	}
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0}) // and its key is still there
+	must(s, f.db.Delete(&post{}, got.ID).Error)
+	must(s, f.DeleteUser(s.Context(), ada.ID))
+}

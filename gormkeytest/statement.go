@@ -112,7 +112,8 @@ func statementIndexes(s *suite) {
 	}
 	verbs(s, f, func(verb string, sent []statement) {
 		for _, st := range sent {
-			if !checked[st.sql] && !strings.Contains(st.sql, "1 = 0") { // takes the write lock, reads nothing
+			readsNothing := strings.Contains(st.sql, "1 = 0") || strings.HasPrefix(st.sql, "INSERT") && strings.Contains(st.sql, " VALUES ")
+			if !checked[st.sql] && !readsNothing {
 				checked[st.sql] = true
 				explain = append(explain, struct {
 					verb string
