@@ -297,8 +297,12 @@ func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
 	return quietLogger{l.Interface.LogMode(level)}
 }
 
-// Trace drops the text of a database's error.
+// Trace drops the text of a database's error. A duplicate is an answer to the caller,
+// not an error of the program.
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
+	if isDuplicate(err) {
+		err = nil
+	}
 	if code := databaseCode(err); code != "" {
 		err = fmt.Errorf("database error %s", code)
 	}

@@ -19,6 +19,7 @@ type Limiter struct {
 	queue   int64
 	wait    time.Duration
 	waiting atomic.Int64
+	dead    deadMemory
 }
 
 // NewLimiter returns a limiter with so many places, a queue of at most queue callers
@@ -43,7 +44,10 @@ func (l *Limiter) Do(ctx context.Context, work func() error) error {
 	if err := l.acquire(ctx); err != nil {
 		return err
 	}
-	defer func() { <-l.places }()
+	defer func() {
+		l.dead.hashed(cap(l.places))
+		<-l.places
+	}()
 	return work()
 }
 

@@ -6,48 +6,30 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxRun is the number of combining marks after which x/text puts U+034F into its
-// output (UAX #15's stream-safe form). Other languages' NFKC does not.
-const maxRun = 30
-
-// normalize returns s, valid UTF-8, in plain NFKC (UAX #15), so that the same password
-// typed on two keyboards is the same, and is what other languages' NFKC makes of it.
+// normalize returns s, valid UTF-8, in NFKC (UAX #15), so that the same password typed
+// on two keyboards is the same, and is what other languages make of it. The tables are
+// x/text's; its own NFKC differs from the standard's in two ways: it puts U+034F after
+// 30 combining marks (the stream-safe form), and it composes across some vowel signs.
 func normalize(s string) string {
-	if !longRun(s) {
-		return norm.NFKC.String(s)
+	if isASCII(s) {
+		return s
 	}
 	return compose(decompose(s))
 }
 
-// longRun reports whether s may hold more than maxRun combining marks in a row.
-func longRun(s string) bool {
-	run := 0
-	for _, r := range s {
-		run += marks(r)
-		if run > maxRun {
-			return true
-		}
-		if p := norm.NFKD.PropertiesString(string(r)); p.CCC() == 0 && p.Decomposition() == nil {
-			run = 0
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
 		}
 	}
-	return false
-}
-
-// marks counts the combining marks that r becomes.
-func marks(r rune) (n int) {
-	for _, d := range norm.NFKD.String(string(r)) {
-		if class(d) != 0 {
-			n++
-		}
-	}
-	return n
+	return true
 }
 
 func class(r rune) uint8 { return norm.NFKD.PropertiesString(string(r)).CCC() }
 
-// decompose returns the compatibility decomposition of s in canonical order. Taken
-// character by character, no run gets long enough for x/text to break it.
+// decompose returns the compatibility decomposition of s in canonical order, taken
+// character by character.
 func decompose(s string) []rune {
 	var out []rune
 	for _, r := range s {

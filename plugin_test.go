@@ -1,0 +1,245 @@
+package gormkey_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	_ "modernc.org/sqlite"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
+)
+
+// sqliteOptions is what a SQLite database of an application needs; see docs/sqlite.md.
+const sqliteOptions = "?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+
+func newDB(t testing.TB) *gorm.DB { return newDBWith(t, &gorm.Config{}) }
+
+func newDBWith(t testing.TB, config *gorm.Config) *gorm.DB {
+	t.Helper()
+	config.Logger = logger.Discard
+	dsn := "file:" + filepath.Join(t.TempDir(), "test.db") + sqliteOptions
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return db
+}
+
+func TestContract(t *testing.T) { gormkeytest.Run(t, newDB) }
+
+type Account struct {
+	gormkey.User
+	Email string `gorm:"size:255;uniqueIndex"`
+}
+
+// register opens an empty database for Account.
+func register(t testing.TB, opts ...gormkey.Option) (*gorm.DB, *gormkey.Repository[Account]) {
+	t.Helper()
+	db := newDB(t)
+	opts = append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher)}, opts...)
+	plugin := gormkey.New[Account](opts...)
+	if err := db.Use(plugin); err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.AutoMigrate(db); err != nil {
+		t.Fatal(err)
+	}
+	auth, err := gormkey.From[Account](db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, auth
+}
+
+// TestGORMInternals pins what we read of GORM without being offered it. If it fails
+// after an upgrade, the plugin still works, slower and with fewer checks.
+func TestGORMInternals(t *testing.T) {
+	db, auth := register(t)
+	if !gormkey.SchemaCacheFound(auth) {
+		t.Error("GORM keeps its schemas elsewhere: a model parsed before db.Use is not detected")
+	}
+	if !gormkey.Compiled(auth) {
+		t.Error("GORM keeps its callbacks elsewhere: session checks build their statement each time")
+	}
+	noop := func(*gorm.DB) {}
+	if err := db.Callback().Query().After("gorm:query").Register("otel:after:select", noop); err != nil {
+		t.Fatal(err)
+	}
+	if !gormkey.Compiled(auth) {
+		t.Error("a tracing callback counts as one of the application")
+	}
+	if err := db.Callback().Query().Before("gorm:query").Register("app:tenant", noop); err != nil {
+		t.Fatal(err)
+	}
+	if gormkey.Compiled(auth) {
+		t.Error("a Query callback of the application is not seen")
+	}
+	replaced, auth2 := register(t)
+	if err := replaced.Callback().Query().Replace("gorm:query", noop); err != nil {
+		t.Fatal(err)
+	}
+	if gormkey.Compiled(auth2) {
+		t.Error("a replaced Query callback is not seen")
+	}
+}
+
+// TestConfigPlugins registers the plugin in gorm.Config instead of by db.Use.
+func TestConfigPlugins(t *testing.T) {
+	plugin := gormkey.New[Account]()
+	db := newDBWith(t, &gorm.Config{Plugins: map[string]gorm.Plugin{"mine": plugin}})
+	if err := plugin.AutoMigrate(db); err != nil {
+		t.Fatal(err)
+	}
+	auth, err := gormkey.From[Account](db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.CreateUser(t.Context(), &Account{Email: "ada@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.Initialize(db); err != nil { // as dbresolver does for each replica
+		t.Errorf("a second Initialize for the same database: %v", err)
+	}
+}
+
+// TestExpiryStorageClasses reads and renews what other programs left in SQLite columns.
+func TestExpiryStorageClasses(t *testing.T) {
+	clock := gormkeytest.NewClock()
+	now := clock.Now().UnixMilli()
+	for name, literal := range map[string]string{
+		"INTEGER": "%d", "REAL": "%d.0", "TEXT": "'%d'", "TEXT of a JavaScript number": "'%d.0'", "BLOB of digits": "CAST('%d' AS BLOB)",
+	} {
+		for _, columnType := range []string{"bigint", "blob"} {
+			db, auth := register(t, gormkey.WithClock(clock.Now))
+			if columnType == "blob" { // keeps the class that it is given, as in a schema made by Drizzle
+				for _, sql := range []string{
+					"DROP TABLE user_session",
+					"CREATE TABLE user_session (id text PRIMARY KEY, user_id text NOT NULL REFERENCES auth_user (id), active_expires blob NOT NULL, idle_expires blob NOT NULL)",
+				} {
+					if err := db.Exec(sql).Error; err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			user := &Account{Email: "ada@example.com"}
+			if err := auth.CreateUser(t.Context(), user); err != nil {
+				t.Fatal(err)
+			}
+			token := gormkey.NewToken()
+			value := func(ms int64) string { return fmt.Sprintf(literal, ms) }
+			insert := fmt.Sprintf("INSERT INTO user_session (id, user_id, active_expires, idle_expires) VALUES ('%s', '%s', %s, %s)", token.ID(), user.ID, value(now-1), value(now+1000))
+			if err := db.Exec(insert).Error; err != nil {
+				t.Fatal(err)
+			}
+			got, err := auth.ValidateSession(t.Context(), token)
+			if err != nil || !got.Fresh {
+				t.Errorf("%s in a %s column: got %+v, %v, want a renewed session", name, columnType, got, err)
+				continue
+			}
+			var class string
+			if err := db.Raw("SELECT typeof(idle_expires) FROM user_session").Scan(&class).Error; err != nil || class != "integer" {
+				t.Errorf("%s in a %s column: renewed as %q, %v, want an integer", name, columnType, class, err)
+			}
+		}
+	}
+}
+
+// TestSQLiteWithoutTxLock: transactions of the repository begin with a write, so that a
+// DSN without _txlock=immediate works too.
+func TestSQLiteWithoutTxLock(t *testing.T) {
+	dsn := "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher))
+	if err := db.Use(plugin); err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.AutoMigrate(db); err != nil {
+		t.Fatal(err)
+	}
+	auth, err := gormkey.From[Account](db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := range 15 {
+				name := fmt.Sprintf("%d-%d", worker, i)
+				login := gormkey.Credentials{Provider: "email", ID: name, Password: "correct horse"}
+				user := &Account{Email: name}
+				if err := auth.CreateUser(t.Context(), user, login); err != nil {
+					t.Error("CreateUser:", err)
+				}
+				if _, err := auth.ChangePassword(t.Context(), login, ""); err != nil {
+					t.Error("ChangePassword:", err)
+				}
+				if err := auth.DeleteKey(t.Context(), "email", name, gormkey.AllowLastKey()); err != nil {
+					t.Error("DeleteKey:", err)
+				}
+				if err := auth.DeleteUser(t.Context(), user.ID); err != nil {
+					t.Error("DeleteUser:", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestDatabaseErrorCodes: a driver's error is told by its shape, and an application's
+// error of a similar shape is not taken for one.
+func TestDatabaseErrorCodes(t *testing.T) {
+	db, _ := register(t)
+	n := 0
+	create := func() error {
+		n++
+		return db.Create(&Account{User: gormkey.User{ID: "one"}, Email: fmt.Sprint(n)}).Error
+	}
+	if err := create(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"nil", nil, ""}, {"plain", errors.New("x"), ""}, {"modernc, primary key", create(), "1555"}, {"wrapped", fmt.Errorf("a: %w", create()), "1555"},
+		{"joined", errors.Join(errors.New("first"), create()), "1555"}, {"MySQL's shape", &MySQLError{1062}, "1062"},
+		{"an application's error with a code", &appError{5}, ""}, {"an application's error with a number", &numbered{5}, ""},
+	} {
+		if got := gormkey.NormalizedCode(c.err); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+type MySQLError struct{ Number uint16 }
+
+func (*MySQLError) Error() string { return "" }
+
+type appError struct{ Code int }
+
+func (*appError) Error() string { return "" }
+
+type numbered struct{ Number uint16 }
+
+func (*numbered) Error() string { return "" }

@@ -1,0 +1,150 @@
+package gormkey_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gormkey/gormkey"
+)
+
+// TestR01TokenRandomness draws a million tokens: none twice, none malformed, and at
+// each position each character as often as the others. The bound on χ² with 35 degrees
+// of freedom is its 99.9999th percentile, so that 40 positions do not fail by chance.
+func TestR01TokenRandomness(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() {
+		n = 100_000
+	}
+	form := regexp.MustCompile(`^[a-z0-9]{40}$`)
+	seen := make(map[string]struct{}, n)
+	var counts [40][256]int
+	for range n {
+		token := string(gormkey.NewToken())
+		if _, twice := seen[token]; twice {
+			t.Fatal("a token came twice")
+		}
+		seen[token] = struct{}{}
+		if len(token) != 40 {
+			t.Fatalf("got %d characters", len(token))
+		}
+		for i := range 40 {
+			counts[i][token[i]]++
+		}
+	}
+	if token := string(gormkey.NewToken()); !form.MatchString(token) {
+		t.Fatalf("a token is not 40 of a–z, 0–9")
+	}
+	want := float64(n) / 36
+	for i, count := range counts {
+		chi := 0.0
+		for _, c := range "abcdefghijklmnopqrstuvwxyz1234567890" {
+			d := float64(count[c]) - want
+			chi += d * d / want
+		}
+		if chi > 92 {
+			t.Errorf("position %d: χ² is %.1f", i, chi)
+		}
+	}
+	if bits := 40 * math.Log2(36); bits < 200 {
+		t.Errorf("a token has %.1f bits, want 200", bits)
+	}
+}
+
+// TestR01R26Sources: secrets come from crypto/rand and are compared in constant time or
+// by the database's index on their hash.
+func TestR01R26Sources(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("password/*.go")
+	if err != nil || len(more) == 0 {
+		t.Fatal("no files in password", err)
+	}
+	compares := regexp.MustCompile(`(?i)(token|hash|key|password|digest)\w*\s*[!=]=\s*[\w.*]*(token|hash|digest|secret)\b`)
+	for _, file := range append(files, more...) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(source), `"math/rand`) && file != "repository.go" { // the jitter of a retry
+			t.Errorf("%s imports math/rand", file)
+		}
+		for i, line := range strings.Split(string(source), "\n") {
+			if compares.MatchString(line) && !strings.Contains(line, "o.replaced != token") { // both sent by one client
+				t.Errorf("%s:%d compares a secret: %s", file, i+1, line)
+			}
+		}
+	}
+}
+
+func TestTokenIsRedacted(t *testing.T) {
+	const secret = "abcdefghijklmnopqrstuvwxyz1234567890abcd"
+	token, hash := gormkey.Token(secret), gormkey.HashedPassword(secret)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T%v", "%5.3s", "%c"} {
+		for _, v := range []any{token, &token, hash, []any{token, hash}, map[string]any{"t": token}, struct{ T gormkey.Token }{token}} {
+			text := fmt.Sprintf(verb, v)
+			if strings.Contains(text, "abcdef") || strings.Contains(text, "616263") {
+				t.Errorf("%s of %T shows it", verb, v)
+			}
+		}
+	}
+	encoded, err := json.Marshal(map[string]any{"t": token, "h": hash})
+	if err != nil || strings.Contains(string(encoded), "abc") {
+		t.Errorf("JSON: %s, %v", encoded, err)
+	}
+	if _, err := token.Value(); !errors.Is(err, gormkey.ErrInvalidArgument) {
+		t.Errorf("a token as a bind value: got %v", err)
+	}
+	if string(token) != secret || string(hash) != secret {
+		t.Error("a conversion does not give the secret")
+	}
+}
+
+func TestUnixMilliScan(t *testing.T) {
+	const ms = 1795522416847
+	for _, c := range []struct {
+		src  any
+		want gormkey.UnixMilli
+		ok   bool
+	}{
+		{int64(ms), ms, true}, {float64(ms), ms, true}, {"1795522416847", ms, true}, {"1795522416847.0", ms, true},
+		{[]byte("1795522416847"), ms, true}, {[]byte("1795522416847.0"), ms, true}, {nil, 0, true}, {int64(0), 0, true},
+		{int64(253402300799999), 253402300799999, true}, {int64(253402300800000), 0, false}, {int64(-1), 0, false},
+		{int64(math.MaxInt64), 0, false}, {float64(1.5), 0, false}, {math.NaN(), 0, false}, {math.Inf(1), 0, false}, {1e19, 0, false},
+		{"", 0, false}, {"abc", 0, false}, {"1795522416847.5", 0, false}, {" 1795522416847", 0, false}, {"1e12", 0, false},
+		{[]byte{0xff}, 0, false}, {[]byte{}, 0, false}, {true, 0, false}, {"99999999999999999999", 0, false},
+	} {
+		m := gormkey.UnixMilli(7)
+		err := m.Scan(c.src)
+		if c.ok && (err != nil || m != c.want) {
+			t.Errorf("Scan(%T %v): got %d, %v, want %d", c.src, c.src, m, err, c.want)
+		}
+		if !c.ok && (!errors.Is(err, gormkey.ErrInvalidExpiry) || m != 7) {
+			t.Errorf("Scan(%T %v): got %d, %v, want ErrInvalidExpiry and the old value", c.src, c.src, m, err)
+		}
+	}
+}
+
+func FuzzUnixMilliScan(f *testing.F) {
+	for _, s := range []string{"0", "1795522416847.0", "-1", "", "9e99", "\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var a, b gormkey.UnixMilli
+		errA, errB := a.Scan(s), b.Scan([]byte(s))
+		if (errA == nil) != (errB == nil) || a != b || a < 0 {
+			t.Errorf("%q: got %d, %v and %d, %v", s, a, errA, b, errB)
+		}
+	})
+}
