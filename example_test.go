@@ -1,0 +1,282 @@
+package gormkey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
+)
+
+var exampleLogin = gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
+
+// exampleAuth opens a database with one account, ada@example.com.
+func exampleAuth(opts ...gormkey.Option) (ctx context.Context, auth *gormkey.Repository[Account], ada *Account, done func()) {
+	folder, err := os.MkdirTemp("", "gormkey-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	dsn := "file:" + filepath.Join(folder, "app.db") + sqliteOptions
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		log.Fatal(err)
+	}
+	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher)}, opts...)...)
+	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
+		log.Fatal(err)
+	}
+	if auth, err = gormkey.From[Account](db); err != nil {
+		log.Fatal(err)
+	}
+	ada = &Account{Email: "ada@example.com"}
+	if err := auth.CreateUser(context.Background(), ada, exampleLogin); err != nil {
+		log.Fatal(err)
+	}
+	return context.Background(), auth, ada, func() {
+		if pool, err := db.DB(); err == nil {
+			_ = pool.Close()
+		}
+		_ = os.RemoveAll(folder)
+	}
+}
+
+func ExampleRepository_CreateUser() {
+	ctx, auth, _, done := exampleAuth()
+	defer done()
+
+	bob := &Account{Email: "bob@example.com"}
+	err := auth.CreateUser(ctx, bob,
+		gormkey.Credentials{Provider: "email", ID: "bob@example.com", Password: "a good password"},
+		gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true})
+	fmt.Println(len(bob.ID), err)
+
+	err = auth.CreateUser(ctx, &Account{Email: "eve@example.com"}, exampleLogin)
+	fmt.Println(err)
+	// Output:
+	// 15 <nil>
+	// gormkey: duplicate key
+}
+
+func ExampleRepository_UpdateUserAttributes() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	ada, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": "lovelace@example.com"})
+	fmt.Println(ada.Email, err)
+	_, err = auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"id": "mallory"})
+	fmt.Println(err)
+	// Output:
+	// lovelace@example.com <nil>
+	// gormkey: attributes: "id" is reserved
+}
+
+func ExampleRepository_DeleteUser() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	fmt.Println(auth.DeleteUser(ctx, ada.ID))
+	_, err := auth.GetUser(ctx, ada.ID)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// gormkey: invalid user
+}
+
+func ExampleRepository_SignIn() {
+	ctx, auth, _, done := exampleAuth()
+	defer done()
+
+	session, err := auth.SignIn(ctx, exampleLogin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cookie := string(session.Token)
+	fmt.Println(len(cookie), session.User.Email, session.Token)
+
+	wrong := exampleLogin
+	wrong.Password = "incorrect horse"
+	_, err = auth.SignIn(ctx, wrong)
+	fmt.Println(err)
+	// Output:
+	// 40 ada@example.com [redacted]
+	// gormkey: invalid credentials
+}
+
+// A callback of an OAuth provider has proved who it is: there is no password.
+func ExampleRepository_SignIn_withoutPassword() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	github := gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true}
+	if _, err := auth.CreateKey(ctx, ada.ID, github); err != nil {
+		log.Fatal(err)
+	}
+	session, err := auth.SignIn(ctx, github)
+	fmt.Println(session.User.Email, err)
+	// Output: ada@example.com <nil>
+}
+
+func ExampleRepository_ValidateSession() {
+	clock := gormkeytest.NewClock()
+	ctx, auth, _, done := exampleAuth(gormkey.WithClock(clock.Now))
+	defer done()
+
+	session, err := auth.SignIn(ctx, exampleLogin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cookie := session.Token
+	for _, later := range []time.Duration{time.Hour, 48 * time.Hour, 16 * 24 * time.Hour} {
+		clock.Advance(later)
+		session, err = auth.ValidateSession(ctx, cookie)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(session.User.Email, "renewed:", session.Fresh)
+	}
+	// Output:
+	// ada@example.com renewed: false
+	// ada@example.com renewed: true
+	// gormkey: invalid session
+}
+
+func ExampleRepository_UserSessions() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	var here *gormkey.Session[Account]
+	for range 3 {
+		session, err := auth.SignIn(ctx, exampleLogin)
+		if err != nil {
+			log.Fatal(err)
+		}
+		here = session
+	}
+	devices, err := auth.UserSessions(ctx, ada.ID)
+	fmt.Println(len(devices), err)
+	if err := auth.InvalidateOtherSessions(ctx, ada.ID, here.ID); err != nil {
+		log.Fatal(err)
+	}
+	devices, err = auth.UserSessions(ctx, ada.ID)
+	fmt.Println(len(devices), err)
+	// Output:
+	// 3 <nil>
+	// 1 <nil>
+}
+
+func ExampleRepository_ShareKey() {
+	ctx, auth, _, done := exampleAuth()
+	defer done()
+
+	if _, err := auth.ShareKey(ctx, "username", "ada", "email", "ada@example.com"); err != nil {
+		log.Fatal(err)
+	}
+	session, err := auth.SignIn(ctx, gormkey.Credentials{Provider: "username", ID: "ada", Password: exampleLogin.Password})
+	fmt.Println(session.User.Email, err)
+	// Output: ada@example.com <nil>
+}
+
+func ExampleRepository_ChangePassword() {
+	ctx, auth, _, done := exampleAuth()
+	defer done()
+
+	here, err := auth.SignIn(ctx, exampleLogin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	elsewhere, err := auth.SignIn(ctx, exampleLogin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := auth.UseKey(ctx, exampleLogin); err != nil { // ask for the old one first
+		log.Fatal(err)
+	}
+	changed := exampleLogin
+	changed.Password = "another good password"
+	if _, err := auth.ChangePassword(ctx, changed, here.ID); err != nil {
+		log.Fatal(err)
+	}
+	_, err = auth.ValidateSession(ctx, here.Token)
+	fmt.Println("here:", err)
+	_, err = auth.ValidateSession(ctx, elsewhere.Token)
+	fmt.Println("elsewhere:", err)
+	// Output:
+	// here: <nil>
+	// elsewhere: gormkey: invalid session
+}
+
+func ExampleRepository_DeleteKey() {
+	ctx, auth, _, done := exampleAuth()
+	defer done()
+
+	err := auth.DeleteKey(ctx, "email", "ada@example.com")
+	fmt.Println(err)
+	err = auth.DeleteKey(ctx, "email", "ada@example.com", gormkey.AllowLastKey())
+	fmt.Println(err)
+	// Output:
+	// gormkey: last key of the user
+	// <nil>
+}
+
+func ExampleRepository_SignOut() {
+	ctx, auth, _, done := exampleAuth()
+	defer done()
+
+	session, err := auth.SignIn(ctx, exampleLogin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(auth.SignOut(ctx, session.Token))
+	_, err = auth.ValidateSession(ctx, session.Token)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// gormkey: invalid session
+}
+
+func ExampleRepository_DeleteDeadSessions() {
+	clock := gormkeytest.NewClock()
+	ctx, auth, ada, done := exampleAuth(gormkey.WithClock(clock.Now))
+	defer done()
+
+	for range 5 {
+		if _, err := auth.CreateSession(ctx, ada.ID); err != nil {
+			log.Fatal(err)
+		}
+	}
+	clock.Advance(30 * 24 * time.Hour)
+	deleted, err := auth.DeleteDeadSessions(ctx, gormkey.BatchSize(2), gormkey.OnProgress(func(deleted int64) error {
+		fmt.Println(deleted, "so far")
+		return nil
+	}))
+	fmt.Println(deleted, err)
+	// Output:
+	// 2 so far
+	// 4 so far
+	// 5 so far
+	// 5 <nil>
+}
+
+func ExampleWithHook() {
+	ctx, auth, _, done := exampleAuth(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+		fmt.Println(e.Type, e.KeyID, e.Err)
+		return nil
+	}))
+	defer done()
+
+	_, _ = auth.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "incorrect horse"})
+	// Output:
+	// user created  <nil>
+	// key added email:ada@example.com <nil>
+	// sign-in failed email:ada@example.com gormkey: invalid password
+}
