@@ -104,3 +104,10 @@ func (e *DatabaseError) Error() string {
 
 // Unwrap returns the driver's error.
 func (e *DatabaseError) Unwrap() error { return e.err }
+
+// Is reports a violated foreign key as gorm.ErrForeignKeyViolated, whether the
+// application has TranslateError set or not: a user whom a table of the application
+// still points at cannot be deleted.
+func (e *DatabaseError) Is(target error) bool {
+	return target == gorm.ErrForeignKeyViolated && isForeignKey(e.err)
+}

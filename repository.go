@@ -31,7 +31,14 @@ type Repository[U any] struct {
 	b      *binding
 	opts   *options
 	db     *gorm.DB
+	app    handleSettings
 	err    error
+}
+
+// handleSettings are those of the application's handle that differ in the library's.
+type handleSettings struct {
+	logger                                 logger.Interface
+	translateError, skipDefaultTransaction bool
 }
 
 // writeSource is dbresolver's setting for the primary; it means nothing without it.
@@ -42,6 +49,7 @@ func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] 
 	if r.err != nil {
 		return r
 	}
+	r.app = handleSettings{db.Logger, db.TranslateError, db.SkipDefaultTransaction}
 	r.db = db.Session(&gorm.Session{NewDB: true, Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
 	r.db.Config.TranslateError = false        // it would replace the driver's error
 	r.db.Config.SkipDefaultTransaction = true // the operations begin their own
@@ -238,12 +246,20 @@ func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
 	for _, e := range events {
 		e.At = at
 		for _, hook := range r.opts.hooks {
-			if err := hook(tx.Session(&gorm.Session{NewDB: true}), e); err != nil {
+			if err := hook(r.forApplication(tx), e); err != nil {
 				return fmt.Errorf("hook of %q: %w", e.Type, err)
 			}
 		}
 	}
 	return nil
+}
+
+// forApplication returns a handle on the same transaction with the settings that the
+// application gave its own.
+func (r *Repository[U]) forApplication(tx *gorm.DB) *gorm.DB {
+	tx = tx.Session(&gorm.Session{NewDB: true})
+	tx.Config.Logger, tx.Config.TranslateError, tx.Config.SkipDefaultTransaction = r.app.logger, r.app.translateError, r.app.skipDefaultTransaction
+	return tx
 }
 
 // find reads at most one row into dest and reports whether there was one. Limit and

@@ -182,9 +182,9 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.transact(ctx, "delete user", func(tx *gorm.DB) error {
+	err := r.transact(ctx, "delete user", func(tx *gorm.DB) error {
 		user, err := r.lockForDelete(tx, userID)
-		if err != nil || user == nil {
+		if err != nil {
 			return err
 		}
 		if r.b.dialect != "sqlite" {
@@ -197,10 +197,15 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 		}
 		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
 	})
+	if errors.Is(err, ErrInvalidUser) {
+		return nil
+	}
+	return err
 }
 
-// lockForDelete returns the user with its row locked, or nil. On SQLite the deletes of
-// the children, which must happen anyway, take the write lock before anything is read.
+// lockForDelete returns the user with its row locked, or ErrInvalidUser, which rolls
+// back. On SQLite the deletes of the children, which must happen anyway, take the write
+// lock before anything is read.
 func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 	query := tx
 	if r.b.dialect == "sqlite" {
@@ -210,11 +215,7 @@ func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 	} else {
 		query = tx.Clauses(clause.Locking{Strength: "UPDATE"})
 	}
-	user, err := r.loadUser(query, userID)
-	if errors.Is(err, ErrInvalidUser) {
-		return nil, nil
-	}
-	return user, err
+	return r.loadUser(query, userID)
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {

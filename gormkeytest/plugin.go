@@ -426,9 +426,7 @@ func pluginReference(s *suite) {
 	var got post
 	must(s, f.db.Preload("Account").First(&got).Error)
 	equal(s, "Preload", got.Account.Email, ada.Email)
-	if err := f.DeleteUser(s.Context(), ada.ID); err == nil {
-		s.Error("deleting a user that a post needs: got no error")
-	}
+	wantErr(s, "deleting a user that a post needs", f.DeleteUser(s.Context(), ada.ID), gorm.ErrForeignKeyViolated)
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0}) // and its key is still there
 	must(s, f.db.Delete(&post{}, got.ID).Error)
 	must(s, f.DeleteUser(s.Context(), ada.ID))

@@ -399,6 +399,9 @@ func sessionTenant(s *suite) {
 			wantErr(s, "sign-in in another tenant", signInErr, gormkey.ErrInvalidCredentials)
 			wantErr(s, "user of another tenant", getErr, gormkey.ErrInvalidUser)
 			wantErr(s, "new session in another tenant", createErr, gormkey.ErrInvalidUser)
+			before := rows(s, db)
+			must(s, f.DeleteUser(ctx, u.ID))
+			equal(s, "rows after a delete in another tenant", rows(s, db), before)
 			continue
 		}
 		must(s, err)
