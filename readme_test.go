@@ -11,8 +11,8 @@ import (
 
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-// snippet makes a program of a piece of README that stands inside a function.
-const snippet = `package main
+// snippets is a program of the pieces of README that stand inside a function.
+const snippets = `package main
 
 import (
 	"context"
@@ -47,49 +47,58 @@ var (
 func use(...any) {}
 
 func main() {
-	BODY
-	use(NAMES)
-}
 `
 
 // TestREADME runs the programs in README.md and docs/sqlite.md, and compiles the rest.
 func TestREADME(t *testing.T) {
+	t.Parallel()
 	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
+	pieces := snippets
 	for _, file := range []string{"README.md", "docs/sqlite.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks := goBlock.FindAllStringSubmatch(string(text), -1)
-		if len(blocks) == 0 {
-			t.Errorf("%s has no Go", file)
-		}
-		for i, block := range blocks {
-			source, verb := block[1], "run"
-			if !strings.HasPrefix(source, "package main") {
-				verb = "build"
-				var names []string
-				for _, m := range declared.FindAllStringSubmatch(source, -1) {
-					names = append(names, m[1])
+		programs := 0
+		for _, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			source := block[1]
+			if strings.HasPrefix(source, "package main") {
+				programs++
+				if out := goFile(t, "run", source); !strings.Contains(out, "ada@example.com is signed in") {
+					t.Errorf("%s: a program printed %q", file, out)
 				}
-				source = strings.NewReplacer("BODY", source, "NAMES", strings.Join(names, ", ")).Replace(snippet)
+				continue
 			}
-			folder := t.TempDir()
-			path := filepath.Join(folder, "main.go")
-			if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
-				t.Fatal(err)
+			var names []string
+			for _, m := range declared.FindAllStringSubmatch(source, -1) {
+				names = append(names, m[1])
 			}
-			args := []string{verb, path}
-			if verb == "build" {
-				args = []string{verb, "-o", os.DevNull, path}
-			}
-			cmd := exec.Command("go", args...)
-			cmd.Env = append(os.Environ(), "DATABASE_FILE="+filepath.Join(folder, "app.db"))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s, block %d: %v\n%s", file, i+1, err, out)
-			} else if verb == "run" && !strings.Contains(string(out), "ada@example.com is signed in") {
-				t.Errorf("%s, block %d: printed %q", file, i+1, out)
-			}
+			pieces += "\tfunc() {\n" + source + "\tuse(" + strings.Join(names, ", ") + ")\n}()\n"
+		}
+		if programs == 0 {
+			t.Errorf("%s has no program", file)
 		}
 	}
+	goFile(t, "build", pieces+"}\n")
+}
+
+// goFile runs or builds a program of one file against this module.
+func goFile(t *testing.T, verb, source string) string {
+	t.Helper()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "main.go")
+	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{verb, path}
+	if verb == "build" {
+		args = []string{verb, "-o", os.DevNull, path}
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "DATABASE_FILE="+filepath.Join(folder, "app.db"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("go %s: %v\n%s\n%s", verb, err, out, source)
+	}
+	return string(out)
 }
