@@ -1,0 +1,432 @@
+package gormkey_test
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
+)
+
+// The benchmarks run beside what the same work costs by hand. Both take turns within
+// one run, since a loaded machine moves by more from run to run than they differ:
+// "x-hand" is the median of the ratios of the turns. integration/ has the same for
+// database servers.
+//
+//	go test -run '^$' -bench . -benchtime 2s -count 3
+//	GORMKEY_BENCH_LARGE=1 go test -run '^$' -bench Flat -benchtime 2s
+
+// Profile is the user of the benchmarks: five columns, with a time and a nullable one.
+type Profile struct {
+	gormkey.User
+	Email     string `gorm:"size:255;uniqueIndex"`
+	Name      string
+	CreatedAt time.Time
+	Age       *int
+}
+
+// benchTable is a database full of sessions.
+type benchTable struct {
+	ctx    context.Context
+	db     *gorm.DB
+	auth   *gormkey.Repository[Profile]
+	tokens []gormkey.Token // of at most 100,000 of the sessions, and their ids
+	ids    []string
+	users  int
+	// Prepared by hand on the same pool.
+	lookup, insert, renew *sql.Stmt
+}
+
+// benchActive ends the active period of the sessions in a table.
+var benchActive = time.Now().Add(12 * time.Hour)
+
+// newBenchTable fills a SQLite file with so many sessions, and a tenth as many users.
+func newBenchTable(b *testing.B, sessions int, config *gorm.Config, opts ...gormkey.Option) *benchTable {
+	b.Helper()
+	t := &benchTable{ctx: b.Context(), db: newDBWith(b, config), users: sessions / 10}
+	plugin := gormkey.New[Profile](opts...)
+	must(b, t.db.Use(plugin))
+	must(b, plugin.AutoMigrate(t.db))
+	var err error
+	t.auth, err = gormkey.From[Profile](t.db)
+	must(b, err)
+	pool, err := t.db.DB()
+	must(b, err)
+	t.fill(b, pool, sessions)
+	prepare := func(query string) *sql.Stmt {
+		stmt, err := pool.PrepareContext(t.ctx, query)
+		must(b, err)
+		b.Cleanup(func() { _ = stmt.Close() })
+		return stmt
+	}
+	t.lookup = prepare("SELECT s.id, s.user_id, s.active_expires, s.idle_expires, u.id, u.email, u.name, u.created_at, u.age " +
+		"FROM user_session s INNER JOIN auth_user u ON u.id = s.user_id WHERE s.id = ?")
+	t.insert = prepare("INSERT INTO user_session (id, user_id, active_expires, idle_expires) VALUES (?, ?, ?, ?)")
+	t.renew = prepare("UPDATE user_session SET active_expires = ?, idle_expires = ? WHERE id = ? AND idle_expires >= ? AND idle_expires < ?")
+	return t
+}
+
+func (t *benchTable) fill(b *testing.B, pool *sql.DB, sessions int) {
+	b.Helper()
+	tx, err := pool.BeginTx(t.ctx, nil)
+	must(b, err)
+	insert := func(n int, into string, row func(i int) string) {
+		const batch = 500
+		for i := 0; i < n; i += batch {
+			rows := make([]string, min(batch, n-i))
+			for j := range rows {
+				rows[j] = row(i + j)
+			}
+			_, err := tx.ExecContext(t.ctx, "INSERT INTO "+into+" VALUES "+strings.Join(rows, ","))
+			must(b, err)
+		}
+	}
+	insert(t.users, "auth_user (id, email, name, created_at, age)", func(i int) string {
+		age := "NULL"
+		if i%2 == 0 {
+			age = strconv.Itoa(20 + i%60)
+		}
+		return fmt.Sprintf("('%s', 'user%d@example.com', 'User Number %d', '2026-01-02 03:04:05', %s)", benchUserID(i), i, i, age)
+	})
+	active := benchActive.UnixMilli()
+	idle := active + gormkey.DefaultIdlePeriod.Milliseconds()
+	insert(sessions, "user_session (id, user_id, active_expires, idle_expires)", func(i int) string {
+		token := gormkey.Token(rand.Text() + rand.Text())
+		id := token.ID()
+		if i%max(1, sessions/100_000) == 0 {
+			t.tokens, t.ids = append(t.tokens, token), append(t.ids, id)
+		}
+		return fmt.Sprintf("('%s', '%s', %d, %d)", id, benchUserID(i%t.users), active, idle)
+	})
+	must(b, tx.Commit())
+}
+
+func benchUserID(i int) string { return fmt.Sprintf("user%011d", i) }
+
+// validate checks a random session.
+func (t *benchTable) validate() error {
+	session, err := t.auth.ValidateSession(t.ctx, t.tokens[mathrand.N(len(t.tokens))])
+	if err == nil && session.User.Name == "" {
+		err = errors.New("the session has no user")
+	}
+	return err
+}
+
+// validateByHand does no less than an application must.
+func (t *benchTable) validateByHand() error {
+	session, err := t.load(t.ids[mathrand.N(len(t.ids))])
+	if err == nil && (session.State(gormkey.UnixMilli(time.Now().UnixMilli())) != gormkey.Active || session.User.Name == "") {
+		err = errors.New("the session is not active")
+	}
+	return err
+}
+
+func (t *benchTable) load(id string) (*gormkey.Session[Profile], error) {
+	u := new(Profile)
+	s := &gormkey.Session[Profile]{User: u}
+	return s, t.lookup.QueryRowContext(t.ctx, id).Scan(&s.ID, &s.UserID, (*int64)(&s.ActiveExpires), (*int64)(&s.IdleExpires),
+		&u.ID, &u.Email, &u.Name, &u.CreatedAt, &u.Age)
+}
+
+// statements reports how many statements work sends.
+func (t *benchTable) statements(b *testing.B, work func(*gormkey.Repository[Profile]) error) {
+	b.Helper()
+	counter := &statementCounter{Interface: logger.Discard}
+	auth, err := gormkey.From[Profile](t.db.Session(&gorm.Session{Logger: counter}))
+	must(b, err)
+	must(b, work(auth))
+	b.ReportMetric(float64(counter.n), "stmts/op")
+}
+
+type statementCounter struct {
+	logger.Interface
+	n int
+}
+
+// Trace counts.
+func (c *statementCounter) Trace(context.Context, time.Time, func() (string, int64), error) { c.n++ }
+
+// against times work, whose time and allocations are the benchmark's, and peer in turns.
+func against(b *testing.B, peerName string, work, peer func() error) {
+	b.Helper()
+	const turn = 50
+	run := func(op func() error) {
+		if err := op(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range turn {
+		run(work)
+		run(peer)
+	}
+	b.ReportAllocs()
+	var ratios []float64
+	n, start := 0, time.Now()
+	for b.Loop() {
+		if n++; n > turn {
+			ours := time.Since(start)
+			b.StopTimer()
+			start = time.Now()
+			for range turn {
+				run(peer)
+			}
+			ratios = append(ratios, float64(ours)/float64(time.Since(start)))
+			b.StartTimer()
+			n, start = 1, time.Now()
+		}
+		run(work)
+	}
+	if len(ratios) > 0 {
+		b.ReportMetric(median(ratios), "x-"+peerName)
+	}
+}
+
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkValidateSession: one statement, at most twice the time of the same join by
+// hand with PrepareStmt, at most 90 allocations.
+func BenchmarkValidateSession(b *testing.B) {
+	for _, prepare := range []bool{true, false} {
+		b.Run(fmt.Sprintf("sqlite/PrepareStmt=%v", prepare), func(b *testing.B) {
+			t := newBenchTable(b, 100_000, &gorm.Config{PrepareStmt: prepare})
+			against(b, "hand", t.validate, t.validateByHand)
+			t.statements(b, func(auth *gormkey.Repository[Profile]) error {
+				_, err := auth.ValidateSession(t.ctx, t.tokens[0])
+				return err
+			})
+		})
+	}
+}
+
+// BenchmarkMalformedToken: no statement, under 2 µs.
+func BenchmarkMalformedToken(b *testing.B) {
+	t := newBenchTable(b, 100, &gorm.Config{})
+	for name, token := range map[string]gormkey.Token{"short": "abc", "hostile": gormkey.Token(strings.Repeat("a", 39) + "'")} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := t.auth.ValidateSession(t.ctx, token); err != gormkey.ErrInvalidSession {
+					b.Fatal(err)
+				}
+			}
+			t.statements(b, func(auth *gormkey.Repository[Profile]) error {
+				_, _ = auth.ValidateSession(t.ctx, token)
+				return nil
+			})
+		})
+	}
+}
+
+// onSQLiteSyncs runs a benchmark of writes as SQLite is set up by default, where the
+// disk decides, and without waiting for the disk, where the code does.
+func onSQLiteSyncs(b *testing.B, run func(b *testing.B, t *benchTable), opts ...gormkey.Option) {
+	for _, level := range []string{"FULL", "OFF"} {
+		b.Run("sqlite/synchronous="+level, func(b *testing.B) {
+			t := newBenchTable(b, 100_000, &gorm.Config{PrepareStmt: true}, opts...)
+			pool, err := t.db.DB()
+			must(b, err)
+			pool.SetMaxOpenConns(1)
+			must(b, t.db.Exec("PRAGMA synchronous = "+level).Error)
+			run(b, t)
+		})
+	}
+}
+
+// BenchmarkCreateSession stands beside a plain INSERT, which unlike it takes a session
+// for a user who is soft-deleted.
+func BenchmarkCreateSession(b *testing.B) {
+	onSQLiteSyncs(b, func(b *testing.B, t *benchTable) {
+		user := func() string { return benchUserID(mathrand.N(t.users)) }
+		against(b, "hand", func() error {
+			_, err := t.auth.CreateSession(t.ctx, user())
+			return err
+		}, func() error {
+			active := time.Now().Add(gormkey.DefaultActivePeriod).UnixMilli()
+			_, err := t.insert.ExecContext(t.ctx, gormkey.Token(rand.Text()).ID(), user(), active, active+gormkey.DefaultIdlePeriod.Milliseconds())
+			return err
+		})
+		t.statements(b, func(auth *gormkey.Repository[Profile]) error {
+			_, err := auth.CreateSession(t.ctx, user())
+			return err
+		})
+	})
+}
+
+// BenchmarkRenewSession stands beside the join and a guarded UPDATE. The active period
+// is a millisecond and the clock turns by two each time, so that every session is idle.
+func BenchmarkRenewSession(b *testing.B) {
+	const active, idle = time.Millisecond, 1000 * 24 * time.Hour
+	clock := benchActive
+	now := func() time.Time { return clock }
+	onSQLiteSyncs(b, func(b *testing.B, t *benchTable) {
+		next := func() int {
+			clock = clock.Add(2 * active)
+			return mathrand.N(len(t.tokens))
+		}
+		renew := func(auth *gormkey.Repository[Profile]) error {
+			session, err := auth.ValidateSession(t.ctx, t.tokens[next()])
+			if err == nil && !session.Fresh {
+				err = errors.New("the session was not renewed")
+			}
+			return err
+		}
+		against(b, "hand", func() error { return renew(t.auth) }, func() error {
+			session, err := t.load(t.ids[next()])
+			if err != nil {
+				return err
+			}
+			ends := clock.Add(active).UnixMilli()
+			result, err := t.renew.ExecContext(t.ctx, ends, ends+idle.Milliseconds(), session.ID, clock.UnixMilli(), ends+idle.Milliseconds())
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil || n != 1 {
+				return errors.Join(errors.New("the session was not renewed by hand"), err)
+			}
+			return nil
+		})
+		t.statements(b, renew)
+	}, gormkey.WithClock(now), gormkey.WithSessionPeriods(active, idle))
+}
+
+// BenchmarkFlat: with a million sessions a check takes at most 1.3 times as long as with
+// a thousand ("x-small"); the join by hand stands beside it.
+func BenchmarkFlat(b *testing.B) {
+	if os.Getenv("GORMKEY_BENCH_LARGE") != "1" {
+		b.Skip("fills a table with a million rows; set GORMKEY_BENCH_LARGE=1")
+	}
+	small := newBenchTable(b, 1_000, &gorm.Config{PrepareStmt: true})
+	large := newBenchTable(b, 1_000_000, &gorm.Config{PrepareStmt: true})
+	b.Run("sqlite/gormkey", func(b *testing.B) { against(b, "small", large.validate, small.validate) })
+	b.Run("sqlite/hand", func(b *testing.B) { against(b, "small", large.validateByHand, small.validateByHand) })
+}
+
+// BenchmarkSignInMemory: 64 sign-ins at once take no more memory than twice the hashes
+// that may run at once, at 19 MiB each, and 16 MiB. Twice, for what the garbage
+// collector has not got to yet.
+func BenchmarkSignInMemory(b *testing.B) {
+	const places, callers = 2, 64
+	limiter := password.NewLimiter(places, callers, time.Minute)
+	db := newBenchTable(b, 100, &gorm.Config{}, gormkey.WithPasswordLimiter(limiter))
+	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse"}
+	_, err := db.auth.CreateKey(db.ctx, benchUserID(0), login)
+	must(b, err)
+	var peaks []int
+	for b.Loop() {
+		debug.FreeOSMemory()
+		rest := resetPeakMemory(b)
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				if _, err := db.auth.SignIn(db.ctx, login); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		peaks = append(peaks, memory(b, "VmHWM:")-rest)
+	}
+	const limit = 2*places*19 + 16
+	b.ReportMetric(float64(slices.Max(peaks))/(1<<20), "MiB")
+	b.ReportMetric(float64(slices.Max(peaks))/(1<<20)/limit, "x-limit")
+}
+
+// resetPeakMemory makes the kernel count the peak of this process's memory anew, and
+// returns what it has now, in bytes.
+func resetPeakMemory(b *testing.B) int {
+	b.Helper()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		b.Skip("the peak of memory is known on Linux only:", err)
+	}
+	return memory(b, "VmRSS:")
+}
+
+func memory(b *testing.B, name string) int {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	must(b, err)
+	_, rest, _ := strings.Cut(string(status), name)
+	var kib int
+	_, err = fmt.Sscan(rest, &kib)
+	must(b, err)
+	return kib << 10
+}
+
+// BenchmarkSignInFailures tells how well a stranger's clock tells why a sign-in failed:
+// the median time of a failure over that of a wrong password (0.95 to 1.05), and the
+// chance that it takes longer than one (0.40 to 0.60). An operation is 200 of each.
+func BenchmarkSignInFailures(b *testing.B) {
+	const samples = 200
+	t := newBenchTable(b, 100, &gorm.Config{PrepareStmt: true})
+	login := func(id, pass string) gormkey.Credentials {
+		return gormkey.Credentials{Provider: "email", ID: id, Password: pass}
+	}
+	_, err := t.auth.CreateKey(t.ctx, benchUserID(0), login("ada@example.com", "correct horse"))
+	must(b, err)
+	_, err = t.auth.CreateKey(t.ctx, benchUserID(1), gormkey.Credentials{Provider: "email", ID: "bob@example.com", NoPassword: true})
+	must(b, err)
+	fail := func(c gormkey.Credentials) time.Duration {
+		start := time.Now()
+		if _, err := t.auth.SignIn(t.ctx, c); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+			b.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	for _, c := range []struct {
+		name  string
+		login gormkey.Credentials
+	}{
+		{"unknown key", login("nobody@example.com", "wrong battery")},
+		{"key without password", login("bob@example.com", "wrong battery")},
+		{"empty password", login("ada@example.com", "")},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var wrong, other []time.Duration
+			for b.Loop() {
+				for range samples {
+					if mathrand.N(2) == 0 { // in no fixed order, which the garbage collector might fall in with
+						other = append(other, fail(c.login))
+						wrong = append(wrong, fail(login("ada@example.com", "wrong battery")))
+					} else {
+						wrong = append(wrong, fail(login("ada@example.com", "wrong battery")))
+						other = append(other, fail(c.login))
+					}
+				}
+			}
+			above := 0.0
+			for _, o := range other {
+				for _, w := range wrong {
+					above += float64(cmp.Compare(o, w)+1) / 2
+				}
+			}
+			b.ReportMetric(float64(median(other))/float64(median(wrong)), "ratio")
+			b.ReportMetric(above/float64(len(other)*len(wrong)), "AUC")
+		})
+	}
+}

@@ -1,0 +1,30 @@
+package integration_test
+
+import (
+	"testing"
+
+	"gorm.io/driver/mysql"
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/integration/internal/app"
+)
+
+func TestMySQL(t *testing.T) { mysqlServer.run(t, openMySQL) }
+
+func TestMySQLPrepareStmt(t *testing.T) {
+	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
+		return open(t, mysql.Open(newMySQL(t)), &gorm.Config{PrepareStmt: true})
+	})
+}
+
+// Without strict mode the server cuts a value that is too long, and says so only in a
+// warning.
+func TestMySQLNotStrict(t *testing.T) {
+	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
+		return open(t, mysql.Open(newMySQL(t, "sql_mode", "''")), &gorm.Config{})
+	})
+}
+
+func TestMySQLReference(t *testing.T) { app.RunReference(t, openMySQL) }
+
+func openMySQL(t testing.TB) *gorm.DB { return open(t, mysql.Open(newMySQL(t)), &gorm.Config{}) }
