@@ -1,11 +1,11 @@
 package gormkey
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -13,6 +13,14 @@ import (
 
 // registerCallbacks adds what runs inside GORM for the application's calls and ours.
 func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
+	if db.Callback().Create().Get(p.Name()+":ids") != nil {
+		return nil
+	}
+	if b.dialect == "sqlite" {
+		if err := db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":rebuild", func(tx *gorm.DB) { guardRebuild(tx, b.user.Table) }); err != nil {
+			return err
+		}
+	}
 	// Right before the INSERT: after the application's BeforeCreate, which may set an
 	// id of its own. A promoted BeforeCreate would be lost beside the application's.
 	return db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) })
@@ -28,11 +36,15 @@ func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
 	switch s {
 	case b.user:
 		p.eachRow(tx, func(id string, set func(string)) error {
-			if id == "" {
-				set(p.opts.newUserID())
-				return nil
+			if id != "" {
+				return p.opts.checkUserID(id)
 			}
-			return checkText("user id", id, p.opts.maxUserID())
+			id = p.opts.newUserID()
+			if err := p.opts.checkUserID(id); err != nil {
+				return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
+			}
+			set(id)
+			return nil
 		})
 	case b.key, b.baseKey:
 		p.eachRow(tx, func(id string, _ func(string)) error { return checkText("key id", id, keyIDSize) })
@@ -89,6 +101,21 @@ func (p *Plugin[U]) eachRow(tx *gorm.DB, check func(id string, set func(string))
 	}
 }
 
+// guardRebuild turns a loss of rows into an error: GORM's SQLite migrator changes some
+// columns by making a new table and dropping the old one, and with foreign keys enforced
+// the drop cascades to every key and session, without an error.
+func guardRebuild(tx *gorm.DB, table string) {
+	if tx.Error != nil || tx.DryRun || tx.Statement.SQL.String() != "DROP TABLE "+tx.Statement.Quote(table) {
+		return
+	}
+	var enforced bool
+	if err := tx.Session(&gorm.Session{NewDB: true}).Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
+		_ = tx.AddError(err)
+	} else if enforced {
+		_ = tx.AddError(fmt.Errorf("gormkey: rebuilding %s with foreign keys enforced would delete its keys and sessions; migrate with Plugin.AutoMigrate", table))
+	}
+}
+
 var tableDDL = regexp.MustCompile(`(?i)^\s*(create|alter)\s+table\b`)
 
 // refuse makes GORM's migrator refuse the tables of a plugin that was refused itself:
@@ -99,15 +126,7 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 	if db.Callback().Raw().Get(name) != nil {
 		return
 	}
-	tables := p.opts.tables
-	for _, t := range []struct {
-		table *string
-		dflt  string
-	}{{&tables.User, DefaultUserTable}, {&tables.Key, DefaultKeyTable}, {&tables.Session, DefaultSessionTable}} {
-		if *t.table == "" {
-			*t.table = db.NamingStrategy.JoinTableName(t.dflt)
-		}
-	}
+	tables := p.tableNames(db)
 	_ = db.Callback().Raw().Before("gorm:raw").Register(name, func(tx *gorm.DB) {
 		if _, ok := tx.Plugins[p.Name()]; ok || tx.Error != nil {
 			return
@@ -116,7 +135,7 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 		if !tableDDL.MatchString(sql) {
 			return
 		}
-		for _, table := range []string{tables.User, tables.Key, tables.Session} {
+		for _, table := range tables {
 			if strings.Contains(sql, tx.Statement.Quote(table)+" ") {
 				_ = tx.AddError(&refusedError{cause})
 				return
@@ -125,55 +144,65 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 	})
 }
 
+// tableNames returns the tables that the models would have, as far as they parse.
+func (p *Plugin[U]) tableNames(db *gorm.DB) (tables []string) {
+	options := p.opts.tables
+	for _, t := range []string{options.User, options.Key, options.Session} {
+		if t != "" {
+			tables = append(tables, t)
+		}
+	}
+	for _, t := range []string{DefaultUserTable, DefaultKeyTable, DefaultSessionTable} {
+		tables = append(tables, db.NamingStrategy.JoinTableName(t))
+	}
+	if own, ok := any(new(U)).(schema.Tabler); ok {
+		tables = append(tables, own.TableName())
+	}
+	return tables
+}
+
 // refusedError is both ErrNotRegistered and why.
 type refusedError struct{ cause error }
 
 func (e *refusedError) Error() string   { return ErrNotRegistered.Error() + ": " + e.cause.Error() }
 func (e *refusedError) Unwrap() []error { return []error{ErrNotRegistered, e.cause} }
 
-// callbackCheck tells whether the application registered Query callbacks of its own,
-// such as a tenant filter. GORM offers no list, so the names are read where it keeps
-// them; a GORM that keeps them elsewhere counts as one with such callbacks.
-type callbackCheck struct{ seen atomic.Int64 } // number of callbacks + 1, negative if some are foreign
+// harmlessCallbacks are GORM's own Query callbacks, dbresolver's and those that trace:
+// they do not change which rows a query returns.
+var harmlessCallbacks = []string{
+	"gorm:query", "gorm:preload", "gorm:after_query", "gorm:db_resolver",
+	"otel:before:select", "otel:after:select", "otel:before:query", "otel:after:query",
+}
 
-// harmlessCallbacks do not change which rows a query returns.
-var harmlessCallbacks = []string{"gorm:", "otel:", "gormkey:"}
-
-func (c *callbackCheck) foreign(db *gorm.DB) bool {
+// foreignQueryCallbacks tells whether the application registered Query callbacks of its
+// own, such as a tenant filter. GORM offers no list, so the names are read where it
+// keeps them; a GORM that keeps them elsewhere counts as one with such callbacks.
+func foreignQueryCallbacks(db *gorm.DB) bool {
 	list := reflect.ValueOf(db.Callback().Query()).Elem().FieldByName("callbacks")
 	if !list.IsValid() || list.Kind() != reflect.Slice {
 		return true
 	}
-	n := int64(list.Len()) + 1
-	switch c.seen.Load() {
-	case n:
-		return false
-	case -n:
-		return true
-	}
-	foreign := false
 	for i := range list.Len() {
 		callback := reflect.Indirect(list.Index(i))
-		name := callback.FieldByName("name")
-		replaced := callback.FieldByName("replace")
-		if !name.IsValid() || !replaced.IsValid() || replaced.Bool() ||
-			!slices.ContainsFunc(harmlessCallbacks, func(prefix string) bool { return strings.HasPrefix(name.String(), prefix) }) {
-			foreign = true
-			break
+		name, replaced := callback.FieldByName("name"), callback.FieldByName("replace")
+		if !name.IsValid() || !replaced.IsValid() || replaced.Bool() || !slices.Contains(harmlessCallbacks, name.String()) {
+			return true
 		}
 	}
-	if foreign {
-		n = -n
-	}
-	c.seen.Store(n)
-	return foreign
+	return false
 }
 
-// onlySoftDelete reports whether a model's own query conditions are GORM's soft delete,
-// which is the same for every call.
-func onlySoftDelete(s *schema.Schema) bool {
+// plainQueries reports whether GORM's queries of a model are the same for every call
+// and read all of its columns: its only own condition is GORM's soft delete, and no
+// column is computed or write-only.
+func plainQueries(s *schema.Schema) bool {
 	for _, c := range s.QueryClauses {
 		if _, ok := c.(gorm.SoftDeleteQueryClause); !ok {
+			return false
+		}
+	}
+	for _, name := range s.DBNames {
+		if f := s.FieldsByDBName[name]; !f.Readable || f.IgnoreMigration {
 			return false
 		}
 	}

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -116,6 +118,9 @@ func report(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil && (databaseCode(err) != "" || errors.Is(err, sql.ErrTxDone) || !errors.Is(err, ctx.Err())):
 		// Each driver says it in its own words: code 57014, a bad connection, a timeout.
 		return fmt.Errorf("gormkey: %s: %w", op, ctx.Err())
+	case pastDeadline(ctx) && errors.Is(err, os.ErrDeadlineExceeded):
+		// A dialer has the context's deadline for its own, and its timer may ring first.
+		return fmt.Errorf("gormkey: %s: %w", op, context.DeadlineExceeded)
 	case strings.HasSuffix(err.Error(), "sql: database is closed"):
 		return &ArgumentError{"db", "is closed"}
 	}
@@ -123,6 +128,11 @@ func report(ctx context.Context, op string, err error) error {
 		return &DatabaseError{Op: op, Code: code, err: err}
 	}
 	return fmt.Errorf("gormkey: %s: %w", op, err)
+}
+
+func pastDeadline(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // isOurs reports whether err is a decision that is reported as it is.

@@ -8,7 +8,7 @@ var NormalizedCode = databaseCode
 
 // Compiled reports whether the lookup of a session would use the compiled statement.
 func Compiled[U any](r *Repository[U]) bool {
-	return !r.b.queryCallbacks.foreign(r.db)
+	return !foreignQueryCallbacks(r.db)
 }
 
 // SchemaCacheFound reports whether GORM keeps its schemas where we look for them.

@@ -35,8 +35,8 @@ const (
 	SignInFailed   EventType = "sign-in failed"
 	SessionCreated EventType = "session created" // CreateSession, SignIn
 	SessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it
-	// SessionEnded follows every call that ends sessions of a known user, once a call;
-	// SessionID is empty where it ended several. Dead sessions end without an event.
+	// SessionEnded follows every call but DeleteUser that ends sessions, once a call;
+	// SessionID is empty where it may have ended several. Dead sessions end without it.
 	SessionEnded EventType = "session ended"
 )
 

@@ -13,8 +13,8 @@ import (
 // create hooks and columns go along.
 func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource) (bool, error) {
 	query := func(columns []clause.Column, values []any) *gorm.DB { return r.ownerQuery(tx, source, columns, values) }
-	tx = tx.Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
-	return tx.RowsAffected > 0, tx.Error
+	result := tx.Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
+	return result.RowsAffected > 0, result.Error
 }
 
 // ownerSource says whose row an INSERT … SELECT reads.
@@ -37,9 +37,9 @@ func (r *Repository[U]) ownerQuery(db *gorm.DB, s ownerSource, columns []clause.
 			list[i] = userID
 		}
 	}
-	query := db.Session(&gorm.Session{NewDB: true}).Model(new(U)).
+	query := db.Model(new(U)).
 		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
-		Where(r.userIs(s.userID))
+		Where(r.b.userIs(s.userID))
 	tables := []string{r.b.user.Table}
 	if s.keyID != "" {
 		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -48,7 +49,7 @@ func (r *Repository[U]) CreateKeyInto(ctx context.Context, userID string, c Cred
 // [Repository.UpdateKeyPassword] and [Repository.ChangePassword] on either change both.
 //
 // Errors: [ArgumentError], [ErrInvalidKey] for the other key, [ErrInvalidPassword] if
-// that has no password, [ErrDuplicateKey].
+// that has no password, [ErrInvalidUser] for a soft-deleted user, [ErrDuplicateKey].
 func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider, withID string) (*Key[U], error) {
 	if r.err != nil {
 		return nil, r.err
@@ -67,8 +68,12 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 			return ErrInvalidPassword
 		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
-		if err := tx.Omit(clause.Associations).Create(created).Error; err != nil {
+		found, err := r.insertFor(tx, created, ownerSource{userID: other.UserID})
+		switch {
+		case err != nil:
 			return duplicateAs(err, ErrDuplicateKey)
+		case !found:
+			return ErrInvalidUser
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: created.UserID, KeyID: created.ID})
 	})
@@ -80,7 +85,14 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 
 func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], dest KeyModel[U]) error {
 	hooked := r.b.key.BeforeCreate || r.b.key.AfterCreate || r.b.key.BeforeSave || r.b.key.AfterSave
+	came := copyOf(dest)
 	err := r.write(ctx, "create key", hooked, func(tx *gorm.DB) error {
+		if hooked {
+			if err := r.lockWrites(tx); err != nil {
+				return err
+			}
+		}
+		restore(dest, came)
 		*dest.AuthKey() = *key
 		dest.AuthKey().UserID = userID
 		created, err := r.insertFor(tx, dest, ownerSource{userID: userID})
@@ -92,13 +104,16 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
 	})
+	if err != nil {
+		restore(dest, came)
+	}
 	if errors.Is(err, ErrDuplicateKey) && len(r.b.key.DBNames) > len(r.b.baseKey.DBNames) {
 		// The application's own columns may be unique too: ask which it was.
 		db, sessionErr := r.session(ctx)
 		if sessionErr != nil {
 			return sessionErr
 		}
-		found, readErr := find(db, new(Key[U]), idIs(key.ID))
+		found, readErr := find(db, new(Key[U]), r.b.idIs(key.ID))
 		if readErr != nil {
 			return report(ctx, "create key", readErr)
 		}
@@ -112,10 +127,14 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 // GetKey returns a key (Lucia's getKey), [ErrInvalidKey] if there is none.
 func (r *Repository[U]) GetKey(ctx context.Context, provider, id string) (*Key[U], error) {
 	key := new(Key[U])
-	return key, r.GetKeyInto(ctx, provider, id, key)
+	if err := r.GetKeyInto(ctx, provider, id, key); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
-// GetKeyInto is [Repository.GetKey] for the application's own key struct.
+// GetKeyInto is [Repository.GetKey] for the application's own key struct, which it
+// overwrites; after an error it is zero.
 func (r *Repository[U]) GetKeyInto(ctx context.Context, provider, id string, dest KeyModel[U]) error {
 	if r.err != nil {
 		return r.err
@@ -131,10 +150,13 @@ func (r *Repository[U]) GetKeyInto(ctx context.Context, provider, id string, des
 	if err != nil {
 		return err
 	}
-	found, err := find(db, dest, idIs(wanted))
+	reflect.ValueOf(dest).Elem().SetZero() // GORM would take an id in it for a condition
+	found, err := find(db, dest, r.b.idIs(wanted))
 	if err == nil && (!found || dest.AuthKey().ID != wanted) {
-		*dest.AuthKey() = Key[U]{}
 		err = ErrInvalidKey
+	}
+	if err != nil {
+		reflect.ValueOf(dest).Elem().SetZero()
 	}
 	return report(ctx, "get key", err)
 }
@@ -150,7 +172,7 @@ func (r *Repository[U]) UserKeys(ctx context.Context, userID string) ([]Key[U], 
 		return nil, err
 	}
 	keys := []Key[U]{}
-	err = db.Where(ownerIs(userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Find(&keys).Error
+	err = db.Where(r.b.ownerIs(userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Find(&keys).Error
 	return keys, report(ctx, "get user keys", err)
 }
 
@@ -211,7 +233,7 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 // setPassword writes hash to a key and to those that share its password, which is to
 // say its salted hash.
 func (r *Repository[U]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPassword) error {
-	condition := idIs(key.ID)
+	condition := r.b.idIs(key.ID)
 	if key.PasswordDefined() {
 		condition = clause.Or(condition, column("hashed_password", string(*key.HashedPassword)))
 	}
@@ -219,7 +241,7 @@ func (r *Repository[U]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPasswo
 	if hash != nil {
 		value = string(*hash)
 	}
-	return tx.Model(new(Key[U])).Where(ownerIs(key.UserID)).Where(condition).UpdateColumn("hashed_password", value).Error
+	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumn("hashed_password", value).Error
 }
 
 // DeleteKeyOption changes what [Repository.DeleteKey] does.
@@ -250,7 +272,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 			return err
 		}
 		if !o.allowLast {
-			others, err := find(tx, new(Key[U]), ownerIs(key.UserID), clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: key.ID})
+			others, err := find(r.underLock(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: key.ID})
 			if err != nil {
 				return err
 			}
@@ -258,7 +280,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 				return ErrLastKey
 			}
 		}
-		if err := tx.Where(idIs(key.ID)).Delete(new(Key[U])).Error; err != nil {
+		if err := tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])).Error; err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: KeyRemoved, UserID: key.UserID, KeyID: key.ID})
@@ -275,22 +297,31 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, provider, id string) (*Key[U], erro
 	if err := r.lockWrites(tx); err != nil {
 		return nil, err
 	}
-	read := func() (*Key[U], error) {
+	read := func(tx *gorm.DB) (*Key[U], error) {
 		key := new(Key[U])
-		found, err := find(tx, key, idIs(wanted))
+		found, err := find(tx, key, r.b.idIs(wanted))
 		if err == nil && (!found || key.ID != wanted) {
 			err = ErrInvalidKey
 		}
 		return key, err
 	}
-	key, err := read()
+	key, err := read(tx)
 	if err != nil || r.b.dialect == "sqlite" {
 		return key, err
 	}
 	if _, err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
-	return read()
+	return read(r.underLock(tx))
+}
+
+// underLock makes the next read see what was committed while a lock was waited for: in
+// a caller's transaction MySQL would read its snapshot, unless the read locks too.
+func (r *Repository[U]) underLock(tx *gorm.DB) *gorm.DB {
+	if r.b.dialect != "mysql" {
+		return tx
+	}
+	return tx.Clauses(clause.Locking{Strength: "UPDATE"})
 }
 
 // newKeys checks credentials that will be stored and hashes their passwords. It is

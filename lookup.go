@@ -20,7 +20,7 @@ import (
 type lookup struct {
 	sql     string
 	vars    []any
-	id      int // where the id stands in vars
+	ids     []int // where the id stands in vars
 	columns []lookupColumn
 	user    *schema.Field // the relation
 	dest    *schema.Schema
@@ -37,6 +37,7 @@ const idProbe = "\x00id"
 // loadWithUser reads the row with the id, and its user, into dest, a pointer to one of
 // the plugin's children, and reports whether there is such a row with a user that the
 // application's own queries would find. Dest is zero when it returns false or an error.
+// The caller runs afterFind, which at a sign-in must wait for the password.
 func (r *Repository[U]) loadWithUser(db *gorm.DB, id string, dest any) (found bool, err error) {
 	v := reflect.ValueOf(dest).Elem()
 	v.SetZero()
@@ -58,20 +59,21 @@ func (r *Repository[U]) loadWithUser(db *gorm.DB, id string, dest any) (found bo
 		return false, err
 	}
 	l.user.ReflectValueOf(db.Statement.Context, v).Set(reflect.ValueOf(user))
-	return r.afterFind(db, l, dest, user)
+	return true, nil
 }
 
 // loadInTwo is the way for an application with Query callbacks of its own, a tenant
 // filter say: the user is read by the application's model alone, so that the callback
 // sees that model, which it would not in a join, and sees it on every call.
 func (r *Repository[U]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.Value) (bool, error) {
-	found, err := find(db, v.Addr().Interface(), idIs(id))
+	db = db.Session(&gorm.Session{SkipHooks: true})
+	found, err := find(db, v.Addr().Interface(), r.b.idIs(id))
 	if err != nil || !found {
 		return false, err
 	}
 	userID, _ := l.dest.FieldsByDBName["user_id"].ValueOf(db.Statement.Context, v)
 	user := new(U)
-	found, err = find(db, user, r.userIs(userID.(string)))
+	found, err = find(db, user, r.b.userIs(userID.(string)))
 	if err != nil || !found || r.plugin.base(user).ID != userID {
 		return false, err
 	}
@@ -79,32 +81,30 @@ func (r *Repository[U]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.V
 	return true, nil
 }
 
-// afterFind runs the AfterFind hooks that a query by GORM would have run.
-func (r *Repository[U]) afterFind(db *gorm.DB, l *lookup, dest any, user *U) (bool, error) {
+// afterFind runs the AfterFind hooks that a query by GORM would have run, on the user
+// and on dest.
+func (r *Repository[U]) afterFind(db *gorm.DB, dest any, user *U) error {
 	if db.Statement.SkipHooks {
-		return true, nil
+		return nil
 	}
-	for _, m := range []struct {
-		hooked bool
-		value  any
-	}{{r.b.user.AfterFind, user}, {l.dest.AfterFind, dest}} {
-		if hook, ok := m.value.(callbacks.AfterFindInterface); ok && m.hooked {
+	for _, value := range []any{user, dest} {
+		if hook, ok := value.(callbacks.AfterFindInterface); ok {
 			tx := db.Session(&gorm.Session{NewDB: true})
 			if err := hook.AfterFind(tx); err != nil {
-				return false, err
+				return err
 			}
 			if tx.Error != nil {
-				return false, tx.Error
+				return tx.Error
 			}
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // lookup returns the compiled lookup for a destination type, or one without SQL where
 // the statement may differ from call to call.
 func (r *Repository[U]) lookup(db *gorm.DB, t reflect.Type) (*lookup, error) {
-	foreign := r.b.queryCallbacks.foreign(db)
+	foreign := foreignQueryCallbacks(db)
 	type lookupKey struct {
 		t       reflect.Type
 		foreign bool
@@ -133,19 +133,19 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 	}
 	rel := dest.Relationships.Relations["User"]
 	l := &lookup{dest: dest, user: rel.Field}
-	if foreign || !onlySoftDelete(dest) || !onlySoftDelete(b.user) {
+	if foreign || !plainQueries(dest) || !plainQueries(b.user) {
 		return l, nil
 	}
 	// InnerJoins: the left join of Joins returns the session of a soft-deleted user.
 	tx := b.db.Session(&gorm.Session{NewDB: true, DryRun: true, Logger: logger.Discard}).
-		InnerJoins("User").Where(idIs(idProbe)).Limit(1).Find(reflect.New(t).Interface())
+		InnerJoins("User").Where(b.idIs(idProbe)).Limit(1).Find(reflect.New(t).Interface())
 	if tx.Error != nil {
 		return nil, fmt.Errorf("gormkey: building the lookup of %v: %w", t, tx.Error)
 	}
-	l.sql, l.vars, l.id = tx.Statement.SQL.String(), tx.Statement.Vars, -1
+	l.sql, l.vars = tx.Statement.SQL.String(), tx.Statement.Vars
 	for i, v := range l.vars {
 		if v == idProbe {
-			l.id = i
+			l.ids = append(l.ids, i)
 		}
 	}
 	selected, ok := tx.Statement.Clauses["SELECT"].Expression.(clause.Select)
@@ -158,7 +158,7 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 		l.columns = append(l.columns, column)
 	}
 	// db.Raw would take a "@" for a named argument, and a "?" beside "$1" for another.
-	if !ok || l.id < 0 || strings.Contains(l.sql, "@") || b.dialect == "postgres" && strings.Contains(l.sql, "?") {
+	if !ok || len(l.ids) == 0 || strings.Contains(l.sql, "@") || b.dialect == "postgres" && strings.Contains(l.sql, "?") {
 		l.sql = ""
 	}
 	return l, nil
@@ -168,7 +168,9 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 func (l *lookup) load(db *gorm.DB, id string, dest, user reflect.Value) (found bool, err error) {
 	vars := make([]any, len(l.vars))
 	copy(vars, l.vars)
-	vars[l.id] = id
+	for _, i := range l.ids {
+		vars[i] = id
+	}
 	rows, err := db.Raw(l.sql, vars...).Rows() // never Row, which panics on a cancelled context with PrepareStmt
 	if err != nil {
 		return false, err

@@ -34,7 +34,7 @@ func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
 	if b == nil {
 		return fmt.Errorf("%w: %s: call db.Use before AutoMigrate, and look at its error", ErrNotRegistered, typeName[U]())
 	}
-	if db == nil || db.Config == nil {
+	if db == nil || db.Config == nil || db.Statement == nil {
 		return &ArgumentError{"db", "is nil or not opened by gorm.Open"}
 	}
 	if err := checkHandle(db); err != nil {
@@ -68,7 +68,7 @@ func migratePostgres(db *gorm.DB, migrate func(*gorm.DB) error) error {
 			return err
 		}
 		return migrate(tx)
-	})
+	}, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // a snapshot from before the lock would not see what the one before us made
 }
 
 // migrateMySQL holds a named lock of the server, one a database, on one connection.
@@ -113,12 +113,21 @@ func migrateSQLite(db *gorm.DB, migrate func(*gorm.DB) error) error {
 		if err != nil {
 			return err
 		}
+		done := false
+		defer func() { // also after a panic
+			if !done {
+				_ = tx.Rollback()
+			}
+		}()
 		conn.Statement.ConnPool = tx
 		if err := migrate(clean(conn)); err != nil {
-			_ = tx.Rollback()
 			return err
 		}
-		return tx.Commit()
+		if err := untilFree(ctx, tx.Commit); err != nil {
+			return err
+		}
+		done = true
+		return nil
 	})
 }
 
@@ -150,17 +159,26 @@ type immediateTx struct {
 var _ gorm.TxCommitter = (*immediateTx)(nil)
 
 func beginImmediate(ctx context.Context, conn *sql.Conn) (*immediateTx, error) {
+	err := untilFree(ctx, func() error {
+		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &immediateTx{conn, context.WithoutCancel(ctx)}, nil
+}
+
+// untilFree repeats what a busy database refuses, whatever busy timeout the DSN has.
+func untilFree(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(migrateLockWait)
 	for {
-		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-		if err == nil {
-			return &immediateTx{conn, context.WithoutCancel(ctx)}, nil
-		}
-		if !isRetryable(err) || time.Now().After(deadline) {
-			return nil, err
+		err := try()
+		if err == nil || !isRetryable(err) || time.Now().After(deadline) {
+			return err
 		}
 		if err := pause(ctx, retryLongest); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

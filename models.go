@@ -55,7 +55,7 @@ type Key[U any] struct {
 	// HashedPassword is nil for a key without a password.
 	HashedPassword *HashedPassword `gorm:"column:hashed_password;size:255" json:"-"`
 	// User is the owner where the key was loaded with it (Preload, Joins, UseKey).
-	User *U `gorm:"foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User *U `gorm:"belongsTo;foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // AuthKey returns k.
@@ -104,7 +104,7 @@ type Session[U any] struct {
 	Fresh bool `gorm:"-" json:"-"`
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
-	User *U `gorm:"foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User *U `gorm:"belongsTo;foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // AuthSession returns s.

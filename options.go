@@ -127,8 +127,9 @@ func WithPasswordPolicy(check func(password string) error) Option {
 func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
 
 // InsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
-// collation, under which "github:AbC" may sign in as "github:abc". Reads still compare
-// the ids they got; updates, deletes and unique constraints cannot.
+// collation, as an older schema may have them. Statements then compare bytes beside the
+// column's own comparison, but its unique constraint cannot: "github:AbC" and
+// "github:abc" cannot both be keys.
 func InsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
 
 // validate reports every option that is out of bounds, and completes the others.
@@ -186,7 +187,7 @@ func (o *options) validateUserID() error {
 		o.newUserID = func() string { return randomString(length) }
 		return nil
 	}
-	if err := checkText("user id", o.newUserID(), o.maxUserID()); err != nil {
+	if err := o.checkUserID(o.newUserID()); err != nil {
 		return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
 	}
 	return nil
@@ -198,6 +199,20 @@ func (o *options) maxUserID() int {
 		return 255
 	}
 	return o.userIDLength
+}
+
+// uuidForm is the form in which PostgreSQL and MariaDB return a uuid.
+var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// checkUserID refuses what cannot be a user's id.
+func (o *options) checkUserID(id string) error {
+	if err := checkText("user id", id, o.maxUserID()); err != nil {
+		return err
+	}
+	if strings.EqualFold(o.userIDType, "uuid") && !uuidForm.MatchString(id) {
+		return &ArgumentError{"user id", "is no uuid in lower case"}
+	}
+	return nil
 }
 
 var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)

@@ -47,17 +47,18 @@ func (p *Plugin[U]) Name() string {
 // Initialize is called by db.Use. It checks the options and models, binds the models
 // to their tables and registers the plugin's callbacks; it sends no DDL. On MySQL and
 // MariaDB it reads the types of existing id columns. A later call for the same
-// database, as dbresolver makes for each replica, does nothing.
+// database, as dbresolver makes for each replica, changes nothing.
 //
 // It refuses, with an error that says what to do: options out of bounds; a model that
 // embeds by pointer, redeclares ID, or has its table name in two places; a model that
 // GORM parsed before; an inexact id column ([InexactIDError]); a second plugin for the
-// user type; a plugin that another database has. After a refusal GORM's migrator
+// user type, or one that shares a table; a plugin that another database has;
+// configuration that takes the foreign keys away. After a refusal GORM's migrator
 // refuses the plugin's tables too.
 func (p *Plugin[U]) Initialize(db *gorm.DB) error {
 	if b := p.bound.Load(); b != nil {
 		if b.cache != nil && b.cache == schemaCache(db) {
-			return nil
+			return p.registerCallbacks(db, b) // for a handle opened with a copy of the configuration
 		}
 		return fmt.Errorf("gormkey: the plugin for %s serves another database; call New for each", typeName[U]())
 	}

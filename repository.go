@@ -24,6 +24,10 @@ import (
 // busy database. In the caller's transaction it runs inside a savepoint and is never
 // repeated; after a deadlock there, end the transaction: MySQL has undone all of it.
 //
+// An operation that names a key or a session, or ends the sessions of a user, acts on it
+// by its id alone: a soft delete or a tenant filter of the user model does not stand in
+// its way. Those that read a user, open a session or add a key obey them.
+//
 // Reads go to the primary where dbresolver splits them. Statements are logged without
 // their values.
 type Repository[U any] struct {
@@ -37,8 +41,8 @@ type Repository[U any] struct {
 
 // handleSettings are those of the application's handle that differ in the library's.
 type handleSettings struct {
-	logger                                 logger.Interface
-	translateError, skipDefaultTransaction bool
+	logger                                                                        logger.Interface
+	translateError, skipDefaultTransaction, disableNestedTransaction, queryFields bool
 }
 
 // writeSource is dbresolver's setting for the primary; it means nothing without it.
@@ -49,10 +53,15 @@ func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] 
 	if r.err != nil {
 		return r
 	}
-	r.app = handleSettings{db.Logger, db.TranslateError, db.SkipDefaultTransaction}
-	r.db = db.Session(&gorm.Session{NewDB: true, Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
+	r.app = handleSettings{db.Logger, db.TranslateError, db.SkipDefaultTransaction, db.DisableNestedTransaction, db.QueryFields}
+	// Not NewDB: the handle carries no conditions, and its settings may be a tenant's.
+	r.db = db.Session(&gorm.Session{Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
 	r.db.Config.TranslateError = false        // it would replace the driver's error
 	r.db.Config.SkipDefaultTransaction = true // the operations begin their own
+	r.db.Config.DisableNestedTransaction = false
+	if b.plainColumns {
+		r.db.Config.QueryFields = true // a column added meanwhile changes no prepared statement's result
+	}
 	return r
 }
 
@@ -96,7 +105,7 @@ func (r *Repository[U]) session(ctx context.Context) (*gorm.DB, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("gormkey: %w", err)
 	}
-	db := r.db.Session(&gorm.Session{NewDB: true, Context: ctx})
+	db := r.db.Session(&gorm.Session{Context: ctx})
 	if _, ok := db.Plugins["gorm:db_resolver"]; ok {
 		db = db.Set(writeSource, struct{}{}).Session(&gorm.Session{})
 	}
@@ -143,7 +152,7 @@ func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *g
 // write runs one statement, which is atomic by itself, without the cost of a
 // transaction around it. Where hooks belong to it, it runs in one after all.
 func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work func(tx *gorm.DB) error) error {
-	if hooked || len(r.opts.hooks) > 0 || r.err == nil && r.inTransaction() {
+	if hooked || len(r.opts.hooks) > 0 || r.b.noAutocommit || r.err == nil && r.inTransaction() {
 		return r.transact(ctx, op, work)
 	}
 	db, err := r.session(ctx)
@@ -211,7 +220,7 @@ func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) (bool, error) {
 		return false, err
 	}
 	var ids []string
-	query := tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Where(r.userIs(userID))
+	query := tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Where(r.b.userIs(userID))
 	if r.b.dialect != "sqlite" {
 		query = query.Clauses(clause.Locking{Strength: "UPDATE"})
 	}
@@ -221,20 +230,28 @@ func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) (bool, error) {
 
 // userIs, idIs and ownerIs are the conditions of all statements, so that no caller's
 // string is ever one by itself, and an empty id never means "all rows".
-func (r *Repository[U]) userIs(id string) clause.Expression {
-	return column(r.b.userID.DBName, id)
+func (b *binding) userIs(id string) clause.Expression { return b.exactly(b.userID.DBName, id) }
+
+func (b *binding) idIs(id string) clause.Expression { return b.exactly("id", id) }
+
+func (b *binding) ownerIs(id string) clause.Expression { return b.exactly("user_id", id) }
+
+// exactly compares an id column. On one that may compare inexactly it finds the row by
+// the column's index and then compares bytes.
+func (b *binding) exactly(name, id string) clause.Expression {
+	if !b.inexact {
+		return column(name, id)
+	}
+	c := clause.Column{Table: clause.CurrentTable, Name: name}
+	return clause.Expr{SQL: "? = ? AND CAST(? AS BINARY) = CAST(? AS BINARY)", Vars: []any{c, id, c, id}}
 }
-
-func idIs(id string) clause.Expression { return column("id", id) }
-
-func ownerIs(id string) clause.Expression { return column("user_id", id) }
 
 func column(name string, value any) clause.Expression {
 	return clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: name}, Value: value}
 }
 
 func (r *Repository[U]) checkUserID(id string) error {
-	return checkText("user id", id, r.opts.maxUserID())
+	return r.opts.checkUserID(id)
 }
 
 // emit calls the hooks. Events of one call carry the same time.
@@ -257,8 +274,10 @@ func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
 // forApplication returns a handle on the same transaction with the settings that the
 // application gave its own.
 func (r *Repository[U]) forApplication(tx *gorm.DB) *gorm.DB {
-	tx = tx.Session(&gorm.Session{NewDB: true})
-	tx.Config.Logger, tx.Config.TranslateError, tx.Config.SkipDefaultTransaction = r.app.logger, r.app.translateError, r.app.skipDefaultTransaction
+	tx = tx.Session(&gorm.Session{})
+	c, app := tx.Config, r.app
+	c.Logger, c.TranslateError, c.SkipDefaultTransaction = app.logger, app.translateError, app.skipDefaultTransaction
+	c.DisableNestedTransaction, c.QueryFields = app.disableNestedTransaction, app.queryFields
 	return tx
 }
 
@@ -291,6 +310,9 @@ func attributes(s *schema.Schema, values map[string]any, reserved ...string) (ma
 			if f.DBName == r {
 				return nil, &ArgumentError{"attributes", fmt.Sprintf("%q is reserved", r)}
 			}
+		}
+		if _, twice := out[f.DBName]; twice {
+			return nil, &ArgumentError{"attributes", fmt.Sprintf("%q is named twice", f.DBName)}
 		}
 		out[f.DBName] = value
 	}

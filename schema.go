@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +24,11 @@ type binding struct {
 	user, key, session   *schema.Schema // as registered
 	baseKey, baseSession *schema.Schema // of Key[U] and Session[U]
 	userID               *schema.Field
-	queryCallbacks       callbackCheck
-	lookups              sync.Map // reflect.Type → *lookup
+	lookups              sync.Map // lookupKey → *lookup
+
+	inexact      bool // id columns may match more than equal bytes
+	plainColumns bool // every column can be named in a SELECT
+	noAutocommit bool // the DSN says autocommit=0: a lone statement is not durable
 }
 
 // model is one of the structs of a plugin with the table that it belongs to.
@@ -50,6 +54,12 @@ func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
 	if !slices.Contains([]string{"mysql", "postgres", "sqlite"}, db.Name()) {
 		return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
 	}
+	if db.DisableForeignKeyConstraintWhenMigrating || db.IgnoreRelationshipsWhenMigrating {
+		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: keys and sessions need their foreign keys; turn it off")
+	}
+	if t := p.opts.userIDType; db.Name() == "mysql" && !p.opts.inexactIDs && textType.MatchString(t) {
+		return nil, fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", t)
+	}
 	if err := p.checkEmbedding(); err != nil {
 		return nil, err
 	}
@@ -65,14 +75,21 @@ func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
 		if err := checkPrimaryKey(s); err != nil {
 			return nil, err
 		}
-		if i == 0 {
-			if err := p.checkUserID(s); err != nil {
-				return nil, err
-			}
+		if err := p.checkColumns(m, s); err != nil {
+			return nil, err
+		}
+		if i > 0 && len(s.QueryClauses)+len(s.DeleteClauses) > 0 {
+			return nil, fmt.Errorf("%T has a soft delete or a condition of its own: keys and sessions end for good, so take the field (DeletedAt, say) out", m.value)
 		}
 	}
-	return models, checkDistinct(models)
+	if err := checkDistinct(models); err != nil {
+		return nil, err
+	}
+	return models, checkOthers(db, models)
 }
+
+// textType matches types that compare by a collation.
+var textType = regexp.MustCompile(`(?i)char|text|enum|set`)
 
 // checkEmbedding refuses embedding by pointer, and registered models of another type.
 func (p *Plugin[U]) checkEmbedding() error {
@@ -168,12 +185,31 @@ func checkPrimaryKey(s *schema.Schema) error {
 	return nil
 }
 
-// checkUserID makes sure that the id that GORM sees is the id of the embedded User.
-func (p *Plugin[U]) checkUserID(s *schema.Schema) error {
-	probe := new(U)
-	p.base(probe).ID = "probe"
-	if v, _ := s.PrioritizedPrimaryField.ValueOf(context.Background(), reflect.ValueOf(probe)); v != "probe" {
-		return fmt.Errorf("%s hides the ID of the embedded gormkey.User", typeName[U]())
+// checkColumns makes sure that the columns that GORM sees are those of the embedded
+// struct: a field of the application with the same name, in Go or in the database, would
+// hide one, and a password would go where nobody looks for it.
+func (p *Plugin[U]) checkColumns(m model, s *schema.Schema) error {
+	var base any
+	probe := reflect.New(s.ModelType)
+	switch v := probe.Interface().(type) {
+	case *U:
+		base = p.base(v)
+	case KeyModel[U]:
+		base = v.AuthKey()
+	case SessionModel[U]:
+		base = v.AuthSession()
+	}
+	embedded := reflect.ValueOf(base).Elem()
+	for i := range embedded.NumField() {
+		f := embedded.Type().Field(i)
+		name := schema.ParseTagSetting(f.Tag.Get("gorm"), ";")["COLUMN"]
+		if name == "" {
+			continue
+		}
+		column := s.FieldsByDBName[name]
+		if column == nil || s.FieldsByName[f.Name] != column || column.ReflectValueOf(context.Background(), probe.Elem()).Addr().UnsafePointer() != embedded.Field(i).Addr().UnsafePointer() {
+			return fmt.Errorf("%v has a field of its own that hides %s (column %q) of the embedded gormkey.%s; give it another name", s.ModelType, f.Name, name, m.option)
+		}
 	}
 	return nil
 }
@@ -195,10 +231,39 @@ func checkDistinct(models []model) error {
 	return nil
 }
 
+// checkOthers refuses a table that another plugin of the database has: a session of one
+// user type would be valid for the other.
+func checkOthers(db *gorm.DB, models []model) error {
+	for name, other := range db.Plugins {
+		owner, ok := other.(interface{ tables() []string })
+		if !ok {
+			continue
+		}
+		for _, taken := range owner.tables() {
+			for _, m := range models[:3] {
+				if strings.EqualFold(m.table, taken) {
+					return fmt.Errorf("the table %q belongs to the plugin %q already; give this one tables of its own by WithTableNames", m.table, name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// tables returns the tables of a registered plugin.
+func (p *Plugin[U]) tables() []string {
+	b := p.bound.Load()
+	if b == nil {
+		return nil
+	}
+	return []string{b.user.Table, b.key.Table, b.session.Table}
+}
+
 // bindModels parses the models into GORM's cache and sets tables, types and
 // constraints there, as GORM's own SetupJoinTable does. The caller checked them.
 func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	b := &binding{db: db.Session(&gorm.Session{NewDB: true}), cache: schemaCache(db), dialect: db.Name()}
+	b.inexact = b.dialect == "mysql" && opts.inexactIDs
 	for _, m := range models {
 		if b.cache == nil {
 			break
@@ -209,6 +274,13 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	}
 	if err := checkExactIDs(db, opts, models); err != nil {
 		return nil, err
+	}
+	if b.dialect == "mysql" {
+		var autocommit bool
+		if err := b.db.Raw("SELECT @@autocommit").Scan(&autocommit).Error; err != nil {
+			return nil, fmt.Errorf("reading @@autocommit: %w", err)
+		}
+		b.noAutocommit = !autocommit
 	}
 	schemas := make([]*schema.Schema, len(models))
 	for i, m := range models {
@@ -221,6 +293,13 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	}
 	b.user, b.key, b.session, b.baseKey, b.baseSession = schemas[0], schemas[1], schemas[2], schemas[3], schemas[4]
 	b.userID = b.user.PrioritizedPrimaryField
+	for _, s := range b.children() {
+		rel := s.Relationships.Relations["User"]
+		if rel == nil || rel.Type != schema.BelongsTo || len(rel.References) != 1 || rel.References[0].PrimaryKey != b.userID {
+			return nil, fmt.Errorf("GORM takes the User of %v for something else than its owner; look for a field of %v that it may have mistaken", s.ModelType, b.user.ModelType)
+		}
+	}
+	b.plainColumns = !slices.ContainsFunc(schemas, func(s *schema.Schema) bool { return !plainQueries(s) })
 	b.setTypes(opts)
 	b.setConstraints()
 	if !opts.hasAbsolute {
@@ -263,13 +342,7 @@ func (b *binding) setTypes(opts *options) {
 // user's id, so that a has-many field of the application does not drop ON DELETE CASCADE.
 func (b *binding) setConstraints() {
 	for _, s := range b.children() {
-		name := s.Relationships.Relations["User"].ParseConstraint()
-		constraint := "OnUpdate:CASCADE,OnDelete:CASCADE"
-		if name != nil {
-			constraint = name.Name + "," + constraint
-		} else {
-			constraint = b.db.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"]) + "," + constraint
-		}
+		constraint := b.db.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"]) + ",OnUpdate:CASCADE,OnDelete:CASCADE"
 		for _, rel := range s.Relationships.Relations {
 			for _, ref := range rel.References {
 				if ref.PrimaryKey == b.userID {

@@ -13,12 +13,14 @@ const redacted = "[redacted]"
 
 // Token is a session's secret as the client keeps it: 40 characters of a–z and 0–9,
 // 206.8 bits from crypto/rand (OWASP ASVS 7.2.3 asks for 128). The database holds its
-// SHA-256. Convert it to a string to send it; printing, logging or encoding a Token
-// shows "[redacted]", and it cannot be bound to a statement.
+// SHA-256. Convert it to a string to send it. Printing, logging or encoding a Token, or
+// a struct that has it in an exported field, shows "[redacted]"; it cannot be bound to a
+// statement.
 type Token string
 
 // HashedPassword is a password hash in the form that its hasher gave it, at most 255
-// bytes. Printing, logging or encoding it shows "[redacted]".
+// bytes. Printing, logging or encoding it, or a struct that has it in an exported field,
+// shows "[redacted]".
 type HashedPassword string
 
 var (
@@ -48,6 +50,9 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText returns "[redacted]".
 func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// MarshalBinary returns "[redacted]".
+func (t Token) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+
 // Value refuses: a token never becomes a bind value, which loggers would print.
 func (t Token) Value() (driver.Value, error) {
 	return nil, &ArgumentError{"token", "is a secret and cannot be bound to a statement; use its ID method"}
@@ -68,6 +73,9 @@ func (h HashedPassword) LogValue() slog.Value { return slog.StringValue(redacted
 
 // MarshalText returns "[redacted]".
 func (h HashedPassword) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary returns "[redacted]".
+func (h HashedPassword) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
 // 0–9, "_" and "-". Anything else is refused without a statement.

@@ -62,8 +62,14 @@ func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
 func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], token Token, source ownerSource, none error, more ...func(tx *gorm.DB) error) error {
 	s := r.b.session
 	hooked := len(more) > 0 || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
-	session := dest.AuthSession()
+	session, came := dest.AuthSession(), copyOf(dest)
 	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
+		if s.BeforeCreate || s.BeforeSave { // which may read first
+			if err := r.lockWrites(tx); err != nil {
+				return err
+			}
+		}
+		restore(dest, came)
 		now := r.opts.now()
 		*session = Session[U]{ID: token.ID(), UserID: source.userID}
 		if r.opts.hasAbsolute {
@@ -92,12 +98,22 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		return nil
 	})
 	if err != nil {
-		*session = Session[U]{}
+		restore(dest, came)
 		return err
 	}
 	session.Token, session.Fresh = token, true
 	return nil
 }
+
+// copyOf and restore give each try of a transaction the struct as the caller passed it,
+// whatever hooks did to it in the try before, and give it back so after an error.
+func copyOf(dest any) reflect.Value {
+	came := reflect.New(reflect.TypeOf(dest).Elem()).Elem()
+	came.Set(reflect.ValueOf(dest).Elem())
+	return came
+}
+
+func restore(dest any, came reflect.Value) { reflect.ValueOf(dest).Elem().Set(came) }
 
 func milli(d time.Duration) UnixMilli { return UnixMilli(d.Milliseconds()) }
 
@@ -175,6 +191,9 @@ func (r *Repository[U]) readSession(ctx context.Context, token Token, dest Sessi
 	if err = r.loadSession(db, id, dest); err == nil && renew {
 		err = r.renew(ctx, db, dest)
 	}
+	if err == nil {
+		err = r.afterFind(db, dest, dest.AuthSession().User)
+	}
 	if err != nil {
 		reflect.ValueOf(dest).Elem().SetZero()
 		return report(ctx, "validate session", err)
@@ -192,11 +211,17 @@ func (r *Repository[U]) loadSession(db *gorm.DB, id string, dest SessionModel[U]
 	case err != nil:
 		return err
 	}
-	session := dest.AuthSession()
-	if !found || session.ID != id || session.State(r.opts.now()) == Dead {
+	if session := dest.AuthSession(); !found || session.ID != id || r.isDead(session) {
 		return ErrInvalidSession
 	}
 	return nil
+}
+
+// isDead also asks for the absolute end, past which a process without the option may
+// have renewed.
+func (r *Repository[U]) isDead(session *Session[U]) bool {
+	now := r.opts.now()
+	return session.State(now) == Dead || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
 }
 
 // renew moves the expiries of an idle session on.
@@ -219,22 +244,25 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed := false
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) error {
-		tx = tx.Model(new(Session[U])).Where(idIs(session.ID)).Where(r.idleBetween(now, idle))
-		result := tx.UpdateColumns(values)
+		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(r.idleBetween(now, idle)).UpdateColumns(values)
 		if renewed = result.RowsAffected > 0; result.Error != nil || !renewed {
 			return result.Error
 		}
-		return r.emit(result, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
+		return r.emit(tx, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
 	})
 	if err != nil {
 		return err
 	}
 	if !renewed { // ended meanwhile, or renewed by another call
-		if err := r.loadSession(db, session.ID, dest); err != nil {
+		stored := new(Session[U])
+		found, err := find(r.underLock(db), stored, r.b.idIs(session.ID))
+		switch {
+		case err != nil:
 			return err
+		case !found || stored.ID != session.ID || r.isDead(stored):
+			return ErrInvalidSession
 		}
-		dest.AuthSession().Fresh = true
-		return nil
+		active, idle, absolute = stored.ActiveExpires, stored.IdleExpires, stored.AbsoluteExpires
 	}
 	session.ActiveExpires, session.IdleExpires, session.AbsoluteExpires, session.Fresh = active, idle, absolute, true
 	return nil
@@ -275,12 +303,11 @@ func UserSessionsAs[S any, U any, P interface {
 		return nil, err
 	}
 	sessions := []S{}
-	if err := db.Where(ownerIs(userID)).Find(&sessions).Error; err != nil {
+	if err := db.Where(r.b.ownerIs(userID)).Find(&sessions).Error; err != nil {
 		return nil, report(ctx, "get user sessions", err)
 	}
-	now := r.opts.now()
 	at := func(s *S) *Session[U] { return P(s).AuthSession() }
-	sessions = slices.DeleteFunc(sessions, func(s S) bool { return at(&s).State(now) == Dead || at(&s).UserID != userID })
+	sessions = slices.DeleteFunc(sessions, func(s S) bool { return r.isDead(at(&s)) || at(&s).UserID != userID })
 	slices.SortFunc(sessions, func(a, b S) int {
 		return cmp.Or(cmp.Compare(at(&b).IdleExpires, at(&a).IdleExpires), cmp.Compare(at(&a).ID, at(&b).ID))
 	})
@@ -308,11 +335,14 @@ func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID s
 			if err := r.lockWrites(tx); err != nil {
 				return err
 			}
-			if err := tx.Model(newLike(r.opts.sessionModel)).Where(idIs(sessionID)).Updates(columns).Error; err != nil {
+			if err := tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns).Error; err != nil {
 				return duplicateAs(err, ErrDuplicateAttribute)
 			}
 		}
-		return r.loadSession(tx, sessionID, session)
+		if err := r.loadSession(tx, sessionID, session); err != nil {
+			return err
+		}
+		return r.afterFind(tx, session, session.User)
 	})
 	if err != nil {
 		return nil, err

@@ -46,15 +46,13 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 	if r.err != nil {
 		return r.err
 	}
-	token, err := r.newSessionToken(dest)
-	if err != nil {
+	if err := r.checkSessionModel(dest); err != nil {
 		return err
 	}
+	token := newToken() // whatever dest holds
 	var more []func(*gorm.DB) error
 	if o.replaced.wellFormed() && o.replaced != token {
-		more = append(more, func(tx *gorm.DB) error {
-			return tx.Where(idIs(o.replaced.ID())).Delete(new(Session[U])).Error
-		})
+		more = append(more, func(tx *gorm.DB) error { return r.endSession(tx, o.replaced.ID()) })
 	}
 	// A second round, for a password that was changed between the check and the insert.
 	for range 2 {
@@ -74,8 +72,7 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 			return err
 		}
 		dest.AuthSession().User = key.User
-		r.rehash(ctx, key, c.Password)
-		return nil
+		return r.rehash(ctx, key, c.Password)
 	}
 	return r.failSignIn(ctx, c, "", ErrInvalidPassword)
 }
@@ -95,7 +92,9 @@ func (r *Repository[U]) UseKey(ctx context.Context, c Credentials) (*Key[U], err
 	if err != nil {
 		return nil, err
 	}
-	r.rehash(ctx, key, c.Password)
+	if err := r.rehash(ctx, key, c.Password); err != nil {
+		return nil, err
+	}
 	return key, nil
 }
 
@@ -129,6 +128,9 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 	}
 	if reason != nil {
 		return nil, r.failSignIn(ctx, c, key.UserID, reason)
+	}
+	if err := r.afterFind(db, key, key.User); err != nil {
+		return nil, report(ctx, "sign in", err)
 	}
 	return key, nil
 }
@@ -187,21 +189,26 @@ func (r *Repository[U]) failSignIn(ctx context.Context, c Credentials, userID st
 
 // rehash writes a better hash of a password that was just verified, if the stored one
 // is outdated, unless the password was changed meanwhile (compare and swap). The
-// sign-in stands whether it succeeds or not: the next one tries again.
-func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) {
+// sign-in stands whether it succeeds or not: the next one tries again. Only inside a
+// caller's transaction is a failed write returned, since a deadlock there has undone it.
+func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) error {
 	if !key.PasswordDefined() || !r.opts.hasher.Outdated(string(*key.HashedPassword)) {
-		return
+		return nil
 	}
 	hash, err := r.hash(ctx, plain)
 	if err != nil {
-		return
+		return nil
 	}
 	old := string(*key.HashedPassword)
 	err = r.write(ctx, "rehash password", false, func(tx *gorm.DB) error {
-		return tx.Model(new(Key[U])).Where(ownerIs(key.UserID)).Where(column("hashed_password", old)).
+		return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(column("hashed_password", old)).
 			UpdateColumn("hashed_password", string(hash)).Error
 	})
+	if err != nil && r.inTransaction() {
+		return err
+	}
 	if err == nil {
 		key.HashedPassword = &hash
 	}
+	return nil
 }

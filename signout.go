@@ -32,22 +32,25 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string)
 	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
 		return err
 	}
-	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error {
-		session := &Session[U]{}
-		if len(r.opts.hooks) > 0 { // which are told whose it was
-			if err := r.lockWrites(tx); err != nil {
-				return err
-			}
-			if _, err := find(tx.Select("user_id"), session, idIs(sessionID)); err != nil {
-				return err
-			}
+	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error { return r.endSession(tx, sessionID) })
+}
+
+// endSession deletes a session and tells the hooks whose it was.
+func (r *Repository[U]) endSession(tx *gorm.DB, sessionID string) error {
+	session := new(Session[U])
+	if len(r.opts.hooks) > 0 {
+		if err := r.lockWrites(tx); err != nil {
+			return err
 		}
-		result := tx.Where(idIs(sessionID)).Delete(new(Session[U]))
-		if result.Error != nil || result.RowsAffected == 0 {
-			return result.Error
+		if _, err := find(tx.Select("user_id"), session, r.b.idIs(sessionID)); err != nil {
+			return err
 		}
-		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: sessionID})
-	})
+	}
+	result := tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U]))
+	if result.Error != nil || result.RowsAffected == 0 {
+		return result.Error
+	}
+	return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: sessionID})
 }
 
 // InvalidateUserSession ends one session of a user, from the list of their devices say.
@@ -60,7 +63,7 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID, sessi
 		return err
 	}
 	return r.write(ctx, "invalidate user session", false, func(tx *gorm.DB) error {
-		result := tx.Where(idIs(sessionID)).Where(ownerIs(userID)).Delete(new(Session[U]))
+		result := tx.Where(r.b.idIs(sessionID)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
 		switch {
 		case result.Error != nil:
 			return result.Error
@@ -97,7 +100,7 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string)
 
 // endSessions deletes the sessions of a user but the one to keep, "" for none.
 func (r *Repository[U]) endSessions(tx *gorm.DB, userID, keep string) error {
-	query := tx.Where(ownerIs(userID))
+	query := tx.Where(r.b.ownerIs(userID))
 	if keep != "" {
 		query = query.Where(clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: keep})
 	}
@@ -119,7 +122,7 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 		return err
 	}
 	return r.write(ctx, "delete dead user sessions", false, func(tx *gorm.DB) error {
-		return tx.Where(ownerIs(userID)).Where(r.deadAt(r.opts.now())).Delete(new(Session[U])).Error
+		return tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now())).Delete(new(Session[U])).Error
 	})
 }
 
@@ -158,13 +161,13 @@ func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupO
 	}
 	now := r.opts.now()
 	for {
-		n, err := r.deleteDeadBatch(ctx, now, o.batch)
+		found, n, err := r.deleteDeadBatch(ctx, now, o.batch)
 		deleted += n
-		if err != nil {
+		if err != nil || found == 0 {
 			return deleted, err
 		}
 		if n == 0 {
-			return deleted, nil
+			continue // another cleanup had them
 		}
 		if err := o.progress(deleted); err != nil {
 			return deleted, err
@@ -173,17 +176,17 @@ func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupO
 }
 
 // deleteDeadBatch finds ids by the index and deletes those that are still dead.
-func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size int) (deleted int64, err error) {
+func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size int) (found int, deleted int64, err error) {
 	const op = "delete dead sessions"
 	db, err := r.session(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var ids []string
 	err = db.Model(new(Session[U])).Where(r.deadAt(now)).
 		Order(clause.OrderByColumn{Column: clause.Column{Name: "idle_expires"}}).Limit(size).Pluck("id", &ids).Error
 	if err != nil || len(ids) == 0 {
-		return 0, report(ctx, op, err)
+		return 0, 0, report(ctx, op, err)
 	}
 	in := make([]any, len(ids))
 	for i, id := range ids {
@@ -196,7 +199,7 @@ func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size
 		return result.Error
 	})
 	if err != nil {
-		return 0, err
+		return len(ids), 0, err
 	}
-	return deleted, nil
+	return len(ids), deleted, nil
 }

@@ -15,7 +15,7 @@ import (
 //
 // Errors: [ArgumentError], [ErrDuplicateKey], [ErrDuplicateUser] for the given ID,
 // [ErrDuplicateAttribute] for a unique column of the application, [ErrBusy],
-// [ErrOutcomeUnknown]. After an error the user has the ID that it came with.
+// [ErrOutcomeUnknown]. After an error the user is as it came.
 func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...Credentials) (err error) {
 	if r.err != nil {
 		return r.err
@@ -23,7 +23,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	if user == nil {
 		return &ArgumentError{"user", "is nil"}
 	}
-	base := r.plugin.base(user)
+	base, came := r.plugin.base(user), *user
 	given := base.ID
 	if given != "" {
 		if err := r.checkUserID(given); err != nil {
@@ -36,12 +36,12 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	}
 	defer func() {
 		if err != nil {
-			base.ID = given
+			*user = came
 		}
 	}()
 	userInserted := false
 	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
-		base.ID, userInserted = given, false
+		*user, userInserted = came, false                 // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
 			if err := r.lockWrites(tx); err != nil {
 				return err
@@ -93,7 +93,7 @@ func (r *Repository[U]) explainDuplicateUser(ctx context.Context, given string, 
 			return sessionErr
 		}
 		var ids []string
-		if readErr := db.Model(new(U)).Unscoped().Where(r.userIs(given)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error; readErr != nil {
+		if readErr := db.Model(new(U)).Unscoped().Where(r.b.userIs(given)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error; readErr != nil {
 			return report(ctx, "create user", readErr)
 		}
 		if len(ids) == 1 {
@@ -119,7 +119,7 @@ func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) 
 
 func (r *Repository[U]) loadUser(db *gorm.DB, userID string) (*U, error) {
 	user := new(U)
-	found, err := find(db, user, r.userIs(userID))
+	found, err := find(db, user, r.b.userIs(userID))
 	switch {
 	case err != nil:
 		return nil, err
@@ -219,8 +219,8 @@ func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {
-	if err := tx.Where(ownerIs(userID)).Delete(new(Session[U])).Error; err != nil {
+	if err := tx.Where(r.b.ownerIs(userID)).Delete(new(Session[U])).Error; err != nil {
 		return err
 	}
-	return tx.Where(ownerIs(userID)).Delete(new(Key[U])).Error
+	return tx.Where(r.b.ownerIs(userID)).Delete(new(Key[U])).Error
 }

@@ -18,6 +18,7 @@ var faultCases = []testCase{
 	{"fault/R35 retries of our own transaction", faultRetry},
 	{"fault/R36 lost answer to COMMIT", faultCommit},
 	{"fault/R37 cancelled in the middle", faultCancel},
+	{"fault/R20 R35 a rehash that fails", faultRehash},
 	{"fault/R18 a broken database is no invalid session", faultBroken},
 	{"fault/R38 inside the caller's transaction", faultCallerTransaction},
 	{"fault/R38 one connection", faultOneConnection},
@@ -28,6 +29,18 @@ type codedError string
 
 func (e codedError) Error() string    { return "injected " + string(e) }
 func (e codedError) SQLState() string { return string(e) }
+
+// Changing is changed by its hook.
+type Changing struct {
+	gormkey.User
+	Name string `gorm:"size:64"`
+}
+
+// BeforeCreate appends to the name.
+func (c *Changing) BeforeCreate(*gorm.DB) error {
+	c.Name += "!"
+	return nil
+}
 
 // writes are the operations of more than one statement.
 func writes(f *fixture[Account], ctx context.Context, ada *Account, session *gormkey.Session[Account]) map[string]func(auth *gormkey.Repository[Account]) error {
@@ -180,8 +193,22 @@ func faultRetry(s *suite) {
 			}
 		}
 	}
+	// Hooks of the model see it as it came, on each try.
+	failures, tries := 2, 0
+	recorder.inject = func(sql string) error {
+		if strings.HasPrefix(sql, "INSERT") && tries < failures {
+			tries++
+			return codedError("40001")
+		}
+		return nil
+	}
+	changing := open[Changing](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "changing", Key: "changing_key", Session: "changing_session"}))
+	changed := &Changing{Name: "ada"}
+	must(s, changing.CreateUser(s.Context(), changed, email("changing")))
+	recorder.inject = nil
+	equal(s, "name after two retries", changed.Name, "ada!")
 	// Never inside somebody's transaction.
-	tries := 0
+	tries = 0
 	err = f.db.Transaction(func(tx *gorm.DB) error {
 		recorder.inject = func(sql string) error {
 			if strings.HasPrefix(sql, "INSERT") {
@@ -427,4 +454,32 @@ func faultOneConnection(s *suite) {
 	must(s, err)
 	must(s, f.DeleteUser(ctx, ada.ID))
 	equal(s, "connections in use", pool.Stats().InUse, 0)
+}
+
+// faultRehash: a failed rehash does not fail a sign-in, except in the caller's
+// transaction, which a deadlock may have undone as a whole.
+func faultRehash(s *suite) {
+	hasher := &CountingHasher{Hasher: FastHasher, OutdatedAlways: true}
+	f := s.accounts(gormkey.WithPasswordHasher(hasher))
+	ada := signUp(s, f, "ada")
+	recorder := record(f.db)
+	auth, err := gormkey.From[Account](f.db)
+	must(s, err)
+	recorder.inject = func(sql string) error {
+		if strings.HasPrefix(sql, "UPDATE") && strings.Contains(sql, "hashed_password") {
+			return codedError("40P01")
+		}
+		return nil
+	}
+	session, err := auth.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	err = f.db.Transaction(func(tx *gorm.DB) error {
+		_, err := auth.With(tx).SignIn(s.Context(), email(ada.Email))
+		return err
+	})
+	recorder.inject = nil
+	wantErr(s, "in the caller's transaction", err, codedError("40P01"))
+	_, err = f.ValidateSession(s.Context(), session.Token)
+	must(s, err)
+	equal(s, "sessions", count(s, f.db, "user_session"), 1)
 }

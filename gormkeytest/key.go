@@ -68,6 +68,10 @@ func keyOwnColumns(s *suite) {
 	if got.Label != "work laptop" || got.UserID != ada.ID || !got.PasswordDefined() {
 		s.Errorf("got %+v", got)
 	}
+	must(s, f.GetKeyInto(s.Context(), "email", ada.Email, &got)) // into a struct that was used
+	equal(s, "id in a used struct", got.ID, "email:"+ada.Email)
+	wantErr(s, "unknown key", f.GetKeyInto(s.Context(), "phone", "1", &got), gormkey.ErrInvalidKey)
+	equal(s, "struct after an error", got.ID, "")
 	var plain Login
 	must(s, f.db.Preload("User").First(&plain, "id = ?", login.ID).Error)
 	equal(s, "Preload", plain.User.Email, ada.Email)

@@ -26,6 +26,10 @@ var pluginCases = []testCase{
 	{"plugin/AutoMigrate refuses", pluginMigrateRefused},
 	{"plugin/columns added later, rows kept", pluginColumnsLater},
 	{"plugin/an application's table that points at the user", pluginReference},
+	{"plugin/a user model with a field UserID", pluginUserIDField},
+	{"plugin/plain AutoMigrate loses no rows", pluginRebuildGuard},
+	{"plugin/R01 a generator that fails later", pluginGenerator},
+	{"plugin/settings and DisableNestedTransaction of the handle", pluginHandleSettings},
 }
 
 // ddl records the statements that change a schema.
@@ -264,6 +268,31 @@ type withHasMany struct {
 	Devices []gormkey.Session[withHasMany]
 }
 
+type softDevice struct {
+	gormkey.Session[Account]
+	DeletedAt gorm.DeletedAt
+}
+
+type softLogin struct {
+	gormkey.Key[Account]
+	DeletedAt gorm.DeletedAt
+}
+
+type hidingLogin struct {
+	gormkey.Key[Account]
+	HashedPassword string
+}
+
+type hidingDevice struct {
+	gormkey.Session[Account]
+	Expires int64 `gorm:"column:idle_expires"`
+}
+
+type ownerDevice struct {
+	gormkey.Session[Account]
+	UserID string `gorm:"column:owner"`
+}
+
 type post struct {
 	ID        uint
 	AccountID string
@@ -280,35 +309,40 @@ func pluginRefused(s *suite) {
 		use  func(db *gorm.DB) error
 		want string // what the message must say
 	}{
-		"gorm.Model before":   {use[withModel](), "replace it by the fields CreatedAt"},
-		"gorm.Model after":    {use[withModelAfter](), "replace it by the fields CreatedAt"},
-		"pointer":             {use[withPointer](), "by value"},
-		"own id":              {use[withOwnID](), "redeclares the id"},
-		"integer id":          {use[withIntID](), "redeclares the id"},
-		"second primary key":  {use[withSecondKey](), "primary key"},
-		"table in two places": {use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "others"})), "name it in one place"},
-		"has-many":            {use[withHasMany](), `gorm:"foreignKey:UserID"`},
-		"session model":       {use[Account](gormkey.WithSessionModel(&Account{})), "WithSessionModel"},
-		"session by value":    {use[Account](gormkey.WithSessionModel(Device{})), "WithSessionModel"},
-		"other user's model":  {use[Admin](gormkey.WithSessionModel(&Device{})), "WithSessionModel"},
-		"key model":           {use[Account](gormkey.WithKeyModel(&Device{})), "WithKeyModel"},
-		"equal tables":        {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t", Key: "T"})), "must differ"},
-		"hostile table":       {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t; DROP TABLE x"})), "WithTableNames: User"},
-		"three parts":         {use[Account](gormkey.WithTableNames(gormkey.TableNames{Session: "a.b.c"})), "WithTableNames: Session"},
-		"R43 periods":         {use[Account](gormkey.WithSessionPeriods(0, -time.Second)), "idle is -1s"},
-		"R43 long period":     {use[Account](gormkey.WithSessionPeriods(11*365*24*time.Hour, time.Hour)), "active is 96360h"},
-		"R43 nanoseconds":     {use[Account](gormkey.WithSessionPeriods(time.Hour, 1500*time.Microsecond)), "idle is 1.5ms"},
-		"absolute":            {use[Account](gormkey.WithAbsoluteLifetime(0)), "WithAbsoluteLifetime"},
-		"short absolute":      {use[Account](gormkey.WithAbsoluteLifetime(time.Hour)), "under the active period"},
-		"id length":           {use[Account](gormkey.WithUserIDLength(7)), "WithUserIDLength: length is 7"},
-		"id length above":     {use[Account](gormkey.WithUserIDLength(256)), "WithUserIDLength: length is 256"},
-		"long ids":            {use[Account](gormkey.WithUserIDGenerator(func() string { return strings.Repeat("x", 16) })), "WithUserIDGenerator"},
-		"empty ids":           {use[Account](gormkey.WithUserIDGenerator(func() string { return "" })), "WithUserIDGenerator"},
-		"uuid":                {use[Account](gormkey.WithUserIDType("uuid")), "WithUserIDGenerator"},
-		"nil clock":           {use[Account](gormkey.WithClock(nil)), "WithClock"},
-		"nil hasher":          {use[Account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
-		"nil policy":          {use[Account](gormkey.WithPasswordPolicy(nil)), "WithPasswordPolicy"},
-		"nil hook":            {use[Account](gormkey.WithHook(nil)), "WithHook"},
+		"gorm.Model before":    {use[withModel](), "replace it by the fields CreatedAt"},
+		"gorm.Model after":     {use[withModelAfter](), "replace it by the fields CreatedAt"},
+		"pointer":              {use[withPointer](), "by value"},
+		"own id":               {use[withOwnID](), "redeclares the id"},
+		"integer id":           {use[withIntID](), "redeclares the id"},
+		"second primary key":   {use[withSecondKey](), "primary key"},
+		"table in two places":  {use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "others"})), "name it in one place"},
+		"has-many":             {use[withHasMany](), `gorm:"foreignKey:UserID"`},
+		"session model":        {use[Account](gormkey.WithSessionModel(&Account{})), "WithSessionModel"},
+		"session by value":     {use[Account](gormkey.WithSessionModel(Device{})), "WithSessionModel"},
+		"other user's model":   {use[Admin](gormkey.WithSessionModel(&Device{})), "WithSessionModel"},
+		"key model":            {use[Account](gormkey.WithKeyModel(&Device{})), "WithKeyModel"},
+		"equal tables":         {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t", Key: "T"})), "must differ"},
+		"hostile table":        {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t; DROP TABLE x"})), "WithTableNames: User"},
+		"three parts":          {use[Account](gormkey.WithTableNames(gormkey.TableNames{Session: "a.b.c"})), "WithTableNames: Session"},
+		"R43 periods":          {use[Account](gormkey.WithSessionPeriods(0, -time.Second)), "idle is -1s"},
+		"R43 long period":      {use[Account](gormkey.WithSessionPeriods(11*365*24*time.Hour, time.Hour)), "active is 96360h"},
+		"R43 nanoseconds":      {use[Account](gormkey.WithSessionPeriods(time.Hour, 1500*time.Microsecond)), "idle is 1.5ms"},
+		"absolute":             {use[Account](gormkey.WithAbsoluteLifetime(0)), "WithAbsoluteLifetime"},
+		"short absolute":       {use[Account](gormkey.WithAbsoluteLifetime(time.Hour)), "under the active period"},
+		"id length":            {use[Account](gormkey.WithUserIDLength(7)), "WithUserIDLength: length is 7"},
+		"id length above":      {use[Account](gormkey.WithUserIDLength(256)), "WithUserIDLength: length is 256"},
+		"long ids":             {use[Account](gormkey.WithUserIDGenerator(func() string { return strings.Repeat("x", 16) })), "WithUserIDGenerator"},
+		"empty ids":            {use[Account](gormkey.WithUserIDGenerator(func() string { return "" })), "WithUserIDGenerator"},
+		"uuid":                 {use[Account](gormkey.WithUserIDType("uuid")), "WithUserIDGenerator"},
+		"soft-deleted session": {use[Account](gormkey.WithSessionModel(&softDevice{})), "keys and sessions end for good"},
+		"soft-deleted key":     {use[Account](gormkey.WithKeyModel(&softLogin{})), "keys and sessions end for good"},
+		"hidden password":      {use[Account](gormkey.WithKeyModel(&hidingLogin{})), "hides HashedPassword"},
+		"hidden expiry":        {use[Account](gormkey.WithSessionModel(&hidingDevice{})), `column "idle_expires"`},
+		"hidden owner":         {use[Account](gormkey.WithSessionModel(&ownerDevice{})), "hides UserID"},
+		"nil clock":            {use[Account](gormkey.WithClock(nil)), "WithClock"},
+		"nil hasher":           {use[Account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
+		"nil policy":           {use[Account](gormkey.WithPasswordPolicy(nil)), "WithPasswordPolicy"},
+		"nil hook":             {use[Account](gormkey.WithHook(nil)), "WithHook"},
 	} {
 		err := c.use(db)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -319,6 +353,19 @@ func pluginRefused(s *suite) {
 		s.Errorf("From after refusals: got %v", err)
 	}
 	must(s, use[Account]()(db)) // a refusal leaves nothing behind
+	if err := use[Admin]()(db); err == nil || !strings.Contains(err.Error(), "belongs to the plugin") {
+		s.Errorf("the tables of another user type: got %v", err)
+	}
+	for name, set := range map[string]func(c *gorm.Config){
+		"DisableForeignKeyConstraintWhenMigrating": func(c *gorm.Config) { c.DisableForeignKeyConstraintWhenMigrating = true },
+		"IgnoreRelationshipsWhenMigrating":         func(c *gorm.Config) { c.IgnoreRelationshipsWhenMigrating = true },
+	} {
+		db := s.newDB(s.T)
+		set(db.Config)
+		if err := use[Account]()(db); err == nil || !strings.Contains(err.Error(), name) {
+			s.Errorf("%s: got %v", name, err)
+		}
+	}
 	must(s, use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "people", Key: "people_keys", Session: "people_sessions"}))(db))
 
 	for name, parse := range map[string]func(db *gorm.DB) error{
@@ -430,4 +477,100 @@ func pluginReference(s *suite) {
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0}) // and its key is still there
 	must(s, f.db.Delete(&post{}, got.ID).Error)
 	must(s, f.DeleteUser(s.Context(), ada.ID))
+}
+
+// Numbered has a field that GORM may take for the foreign key of its keys.
+type Numbered struct {
+	gormkey.User
+	UserID *string `gorm:"size:64"`
+}
+
+func pluginUserIDField(s *suite) {
+	f := open[Numbered](s, s.newDB(s.T))
+	ctx := s.Context()
+	key := "email:u"
+	u := &Numbered{UserID: &key}
+	must(s, f.CreateUser(ctx, u, email("u"), email("v")))
+	_, err := f.SignIn(ctx, email("u"))
+	must(s, err)
+	if err := f.db.Create(&gormkey.Key[Numbered]{ID: "email:orphan", UserID: "nobody"}).Error; err == nil {
+		s.Error("a key of nobody: got no error")
+	}
+	must(s, f.DeleteKey(ctx, "email", "u"))
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
+	must(s, f.db.Delete(&Numbered{}, "id = ?", u.ID).Error)
+	equal(s, "rows after a plain delete", rows(s, f.db), [3]int64{0, 0, 0})
+}
+
+func pluginRebuildGuard(s *suite) {
+	old := open[v1](s, s.newDB(s.T))
+	ctx := s.Context()
+	u := &v1{Email: "u@example.com", Age: 7}
+	must(s, old.CreateUser(ctx, u, email("u@example.com")))
+	_, err := old.SignIn(ctx, email("u@example.com"))
+	must(s, err)
+	next := s.again(old.db)
+	plugin := gormkey.New[v2]()
+	must(s, next.Use(plugin))
+	err = next.AutoMigrate(plugin.Models()...)
+	if next.Name() == "sqlite" && (err == nil || !strings.Contains(err.Error(), "Plugin.AutoMigrate")) {
+		s.Errorf("a rebuild of the users' table: got %v", err)
+	}
+	if next.Name() != "sqlite" {
+		must(s, err)
+	}
+	equal(s, "users", count(s, next, "members"), 1)
+	equal(s, "keys", count(s, next, "user_key"), 1)
+	equal(s, "sessions", count(s, next, "user_session"), 1)
+}
+
+func pluginGenerator(s *suite) {
+	ids := []string{"valid-id-1", "valid-id-1", "", "has\x00nul", strings.Repeat("x", 16), " blank"}
+	n := 0
+	f := s.accounts(gormkey.WithUserIDGenerator(func() string { n++; return ids[(n-1)%len(ids)] }))
+	must(s, f.CreateUser(s.Context(), &Account{Email: "1"}, email("1")))
+	for range 4 {
+		err := f.CreateUser(s.Context(), &Account{Email: "2"}, email("2"))
+		wantErr(s, "bad id", err, gormkey.ErrInvalidArgument)
+	}
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
+}
+
+// pluginHandleSettings: a tenant in the handle's settings reaches the callbacks, and all
+// or nothing holds where the application turned savepoints off.
+func pluginHandleSettings(s *suite) {
+	db := s.newDB(s.T)
+	db.Config.DisableNestedTransaction = true
+	f := open[Tenanted](s, db)
+	ctx := s.Context()
+	must(s, db.Callback().Query().Before("gorm:query").Register("gorm:tenant", func(tx *gorm.DB) {
+		if tenant, ok := tx.Get("tenant"); ok && tx.Statement.Schema != nil && tx.Statement.Schema.LookUpField("Tenant") != nil {
+			tx.Where("auth_user.tenant = ?", tenant)
+		}
+	}))
+	u := &Tenanted{Tenant: "a"}
+	must(s, f.CreateUser(ctx, u, email("u")))
+	session, err := f.SignIn(ctx, email("u"))
+	must(s, err)
+	for _, tenant := range []string{"b", "a", "b"} {
+		auth, err := gormkey.From[Tenanted](db.Set("tenant", tenant))
+		must(s, err)
+		_, err = auth.ValidateSession(ctx, session.Token)
+		_, signInErr := auth.SignIn(ctx, email("u"))
+		_, createErr := auth.CreateSession(ctx, u.ID)
+		if tenant == "a" {
+			must(s, err)
+			must(s, signInErr)
+			must(s, createErr)
+			continue
+		}
+		wantErr(s, "session of another tenant", err, gormkey.ErrInvalidSession)
+		wantErr(s, "sign-in in another tenant", signInErr, gormkey.ErrInvalidCredentials)
+		wantErr(s, "new session in another tenant", createErr, gormkey.ErrInvalidUser)
+	}
+	must(s, db.Transaction(func(tx *gorm.DB) error {
+		wantErr(s, "taken key", f.With(tx).CreateUser(ctx, &Tenanted{Tenant: "a"}, email("u")), gormkey.ErrDuplicateKey)
+		return nil
+	}))
+	equal(s, "users", count(s, db, "auth_user"), 1)
 }

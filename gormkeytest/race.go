@@ -236,6 +236,25 @@ func raceLastKeys(s *suite) {
 		}
 	}
 	equal(s, "keys", count(s, f.db, "user_key"), int64(rounds(30)))
+	if f.db.Name() == "sqlite" {
+		return // where two transactions of a caller cannot write at once
+	}
+	for round := range rounds(30) { // in callers' transactions, at the server's own level
+		u := &Account{Email: fmt.Sprint("tx", round)}
+		must(s, f.CreateUser(ctx, u, email(u.Email+"a"), email(u.Email+"b")))
+		atOnce(repeat(2, func(i int) {
+			err := f.db.Transaction(func(tx *gorm.DB) error {
+				if err := tx.Find(&Account{}, "id = ?", u.ID).Error; err != nil { // begins a snapshot
+					return err
+				}
+				return f.With(tx).DeleteKey(ctx, "email", u.Email+[]string{"a", "b"}[i])
+			})
+			if err != nil && !isErr(err, gormkey.ErrLastKey) {
+				s.Errorf("DeleteKey in a transaction: %v", err)
+			}
+		})...)
+		equal(s, "keys left by callers' transactions", count(s, f.db, "user_key", "user_id = ?", u.ID), 1)
+	}
 }
 
 func raceCleanups(s *suite) {

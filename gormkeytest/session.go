@@ -159,9 +159,17 @@ func sessionAbsolute(s *suite) {
 	f.clock.Advance(end.Sub(f.clock.Now()))
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
+	// A process without the option renews it; the end stands.
+	far := gormkey.UnixMilli(end.UnixMilli()) + 1e10
+	must(s, f.db.Table("user_session").Where("id = ?", session.ID).Updates(map[string]any{"active_expires": far, "idle_expires": far}).Error)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
 	f.clock.Advance(time.Millisecond)
 	_, err = f.ValidateSession(ctx, session.Token)
 	wantErr(s, "past the absolute end", err, gormkey.ErrInvalidSession)
+	list, err := f.UserSessions(ctx, ada.ID)
+	must(s, err)
+	equal(s, "listed", len(list), 0)
 }
 
 func sessionAbsoluteLater(s *suite) {

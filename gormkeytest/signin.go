@@ -18,6 +18,8 @@ var signInCases = []testCase{
 	{"sign-in/R05 new token each time", signInFixation},
 	{"sign-in/R20 rehash by compare and swap", signInRehash},
 	{"sign-in/use key", signInUseKey},
+	{"sign-in/R25 a model that refuses to be found", signInAfterFind},
+	{"sign-in/columns that cannot be named", signInOddColumns},
 	{"sign-in/R24 password policy", signInPolicy},
 	{"sign-in/R40 hooks", signInHooks},
 	{"sign-in/hook errors undo", signInHookErrors},
@@ -152,6 +154,11 @@ func signInFixation(s *suite) {
 	wantErr(s, "planted token", err, gormkey.ErrInvalidSession)
 	_, err = f.SignIn(ctx, email(ada.Email), gormkey.Replacing("' OR 1=1 --"))
 	must(s, err)
+	again := *third // a struct that is used again
+	must(s, f.SignInInto(ctx, email(ada.Email), &again))
+	if again.Token == third.Token {
+		s.Error("the token of a struct survived a sign-in")
+	}
 	wrong := email(ada.Email)
 	wrong.Password = "wrong"
 	_, err = f.SignIn(ctx, wrong, gormkey.Replacing(third.Token))
@@ -379,4 +386,61 @@ func signInHookErrors(s *suite) {
 	_, err = f.SignIn(ctx, wrong)
 	wantErr(s, "failed sign-in", err, gormkey.ErrInvalidCredentials)
 	wantErr(s, "failed sign-in", err, errStop)
+}
+
+// Banned refuses to be found.
+type Banned struct {
+	gormkey.User
+	Reason string `gorm:"size:64"`
+}
+
+var errBanned = errors.New("banned")
+
+func (b *Banned) AfterFind(*gorm.DB) error {
+	if b.Reason != "" {
+		return errBanned
+	}
+	return nil
+}
+
+// signInAfterFind: only who has the password learns what the model says.
+func signInAfterFind(s *suite) {
+	hasher := &CountingHasher{Hasher: FastHasher}
+	f := open[Banned](s, s.newDB(s.T), gormkey.WithPasswordHasher(hasher))
+	ctx := s.Context()
+	must(s, f.CreateUser(ctx, &Banned{Reason: "spam"}, email("u")))
+	wrong := email("u")
+	wrong.Password = "wrong"
+	hasher.Calls.Store(0)
+	_, err := f.SignIn(ctx, wrong)
+	if err != gormkey.ErrInvalidCredentials {
+		s.Errorf("wrong password: got %v", err)
+	}
+	equal(s, "hashes", hasher.Calls.Load(), 1)
+	_, err = f.SignIn(ctx, email("u"))
+	wantErr(s, "right password", err, errBanned)
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
+}
+
+// Odd has a column that is written and never read, and one that only queries compute.
+type Odd struct {
+	gormkey.User
+	Secret   string `gorm:"->:false;<-;size:64"`
+	Computed int    `gorm:"->;-:migration"`
+	Ignored  string `gorm:"-"`
+}
+
+func signInOddColumns(s *suite) {
+	f := open[Odd](s, s.newDB(s.T))
+	ctx := s.Context()
+	u := &Odd{Secret: "s3cret", Ignored: "x"}
+	must(s, f.CreateUser(ctx, u, email("u")))
+	session, err := f.SignIn(ctx, email("u"))
+	must(s, err)
+	got, err := f.ValidateSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "a column that is never read", got.User.Secret, "")
+	read, err := f.GetUser(ctx, u.ID)
+	must(s, err)
+	equal(s, "a column that is never read", read.Secret, "")
 }

@@ -61,8 +61,8 @@ func compose(in []rune) string {
 	for _, r := range in {
 		c := class(r)
 		if starter >= 0 && !blocked(c) {
-			if pair := []rune(norm.NFC.String(string([]rune{out[starter], r}))); len(pair) == 1 {
-				out[starter] = pair[0]
+			if pair, ok := composePair(out[starter], r); ok {
+				out[starter] = pair
 				continue
 			}
 		}
@@ -73,4 +73,15 @@ func compose(in []rune) string {
 		last = c
 	}
 	return string(out)
+}
+
+// composePair returns the character that two compose to, if there is one. x/text's
+// composition looks only at the low 16 bits of each, so what it answers is checked by
+// its decomposition.
+func composePair(a, b rune) (rune, bool) {
+	pair := []rune(norm.NFC.String(string([]rune{a, b})))
+	if len(pair) != 1 || norm.NFD.String(string(pair)) != norm.NFD.String(string(a))+norm.NFD.String(string(b)) {
+		return 0, false
+	}
+	return pair[0], true
 }
