@@ -1,0 +1,101 @@
+package integration_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/integration/internal/app"
+)
+
+var login = gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
+
+// TestMySQLNoAutocommit: with autocommit=0 a statement alone is undone when its
+// connection is given back.
+func TestMySQLNoAutocommit(t *testing.T) {
+	mysqlServer.connected(t)
+	dsn := newMySQL(t, "autocommit", "0")
+	db := open(t, mysql.Open(dsn), &gorm.Config{})
+	pool(t, db).SetMaxIdleConns(-1) // each statement on another connection
+	plugin := gormkey.New[gormkeytest.Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher))
+	app.Must(t, db.Use(plugin))
+	app.Must(t, plugin.AutoMigrate(db))
+	auth, err := gormkey.From[gormkeytest.Account](db)
+	app.Must(t, err)
+	ctx := t.Context()
+	app.Must(t, auth.CreateUser(ctx, &gormkeytest.Account{Email: "ada@example.com"}, login))
+	session, err := auth.SignIn(ctx, login)
+	app.Must(t, err)
+	_, err = auth.ValidateSession(ctx, session.Token)
+	app.Must(t, err)
+	app.Must(t, auth.SignOut(ctx, session.Token))
+	if _, err := auth.ValidateSession(ctx, session.Token); !errors.Is(err, gormkey.ErrInvalidSession) {
+		t.Errorf("after signing out: got %v", err)
+	}
+}
+
+// TestPostgresMigrateRepeatableRead: a transaction's snapshot must not be older than the
+// lock that it waited for.
+func TestPostgresMigrateRepeatableRead(t *testing.T) {
+	postgresServer.connected(t)
+	dsn := postgresDSN(newPostgres(t), "default_transaction_isolation", "'repeatable read'")
+	const processes = 8
+	errs := make([]error, processes)
+	var wg sync.WaitGroup
+	for i := range processes {
+		db := open(t, postgres.Open(dsn), &gorm.Config{})
+		wg.Go(func() {
+			plugin := gormkey.New[gormkeytest.Account]()
+			errs[i] = errors.Join(db.Use(plugin), plugin.AutoMigrate(db))
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMySQLInsecureInexactIDs: on columns that compare inexactly nobody reads or writes
+// another's rows all the same.
+func TestMySQLInsecureInexactIDs(t *testing.T) {
+	mysqlServer.connected(t)
+	db := openMySQL(t)
+	plugin := gormkey.New[gormkeytest.Account](gormkey.InsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher))
+	app.Must(t, db.Use(plugin))
+	app.Must(t, plugin.AutoMigrate(db))
+	auth, err := gormkey.From[gormkeytest.Account](db)
+	app.Must(t, err)
+	ctx := t.Context()
+	alice := &gormkeytest.Account{User: gormkey.User{ID: "alice-alice"}, Email: "alice@example.com"}
+	app.Must(t, auth.CreateUser(ctx, alice, login))
+	session, err := auth.SignIn(ctx, login)
+	app.Must(t, err)
+	for _, id := range []string{"ALICE-alice", "álice-alice"} {
+		if _, err := auth.GetUser(ctx, id); !errors.Is(err, gormkey.ErrInvalidUser) {
+			t.Errorf("GetUser(%q): got %v", id, err)
+		}
+		if _, err := auth.CreateKey(ctx, id, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}); !errors.Is(err, gormkey.ErrInvalidUser) {
+			t.Errorf("CreateKey(%q): got %v", id, err)
+		}
+		app.Must(t, auth.InvalidateAllUserSessions(ctx, id))
+		app.Must(t, auth.DeleteUser(ctx, id))
+	}
+	shouting := login
+	shouting.ID = "ADA@example.com"
+	if _, err := auth.SignIn(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+		t.Errorf("SignIn(%q): got %v", shouting.ID, err)
+	}
+	if _, err := auth.UpdateKeyPassword(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidKey) {
+		t.Errorf("UpdateKeyPassword(%q): got %v", shouting.ID, err)
+	}
+	app.Must(t, auth.DeleteKey(ctx, "email", shouting.ID, gormkey.AllowLastKey()))
+	if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
+		t.Errorf("alice's session: %v", err)
+	}
+}
