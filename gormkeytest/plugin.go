@@ -1,139 +1,23 @@
 package gormkeytest
 
 import (
-	"context"
-
 	"strings"
-	"sync"
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
 )
 
 var pluginCases = []testCase{
-	{"plugin/migrating twice sends no DDL", pluginMigrateTwice},
-	{"plugin/plain AutoMigrate makes the same tables", pluginPlainMigrate},
-	{"plugin/many processes migrate at once", pluginMigrateAtOnce},
 	{"plugin/table names", pluginTableNames},
 	{"plugin/two user types on one database", pluginTwoTypes},
 	{"plugin/two databases in one process", pluginTwoDatabases},
 	{"plugin/configurations of GORM", pluginConfigurations},
 	{"plugin/refused", pluginRefused},
-	{"plugin/a refused plugin's tables are not migrated", pluginRefusedMigration},
-	{"plugin/AutoMigrate refuses", pluginMigrateRefused},
-	{"plugin/columns added later, rows kept", pluginColumnsLater},
-	{"plugin/an application's table that points at the user", pluginReference},
 	{"plugin/a user model with a field UserID", pluginUserIDField},
-	{"plugin/plain AutoMigrate loses no rows", pluginRebuildGuard},
 	{"plugin/R01 a generator that fails later", pluginGenerator},
 	{"plugin/settings and DisableNestedTransaction of the handle", pluginHandleSettings},
-}
-
-// ddl records the statements that change a schema.
-type ddl struct {
-	logger.Interface
-	mu   sync.Mutex
-	sent []string
-}
-
-func recordDDL(db *gorm.DB) *ddl {
-	d := &ddl{Interface: logger.Discard}
-	db.Config.Logger = d
-	return d
-}
-
-func (d *ddl) LogMode(logger.LogLevel) logger.Interface { return d }
-
-func (d *ddl) Trace(_ context.Context, _ time.Time, fc func() (string, int64), _ error) {
-	sql, _ := fc()
-	for _, verb := range []string{"CREATE", "ALTER", "DROP", "COMMENT", "INSERT", "UPDATE", "DELETE"} {
-		if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(sql)), verb) {
-			d.mu.Lock()
-			d.sent = append(d.sent, sql)
-			d.mu.Unlock()
-		}
-	}
-}
-
-func (d *ddl) taken() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	sent := d.sent
-	d.sent = nil
-	return sent
-}
-
-func pluginMigrateTwice(s *suite) {
-	for _, absolute := range []bool{false, true} {
-		db := s.newDB(s.T)
-		record := recordDDL(db)
-		opts := []gormkey.Option{gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{})}
-		if absolute {
-			opts = append(opts, gormkey.WithAbsoluteLifetime(30*24*time.Hour))
-		}
-		plugin := gormkey.New[Account](opts...)
-		must(s, db.Use(plugin))
-		must(s, plugin.AutoMigrate(db))
-		first := strings.Join(record.taken(), "\n")
-		for _, want := range []string{"auth_user", "user_key", "user_session", "idx_user_key_user_id", "idx_user_session_user_id", "FOREIGN KEY", "ON DELETE CASCADE", "country", "verified"} {
-			if !strings.Contains(first, want) {
-				s.Errorf("the first run lacks %q:\n%s", want, first)
-			}
-		}
-		must(s, plugin.AutoMigrate(db))
-		must(s, db.AutoMigrate(plugin.Models()...))
-		if again := record.taken(); len(again) > 0 {
-			s.Errorf("the second run sent %q", again)
-		}
-		other := s.again(db)
-		record = recordDDL(other)
-		next := gormkey.New[Account](opts...)
-		must(s, other.Use(next))
-		must(s, next.AutoMigrate(other))
-		if again := record.taken(); len(again) > 0 {
-			s.Errorf("another process sent %q", again)
-		}
-	}
-}
-
-func pluginPlainMigrate(s *suite) {
-	ours, plain := s.newDB(s.T), s.newDB(s.T)
-	a, b := recordDDL(ours), recordDDL(plain)
-	p, q := gormkey.New[Account](), gormkey.New[Account]()
-	must(s, ours.Use(p))
-	must(s, plain.Use(q))
-	must(s, p.AutoMigrate(ours))
-	must(s, plain.AutoMigrate(q.Models()...))
-	equal(s, "DDL", strings.Join(b.taken(), "\n"), strings.Join(a.taken(), "\n"))
-}
-
-func pluginMigrateAtOnce(s *suite) {
-	db := s.newDB(s.T)
-	type Note struct {
-		ID   uint
-		Text string `gorm:"size:64"`
-	}
-	const processes = 8
-	errs := make([]error, processes)
-	handles := make([]*gorm.DB, processes)
-	for i := range handles {
-		handles[i] = s.again(db)
-	}
-	atOnce(repeat(processes, func(i int) {
-		plugin := gormkey.New[Account](gormkey.WithSessionModel(&Device{}))
-		if errs[i] = handles[i].Use(plugin); errs[i] == nil {
-			errs[i] = plugin.AutoMigrate(handles[i], &Note{})
-		}
-	})...)
-	for i, err := range errs {
-		if err != nil {
-			s.Errorf("process %d: %v", i, err)
-		}
-	}
-	equal(s, "table", db.Migrator().HasTable("notes"), true)
 }
 
 func pluginTableNames(s *suite) {
@@ -293,12 +177,6 @@ type ownerDevice struct {
 	UserID string `gorm:"column:owner"`
 }
 
-type post struct {
-	ID        uint
-	AccountID string
-	Account   *Account
-}
-
 func use[U any, P gormkey.UserModel[U]](opts ...gormkey.Option) func(db *gorm.DB) error {
 	return func(db *gorm.DB) error { return db.Use(gormkey.New[U, P](opts...)) }
 }
@@ -381,104 +259,6 @@ func pluginRefused(s *suite) {
 	}
 }
 
-func pluginRefusedMigration(s *suite) {
-	db := s.newDB(s.T)
-	bad := gormkey.New[Account](gormkey.WithUserIDLength(3))
-	if err := db.Use(bad); err == nil {
-		s.Fatal("got no error")
-	}
-	err := db.AutoMigrate(bad.Models()...)
-	wantErr(s, "plain AutoMigrate", err, gormkey.ErrNotRegistered)
-	wantErr(s, "AutoMigrate", bad.AutoMigrate(db), gormkey.ErrNotRegistered)
-	equal(s, "table", db.Migrator().HasTable("auth_user"), false)
-	type Unrelated struct{ ID uint }
-	must(s, db.AutoMigrate(&Unrelated{}))
-}
-
-func pluginMigrateRefused(s *suite) {
-	db := s.newDB(s.T)
-	plugin := gormkey.New[Account]()
-	wantErr(s, "before Use", plugin.AutoMigrate(db), gormkey.ErrNotRegistered)
-	must(s, db.Use(plugin))
-	wantErr(s, "nil", plugin.AutoMigrate(nil), gormkey.ErrInvalidArgument)
-	wantErr(s, "DryRun", plugin.AutoMigrate(db.Session(&gorm.Session{DryRun: true})), gormkey.ErrDryRun)
-	wantErr(s, "another database", plugin.AutoMigrate(s.newDB(s.T)), gormkey.ErrInvalidArgument)
-	err := db.Transaction(func(tx *gorm.DB) error { return plugin.AutoMigrate(tx) })
-	if db.Name() == "postgres" {
-		must(s, err)
-	} else {
-		wantErr(s, "in a transaction", err, gormkey.ErrInvalidArgument)
-	}
-	cancelled, cancel := context.WithCancel(s.Context())
-	cancel()
-	if err := plugin.AutoMigrate(db.WithContext(cancelled)); err == nil {
-		s.Error("cancelled: got no error")
-	}
-	must(s, plugin.AutoMigrate(db))
-}
-
-// v1 and v2 are one user model before and after a release that makes GORM rebuild the
-// table on SQLite.
-type v1 struct {
-	gormkey.User
-	Email string `gorm:"size:64"`
-	Age   int
-}
-
-func (v1) TableName() string { return "members" }
-
-type v2 struct {
-	gormkey.User
-	Email string `gorm:"size:64;unique"`
-	Age   int    `gorm:"check:age >= 0"`
-	Nick  string `gorm:"size:32"`
-}
-
-func (v2) TableName() string { return "members" }
-
-func pluginColumnsLater(s *suite) {
-	old := open[v1](s, s.newDB(s.T))
-	ctx := s.Context()
-	u := &v1{Email: "u@example.com", Age: 7}
-	must(s, old.CreateUser(ctx, u, email("u@example.com")))
-	session, err := old.SignIn(ctx, email("u@example.com"))
-	must(s, err)
-
-	next := s.again(old.db)
-	plugin := gormkey.New[v2](gormkey.WithClock(old.clock.Now), gormkey.WithPasswordHasher(FastHasher))
-	must(s, next.Use(plugin))
-	must(s, plugin.AutoMigrate(next))
-	auth, err := gormkey.From[v2](next)
-	must(s, err)
-	got, err := auth.ValidateSession(ctx, session.Token)
-	must(s, err)
-	equal(s, "age", got.User.Age, 7)
-	wantErr(s, "new unique column", auth.CreateUser(ctx, &v2{Email: "u@example.com"}), gormkey.ErrDuplicateAttribute)
-	err = next.Create(&gormkey.Key[v2]{ID: "email:orphan", UserID: "nobody"}).Error
-	if err == nil {
-		s.Error("foreign keys are off after the migration")
-	}
-	must(s, auth.DeleteUser(ctx, u.ID))
-	equal(s, "sessions", count(s, next, "user_session"), 0)
-}
-
-func pluginReference(s *suite) {
-	f := s.accounts()
-	must(s, f.db.AutoMigrate(&post{}))
-	ada := signUp(s, f, "ada")
-	must(s, f.db.Create(&post{AccountID: ada.ID}).Error)
-	if err := f.db.Create(&post{AccountID: "nobody"}).Error; err == nil {
-		s.Error("a post of nobody: got no error")
-	}
-	var got post
-	must(s, f.db.Preload("Account").First(&got).Error)
-	equal(s, "Preload", got.Account.Email, ada.Email)
-	wantErr(s, "deleting a user that a post needs", f.DeleteUser(s.Context(), ada.ID), gorm.ErrForeignKeyViolated)
-	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0}) // and its key is still there
-	must(s, f.db.Delete(&post{}, got.ID).Error)
-	must(s, f.DeleteUser(s.Context(), ada.ID))
-}
-
 // Numbered has a field that GORM may take for the foreign key of its keys.
 type Numbered struct {
 	gormkey.User
@@ -500,28 +280,6 @@ func pluginUserIDField(s *suite) {
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
 	must(s, f.db.Delete(&Numbered{}, "id = ?", u.ID).Error)
 	equal(s, "rows after a plain delete", rows(s, f.db), [3]int64{0, 0, 0})
-}
-
-func pluginRebuildGuard(s *suite) {
-	old := open[v1](s, s.newDB(s.T))
-	ctx := s.Context()
-	u := &v1{Email: "u@example.com", Age: 7}
-	must(s, old.CreateUser(ctx, u, email("u@example.com")))
-	_, err := old.SignIn(ctx, email("u@example.com"))
-	must(s, err)
-	next := s.again(old.db)
-	plugin := gormkey.New[v2]()
-	must(s, next.Use(plugin))
-	err = next.AutoMigrate(plugin.Models()...)
-	if next.Name() == "sqlite" && (err == nil || !strings.Contains(err.Error(), "Plugin.AutoMigrate")) {
-		s.Errorf("a rebuild of the users' table: got %v", err)
-	}
-	if next.Name() != "sqlite" {
-		must(s, err)
-	}
-	equal(s, "users", count(s, next, "members"), 1)
-	equal(s, "keys", count(s, next, "user_key"), 1)
-	equal(s, "sessions", count(s, next, "user_session"), 1)
 }
 
 func pluginGenerator(s *suite) {

@@ -1,0 +1,253 @@
+package gormkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+// checkModels parses the models apart from GORM's cache, so that a refusal leaves no
+// trace there, and returns them with their tables.
+func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
+	if !slices.Contains([]string{"mysql", "postgres", "sqlite"}, db.Name()) {
+		return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
+	}
+	if db.DisableForeignKeyConstraintWhenMigrating || db.IgnoreRelationshipsWhenMigrating {
+		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: keys and sessions need their foreign keys; turn it off")
+	}
+	if t := p.opts.userIDType; db.Name() == "mysql" && !p.opts.inexactIDs && textType.MatchString(t) {
+		return nil, fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", t)
+	}
+	if err := p.checkEmbedding(); err != nil {
+		return nil, err
+	}
+	models, private := p.models(), new(sync.Map)
+	for i, m := range models {
+		s, err := schema.Parse(m.value, private, db.NamingStrategy)
+		if err != nil {
+			return nil, p.explainParse(err)
+		}
+		if models[i].table, err = tableOf(m, s, db.NamingStrategy, models[:i]); err != nil {
+			return nil, err
+		}
+		if err := checkPrimaryKey(s); err != nil {
+			return nil, err
+		}
+		if err := p.checkColumns(m, s); err != nil {
+			return nil, err
+		}
+		if i > 0 && len(s.QueryClauses)+len(s.DeleteClauses) > 0 {
+			return nil, fmt.Errorf("%T has a soft delete or a condition of its own: keys and sessions end for good, so take the field (DeletedAt, say) out", m.value)
+		}
+	}
+	if err := checkDistinct(models); err != nil {
+		return nil, err
+	}
+	return models, checkOthers(db, models)
+}
+
+// textType matches types that compare by a collation.
+var textType = regexp.MustCompile(`(?i)char|text|enum|set`)
+
+// checkEmbedding refuses embedding by pointer, and registered models of another type.
+func (p *Plugin[U]) checkEmbedding() error {
+	if reflect.TypeFor[U]().Kind() != reflect.Struct || embeddedByPointer(func() bool { return p.base(new(U)) == nil }) {
+		return fmt.Errorf("%s must embed gormkey.User by value", typeName[U]())
+	}
+	for _, m := range []struct {
+		option, want string
+		value        any
+		fits         func(any) bool
+	}{
+		{"WithKeyModel", "Key", p.opts.keyModel, func(v any) bool { k, ok := v.(KeyModel[U]); return ok && k.AuthKey() != nil }},
+		{"WithSessionModel", "Session", p.opts.sessionModel, func(v any) bool { s, ok := v.(SessionModel[U]); return ok && s.AuthSession() != nil }},
+	} {
+		t := reflect.TypeOf(m.value)
+		if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || embeddedByPointer(func() bool { return !m.fits(newLike(m.value)) }) {
+			return fmt.Errorf("%s: %v is no pointer to a struct that embeds gormkey.%s[%s] by value", m.option, t, m.want, typeName[U]())
+		}
+	}
+	return nil
+}
+
+// embeddedByPointer calls a promoted method, which panics on a nil embedded pointer in
+// a struct that embeds another.
+func embeddedByPointer(isNil func() bool) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = true
+		}
+	}()
+	return isNil()
+}
+
+// explainParse says what to do about the one parse error that every has-many gets.
+func (p *Plugin[U]) explainParse(err error) error {
+	t := reflect.TypeFor[U]()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Type.Kind() != reflect.Slice {
+			continue
+		}
+		elem := f.Type.Elem()
+		if elem.Kind() == reflect.Pointer {
+			elem = elem.Elem()
+		}
+		value := reflect.New(elem).Interface()
+		_, isKey := value.(KeyModel[U])
+		_, isSession := value.(SessionModel[U])
+		if (isKey || isSession) && !strings.Contains(strings.ReplaceAll(f.Tag.Get("gorm"), " ", ""), "foreignKey:UserID") {
+			return fmt.Errorf("field %s.%s wants the tag `gorm:\"foreignKey:UserID\"`: %w", typeName[U](), f.Name, err)
+		}
+	}
+	return err
+}
+
+// tableOf decides a model's table: its own TableName method, the option, or the default.
+func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (string, error) {
+	for _, other := range before { // a base type shares the registered model's table
+		if other.option == m.option {
+			return other.table, nil
+		}
+	}
+	defaults := map[string]string{"User": DefaultUserTable, "Key": DefaultKeyTable, "Session": DefaultSessionTable}
+	own := s.Table != namer.JoinTableName(defaults[m.option])
+	if own && m.table != "" && m.table != s.Table {
+		return "", fmt.Errorf("the table of %T is %q by its TableName method and %q by WithTableNames; name it in one place", m.value, s.Table, m.table)
+	}
+	if m.table == "" {
+		return s.Table, nil
+	}
+	return m.table, nil
+}
+
+// checkPrimaryKey refuses a second column or field that stands for the id: a
+// redeclared ID, or gorm.Model beside our type.
+func checkPrimaryKey(s *schema.Schema) error {
+	t := s.ModelType
+	count := 0
+	for _, f := range s.Fields {
+		if f.Name == "ID" || f.DBName == "id" {
+			count++
+		}
+	}
+	for i := range t.NumField() {
+		if t.Field(i).Anonymous && t.Field(i).Type == reflect.TypeFor[gorm.Model]() {
+			return fmt.Errorf("%v embeds gorm.Model, which has an ID of its own; replace it by the fields CreatedAt, UpdatedAt and DeletedAt", t)
+		}
+	}
+	id := s.PrioritizedPrimaryField
+	if count != 1 || len(s.PrimaryFields) != 1 || id == nil || id.DBName != "id" || id.FieldType.Kind() != reflect.String {
+		return fmt.Errorf("%v redeclares the id or has another primary key; the embedded ID must be its only one, in the column \"id\"", t)
+	}
+	return nil
+}
+
+// checkColumns makes sure that the columns that GORM sees are those of the embedded
+// struct: a field of the application with the same name, in Go or in the database, would
+// hide one, and a password would go where nobody looks for it.
+func (p *Plugin[U]) checkColumns(m model, s *schema.Schema) error {
+	var base any
+	probe := reflect.New(s.ModelType)
+	switch v := probe.Interface().(type) {
+	case *U:
+		base = p.base(v)
+	case KeyModel[U]:
+		base = v.AuthKey()
+	case SessionModel[U]:
+		base = v.AuthSession()
+	}
+	embedded := reflect.ValueOf(base).Elem()
+	for i := range embedded.NumField() {
+		f := embedded.Type().Field(i)
+		name := schema.ParseTagSetting(f.Tag.Get("gorm"), ";")["COLUMN"]
+		if name == "" {
+			continue
+		}
+		column := s.FieldsByDBName[name]
+		if column == nil || s.FieldsByName[f.Name] != column || column.ReflectValueOf(context.Background(), probe.Elem()).Addr().UnsafePointer() != embedded.Field(i).Addr().UnsafePointer() {
+			return fmt.Errorf("%v has a field of its own that hides %s (column %q) of the embedded gormkey.%s; give it another name", s.ModelType, f.Name, name, m.option)
+		}
+	}
+	return nil
+}
+
+// checkDistinct compares without case, as SQLite and MySQL may, and without schema,
+// since a statement names a table by its last part where it joins or locks.
+func checkDistinct(models []model) error {
+	seen := map[string]string{}
+	for _, m := range models[:3] {
+		name := strings.ToLower(bareTable(m.table))
+		if other, ok := seen[name]; ok {
+			return fmt.Errorf("the tables of %s and %s are both %q; they must differ", other, m.option, m.table)
+		}
+		if name == "user" && m.option != "User" {
+			return fmt.Errorf("WithTableNames: %s is %q, a name that only the users' table may have", m.option, m.table)
+		}
+		seen[name] = m.option
+	}
+	return nil
+}
+
+// checkOthers refuses a table that another plugin of the database has: a session of one
+// user type would be valid for the other.
+func checkOthers(db *gorm.DB, models []model) error {
+	for name, other := range db.Plugins {
+		owner, ok := other.(interface{ tables() []string })
+		if !ok {
+			continue
+		}
+		for _, taken := range owner.tables() {
+			for _, m := range models[:3] {
+				if strings.EqualFold(m.table, taken) {
+					return fmt.Errorf("the table %q belongs to the plugin %q already; give this one tables of its own by WithTableNames", m.table, name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// checkExactIDs reads how existing id columns of a MySQL-family database compare.
+func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
+	if db.Name() != "mysql" || opts.inexactIDs {
+		return nil
+	}
+	var errs []error
+	for i, m := range models[:3] {
+		schemaName, table := "", m.table
+		if name, bare, ok := strings.Cut(table, "."); ok {
+			schemaName, table = name, bare
+		}
+		var columns []struct{ Name, Type, Collation string }
+		err := db.Session(&gorm.Session{NewDB: true}).Raw("SELECT column_name AS name, column_type AS type, COALESCE(collation_name, '') AS collation "+
+			"FROM information_schema.columns WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? AND column_name IN ('id', 'user_id')", schemaName, table).Scan(&columns).Error
+		if err != nil {
+			return fmt.Errorf("reading the id columns of %s: %w", m.table, err)
+		}
+		sizes := map[string]int{"id": []int{opts.userIDLength, keyIDSize, sessionIDSize}[i], "user_id": opts.userIDLength}
+		for _, c := range columns {
+			if !exactColumn(c.Type, c.Collation) && (opts.userIDType == "" || c.Name == "id" && i > 0) {
+				errs = append(errs, &InexactIDError{Table: m.table, Column: c.Name, Type: strings.TrimSpace(c.Type + " " + c.Collation),
+					Statement: fmt.Sprintf("ALTER TABLE %s MODIFY %s varbinary(%d) NOT NULL", m.table, c.Name, sizes[c.Name])})
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// exactColumn reports whether a column compares bytes without padding. Measured on 24
+// pairs of ids and six invalid tails: of the texts only these collations do, and
+// ascii_bin does not on MySQL.
+func exactColumn(columnType, collation string) bool {
+	t := strings.ToLower(columnType)
+	return strings.HasPrefix(t, "varbinary") || strings.HasSuffix(collation, "_nopad_bin") && !strings.HasPrefix(collation, "ascii") || collation == "utf8mb4_0900_bin"
+}
