@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
@@ -105,19 +104,18 @@ func (r *Repository[U]) afterFind(db *gorm.DB, dest any, user *U) error {
 // the statement may differ from call to call.
 func (r *Repository[U]) lookup(db *gorm.DB, t reflect.Type) (*lookup, error) {
 	foreign := foreignQueryCallbacks(db)
-	type lookupKey struct {
-		t       reflect.Type
-		foreign bool
+	known := &r.b.lookups
+	if foreign {
+		known = &r.b.uncompiled
 	}
-	key := lookupKey{t, foreign}
-	if l, ok := r.b.lookups.Load(key); ok {
+	if l, ok := known.Load(t); ok {
 		return l.(*lookup), nil
 	}
 	l, err := r.b.compile(t, foreign)
 	if err != nil {
 		return nil, err
 	}
-	stored, _ := r.b.lookups.LoadOrStore(key, l)
+	stored, _ := known.LoadOrStore(t, l)
 	return stored.(*lookup), nil
 }
 
@@ -157,8 +155,7 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 		ok = ok && column.field != nil
 		l.columns = append(l.columns, column)
 	}
-	// db.Raw would take a "@" for a named argument, and a "?" beside "$1" for another.
-	if !ok || len(l.ids) == 0 || strings.Contains(l.sql, "@") || b.dialect == "postgres" && strings.Contains(l.sql, "?") {
+	if !ok || len(l.ids) == 0 {
 		l.sql = ""
 	}
 	return l, nil
@@ -171,7 +168,10 @@ func (l *lookup) load(db *gorm.DB, id string, dest, user reflect.Value) (found b
 	for _, i := range l.ids {
 		vars[i] = id
 	}
-	rows, err := db.Raw(l.sql, vars...).Rows() // never Row, which panics on a cancelled context with PrepareStmt
+	tx := db.Clauses() // a statement of its own; db.Raw would copy the SQL byte by byte
+	tx.Statement.SQL.WriteString(l.sql)
+	tx.Statement.Vars = vars
+	rows, err := tx.Rows() // never Row, which panics on a cancelled context with PrepareStmt
 	if err != nil {
 		return false, err
 	}

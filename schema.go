@@ -20,7 +20,7 @@ type binding struct {
 	user, key, session   *schema.Schema // as registered
 	baseKey, baseSession *schema.Schema // of Key[U] and Session[U]
 	userID               *schema.Field
-	lookups              sync.Map // lookupKey → *lookup
+	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
 	inexact      bool // id columns may match more than equal bytes
 	plainColumns bool // every column can be named in a SELECT

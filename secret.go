@@ -34,8 +34,10 @@ var (
 
 // ID returns the id of the token's session: its SHA-256 in hexadecimal.
 func (t Token) ID() string {
+	var text [2 * sha256.Size]byte
 	sum := sha256.Sum256([]byte(t))
-	return hex.EncodeToString(sum[:])
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // Format writes "[redacted]" for every verb.
