@@ -13,3 +13,6 @@ func Compiled[U any](r *Repository[U]) bool {
 
 // SchemaCacheFound reports whether GORM keeps its schemas where we look for them.
 func SchemaCacheFound[U any](r *Repository[U]) bool { return r.b.cache != nil }
+
+// Retryable is for tests of which codes are tried again.
+var Retryable = isRetryable

@@ -243,3 +243,30 @@ func (*appError) Error() string { return "" }
 type numbered struct{ Number uint16 }
 
 func (*numbered) Error() string { return "" }
+
+// sqliteCode has the shape of mattn's and ncruces' errors.
+type sqliteCode struct{ ExtendedCode int }
+
+func (sqliteCode) Error() string { return "" }
+
+type sqlState string
+
+func (sqlState) Error() string      { return "" }
+func (s sqlState) SQLState() string { return string(s) }
+
+func TestR35RetryableCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{sqliteCode{5}, true}, {sqliteCode{6}, true}, {sqliteCode{261}, true}, {sqliteCode{517}, true}, {sqliteCode{262}, true},
+		{sqliteCode{1555}, false}, {sqliteCode{2067}, false}, {sqliteCode{787}, false}, {sqliteCode{13}, false}, {sqliteCode{1}, false},
+		{sqlState("40001"), true}, {sqlState("40P01"), true}, {sqlState("55P03"), true}, {sqlState("23505"), false}, {sqlState("57014"), false},
+		{&MySQLError{1213}, true}, {&MySQLError{1205}, true}, {&MySQLError{1020}, true}, {&MySQLError{1062}, false}, {&MySQLError{1045}, false},
+		{errors.New("x"), false}, {nil, false},
+	} {
+		if got := gormkey.Retryable(c.err); got != c.want {
+			t.Errorf("%#v: got %v, want %v", c.err, got, c.want)
+		}
+	}
+}
