@@ -237,7 +237,7 @@ func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
 		for _, c := range columns {
 			if !exactColumn(c.Type, c.Collation) && (opts.userIDType == "" || c.Name == "id" && i > 0) {
 				errs = append(errs, &InexactIDError{Table: m.table, Column: c.Name, Type: strings.TrimSpace(c.Type + " " + c.Collation),
-					Statement: fmt.Sprintf("ALTER TABLE %s MODIFY %s varbinary(%d) NOT NULL", m.table, c.Name, sizes[c.Name])})
+					Statement: fmt.Sprintf("ALTER TABLE `%s` MODIFY `%s` varbinary(%d) NOT NULL", strings.ReplaceAll(m.table, ".", "`.`"), c.Name, sizes[c.Name])})
 			}
 		}
 	}

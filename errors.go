@@ -21,8 +21,8 @@ var (
 	ErrInvalidSession = errors.New("gormkey: invalid session")
 	// ErrInvalidKey: no such key. AUTH_INVALID_KEY_ID.
 	ErrInvalidKey = errors.New("gormkey: invalid key")
-	// ErrInvalidPassword: the key has another password, or none. It reaches hooks
-	// only. AUTH_INVALID_PASSWORD.
+	// ErrInvalidPassword: the key has another password, or none. It reaches hooks,
+	// and callers of [Repository.ShareKey]. AUTH_INVALID_PASSWORD.
 	ErrInvalidPassword = errors.New("gormkey: invalid password")
 	// ErrInvalidUser: no such user. AUTH_INVALID_USER_ID.
 	ErrInvalidUser = errors.New("gormkey: invalid user")
@@ -38,15 +38,17 @@ var (
 	// ErrLastKey: the user would be left without a way to sign in; see [AllowLastKey].
 	ErrLastKey = errors.New("gormkey: last key of the user")
 	// ErrInvalidExpiry: a stored expiry is no moment in milliseconds. Validating such
-	// a session answers ErrInvalidSession.
+	// a session answers ErrInvalidSession; a list that holds it answers this.
 	ErrInvalidExpiry = errors.New("gormkey: invalid expiry")
 	// ErrInvalidArgument is wrapped by every [ArgumentError].
 	ErrInvalidArgument = errors.New("gormkey: invalid argument")
-	// ErrBusy: too many passwords are being hashed; nothing was read or written.
+	// ErrBusy: too many passwords are being hashed; nothing was written.
 	// Answer 503 and let the client try again.
 	ErrBusy = password.ErrBusy
 	// ErrOutcomeUnknown: the connection was lost while the database committed, so the
-	// change is either whole or absent. Read again before repeating it.
+	// change is either whole or absent. Read again before repeating it. (A context that
+	// ends during an operation of one statement leaves the same doubt, and answers with
+	// the context's error.)
 	ErrOutcomeUnknown = errors.New("gormkey: outcome unknown")
 	// ErrDryRun: the handle is in DryRun mode, in which a session check would pass.
 	// It wraps gorm.ErrDryRunModeUnsupported.

@@ -30,8 +30,9 @@ const (
 	KeyRemoved      EventType = "key removed"      // DeleteKey; not for an unknown key
 	PasswordChanged EventType = "password changed" // UpdateKeyPassword, ChangePassword, for the key named
 	SignedIn        EventType = "signed in"        // SignIn, after SessionCreated
-	// SignInFailed follows a failed SignIn or UseKey. No transaction is open and there
-	// is nothing to undo; a hook's error is joined to ErrInvalidCredentials.
+	// SignInFailed follows a failed SignIn or UseKey, outside any transaction of the
+	// library: there is nothing to undo, and a hook's error is joined to
+	// ErrInvalidCredentials. In a caller's transaction what a hook writes goes with it.
 	SignInFailed   EventType = "sign-in failed"
 	SessionCreated EventType = "session created" // CreateSession, SignIn
 	SessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it

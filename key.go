@@ -98,7 +98,7 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 		created, err := r.insertFor(tx, dest, ownerSource{userID: userID})
 		switch {
 		case err != nil:
-			return duplicateAs(err, ErrDuplicateKey)
+			return duplicateAs(err, errDuplicate)
 		case !created:
 			return ErrInvalidUser
 		}
@@ -107,21 +107,9 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 	if err != nil {
 		restore(dest, came)
 	}
-	if errors.Is(err, ErrDuplicateKey) && len(r.b.key.DBNames) > len(r.b.baseKey.DBNames) {
-		// The application's own columns may be unique too: ask which it was.
-		db, sessionErr := r.session(ctx)
-		if sessionErr != nil {
-			return sessionErr
-		}
-		found, readErr := find(db, new(Key[U]), r.b.idIs(key.ID))
-		if readErr != nil {
-			return report(ctx, "create key", readErr)
-		}
-		if !found {
-			err = &decision{ErrDuplicateAttribute, err}
-		}
-	}
-	return err
+	return r.explainDuplicate(ctx, "create key", err, ErrDuplicateKey, r.b.key, r.b.baseKey, func(db *gorm.DB) (bool, error) {
+		return find(db, new(Key[U]), r.b.idIs(key.ID))
+	})
 }
 
 // GetKey returns a key (Lucia's getKey), [ErrInvalidKey] if there is none.
@@ -188,7 +176,7 @@ func (r *Repository[U]) UpdateKeyPassword(ctx context.Context, c Credentials) (*
 
 // ChangePassword is [Repository.UpdateKeyPassword] that also ends the user's sessions
 // in the same transaction, all but the one with the id keepSessionID; "" keeps none
-// (OWASP ASVS 7.4.3). A sign-in with the old password that is under way when it returns
+// (OWASP ASVS 7.4.3). It does not ask for the old password: call [Repository.UseKey] first. A sign-in with the old password that is under way when it returns
 // does not get a session.
 func (r *Repository[U]) ChangePassword(ctx context.Context, c Credentials, keepSessionID string) (*Key[U], error) {
 	if keepSessionID != "" {
@@ -309,7 +297,7 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, provider, id string) (*Key[U], erro
 	if err != nil || r.b.dialect == "sqlite" {
 		return key, err
 	}
-	if _, err := r.lockUser(tx, key.UserID); err != nil {
+	if err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
 	return read(r.underLock(tx))
@@ -318,7 +306,8 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, provider, id string) (*Key[U], erro
 // underLock makes the next read see what was committed while a lock was waited for: in
 // a caller's transaction MySQL would read its snapshot, unless the read locks too.
 func (r *Repository[U]) underLock(tx *gorm.DB) *gorm.DB {
-	if r.b.dialect != "mysql" {
+	_, inTransaction := tx.Statement.ConnPool.(gorm.TxCommitter)
+	if r.b.dialect != "mysql" || !inTransaction {
 		return tx
 	}
 	return tx.Clauses(clause.Locking{Strength: "UPDATE"})

@@ -126,9 +126,6 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 			dest = s
 		}
 	}
-	if dest == nil {
-		return nil, &ArgumentError{"dest", fmt.Sprintf("is a %v, which is neither gormkey's own type nor registered with WithKeyModel or WithSessionModel", t)}
-	}
 	rel := dest.Relationships.Relations["User"]
 	l := &lookup{dest: dest, user: rel.Field}
 	if foreign || !plainQueries(dest) || !plainQueries(b.user) {

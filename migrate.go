@@ -21,7 +21,8 @@ const (
 // application, as db.AutoMigrate does; a second run sends no DDL. Beyond that:
 //
 //   - Any number of processes may call it at once, as at the start of a deployment:
-//     they take turns, for which one waits a minute at most.
+//     they take turns. On MySQL and SQLite one waits a minute at most for its turn; on
+//     PostgreSQL as long as the context and lock_timeout let it.
 //   - On SQLite it runs with foreign keys unenforced on one connection, since GORM
 //     changes some columns by rebuilding the table, and dropping the old one would
 //     cascade to every key and session.

@@ -70,7 +70,8 @@ func WithTableNames(names TableNames) Option { return func(o *options) { o.table
 func WithUserIDLength(length int) Option { return func(o *options) { o.userIDLength = length } }
 
 // WithUserIDGenerator sets what makes the id of a user who has none. It must return
-// another valid id each time: no blank at either end, at most the column's length.
+// another valid id each time: no blank at either end, at most the column's length. It is
+// called concurrently, and once by db.Use to check it.
 func WithUserIDGenerator(generate func() string) Option {
 	return func(o *options) { o.newUserID, o.generatesDefault = generate, false }
 }
@@ -87,17 +88,19 @@ func WithSessionPeriods(active, idle time.Duration) Option {
 }
 
 // WithAbsoluteLifetime ends every session that long after it was opened, however often
-// it is renewed (OWASP ASVS 7.3.2); off by default. It adds the column
+// it is renewed (OWASP ASVS 7.3.2): from the active period to ten years; off by default. It adds the column
 // absolute_expires. A session from before has its lifetime counted from its next renewal.
 func WithAbsoluteLifetime(lifetime time.Duration) Option {
 	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
 }
 
-// WithClock sets the clock, time.Now by default. Tests turn it forward.
+// WithClock sets the clock, time.Now by default. It is called concurrently. Tests turn
+// it forward.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.clock = now } }
 
 // WithKeyModel registers a pointer to the application's struct that embeds [Key], so
-// that its columns are migrated and its values can be read and written.
+// that its columns are migrated and its values can be read and written. CreateUser and
+// ShareKey insert the columns of [Key] alone, so give others a default or let them be NULL.
 func WithKeyModel(model any) Option { return func(o *options) { o.keyModel = model } }
 
 // WithSessionModel registers a pointer to the application's struct that embeds
@@ -123,7 +126,8 @@ func WithPasswordPolicy(check func(password string) error) Option {
 	return func(o *options) { o.passwordPolicy = check }
 }
 
-// WithHook adds a hook for [Event]s. Hooks run in the order in which they were given.
+// WithHook adds a hook for [Event]s. Hooks run in the order in which they were given, and
+// concurrently for operations that run at once.
 func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
 
 // InsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
@@ -135,7 +139,7 @@ func InsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true
 // validate reports every option that is out of bounds, and completes the others.
 func (o *options) validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("gormkey: "+format, args...)) }
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	checkPeriod := func(option, name string, d time.Duration) {
 		if d < time.Millisecond || d > maxPeriod || d%time.Millisecond != 0 {
 			bad("%s: %s is %v, outside whole milliseconds from 1ms to %v", option, name, d, maxPeriod)
@@ -168,6 +172,11 @@ func (o *options) validate() error {
 			bad("WithHook: is nil")
 		}
 	}
+	if v, ok := o.hasher.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			bad("WithPasswordHasher: %w", err)
+		}
+	}
 	errs = append(errs, o.tables.validate())
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -181,14 +190,14 @@ func (o *options) validate() error {
 func (o *options) validateUserID() error {
 	if o.generatesDefault {
 		if o.userIDType != "" {
-			return fmt.Errorf("gormkey: WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
+			return fmt.Errorf("WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
 		}
 		length := min(o.userIDLength, userIDLength)
 		o.newUserID = func() string { return randomString(length) }
 		return nil
 	}
 	if err := o.checkUserID(o.newUserID()); err != nil {
-		return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
+		return fmt.Errorf("WithUserIDGenerator: %w", err)
 	}
 	return nil
 }
@@ -223,7 +232,7 @@ func (t TableNames) validate() error {
 		parts := strings.Split(n.name, ".")
 		for _, part := range parts {
 			if n.name != "" && (len(parts) > 2 || len(part) > 63 || !tablePart.MatchString(part)) {
-				errs = append(errs, fmt.Errorf("gormkey: WithTableNames: %s is %q, not table or schema.table, each of 1 to 63 bytes of letters, digits, \"_\", \"$\", \"-\"", n.field, n.name))
+				errs = append(errs, fmt.Errorf("WithTableNames: %s is %q, not table or schema.table, each of 1 to 63 bytes of letters, digits, \"_\", \"$\", \"-\"", n.field, n.name))
 				break
 			}
 		}

@@ -113,7 +113,7 @@ func From[U any](db *gorm.DB) (*Repository[U], error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("%w: %s", ErrNotRegistered, typeName[U]())
+	return nil, fmt.Errorf("%w: %s: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, typeName[U]())
 }
 
 func typeName[T any]() string { return reflect.TypeFor[T]().String() }

@@ -213,19 +213,12 @@ func (r *Repository[U]) lockWrites(tx *gorm.DB) error {
 	return tx.Exec("UPDATE ? SET ? = ? WHERE 1 = 0", clause.Table{Name: r.b.user.Table}, clause.Column{Name: id}, clause.Column{Name: id}).Error
 }
 
-// lockUser takes the user's row for update, soft-deleted or not, and reports whether
-// there is one. Every transaction takes its locks in the order user, key, session.
-func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) (bool, error) {
-	if err := r.lockWrites(tx); err != nil {
-		return false, err
-	}
+// lockUser takes the user's row for update, soft-deleted or not. Every transaction takes
+// its locks in the order user, key, session.
+func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
 	var ids []string
-	query := tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Where(r.b.userIs(userID))
-	if r.b.dialect != "sqlite" {
-		query = query.Clauses(clause.Locking{Strength: "UPDATE"})
-	}
-	err := query.Pluck(r.b.userID.DBName, &ids).Error
-	return len(ids) == 1 && ids[0] == userID, err
+	return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Where(r.b.userIs(userID)).
+		Clauses(clause.Locking{Strength: "UPDATE"}).Pluck(r.b.userID.DBName, &ids).Error
 }
 
 // userIs, idIs and ownerIs are the conditions of all statements, so that no caller's

@@ -79,7 +79,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		created, err := r.insertFor(tx, dest, source)
 		switch {
 		case err != nil:
-			return duplicateAs(err, ErrDuplicateSession)
+			return duplicateAs(err, errDuplicate)
 		case !created:
 			return none
 		}
@@ -99,7 +99,9 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 	})
 	if err != nil {
 		restore(dest, came)
-		return err
+		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
+			return find(db, new(Session[U]), r.b.idIs(token.ID()))
+		})
 	}
 	session.Token, session.Fresh = token, true
 	return nil
@@ -233,18 +235,22 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	}
 	values := map[string]any{}
 	absolute := session.AbsoluteExpires
-	if r.opts.hasAbsolute && absolute == 0 {
+	if r.opts.hasAbsolute && absolute == 0 { // from before the option, so it may end sooner than it did
 		absolute = now + milli(r.opts.absolute)
 		values["absolute_expires"] = absolute
 	}
 	active, idle := r.opts.expiries(now, absolute)
-	if idle <= session.IdleExpires {
+	if idle <= session.IdleExpires && len(values) == 0 {
 		return nil // at its absolute end
+	}
+	guard := r.idleBetween(now, idle)
+	if idle <= session.IdleExpires {
+		guard = clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: "absolute_expires"}}
 	}
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed := false
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) error {
-		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(r.idleBetween(now, idle)).UpdateColumns(values)
+		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(guard).UpdateColumns(values)
 		if renewed = result.RowsAffected > 0; result.Error != nil || !renewed {
 			return result.Error
 		}
@@ -257,6 +263,8 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 		stored := new(Session[U])
 		found, err := find(r.underLock(db), stored, r.b.idIs(session.ID))
 		switch {
+		case errors.Is(err, ErrInvalidExpiry):
+			return ErrInvalidSession
 		case err != nil:
 			return err
 		case !found || stored.ID != session.ID || r.isDead(stored):

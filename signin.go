@@ -180,7 +180,12 @@ func (r *Repository[U]) failSignIn(ctx context.Context, c Credentials, userID st
 	if err != nil {
 		return err
 	}
-	err = r.emit(db, Event{Type: SignInFailed, UserID: userID, KeyID: c.Provider + ":" + c.ID, Err: reason})
+	event := Event{Type: SignInFailed, UserID: userID, KeyID: c.Provider + ":" + c.ID, Err: reason}
+	if r.inTransaction() { // in which a hook's failed statement must not spoil the rest
+		err = db.Transaction(func(tx *gorm.DB) error { return r.emit(tx, event) })
+	} else {
+		err = r.emit(db, event)
+	}
 	if err != nil {
 		return errors.Join(ErrInvalidCredentials, err)
 	}

@@ -166,6 +166,9 @@ func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupO
 		if err != nil || found == 0 {
 			return deleted, err
 		}
+		if n == 0 && r.inTransaction() {
+			return deleted, nil // its snapshot may go on showing them
+		}
 		if n == 0 {
 			continue // another cleanup had them
 		}
@@ -183,7 +186,7 @@ func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size
 		return 0, 0, err
 	}
 	var ids []string
-	err = db.Model(new(Session[U])).Where(r.deadAt(now)).
+	err = r.underLock(db).Model(new(Session[U])).Where(r.deadAt(now)).
 		Order(clause.OrderByColumn{Column: clause.Column{Name: "idle_expires"}}).Limit(size).Pluck("id", &ids).Error
 	if err != nil || len(ids) == 0 {
 		return 0, 0, report(ctx, op, err)

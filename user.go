@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // CreateUser inserts user and a key for each of the credentials, all or nothing
@@ -39,18 +40,18 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 			*user = came
 		}
 	}()
-	userInserted := false
+	tried := ""
 	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
-		*user, userInserted = came, false                 // as hooks of an earlier try may have changed it
+		*user = came                                      // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
 			if err := r.lockWrites(tx); err != nil {
 				return err
 			}
 		}
-		if err := tx.Omit(clause.Associations).Create(user).Error; err != nil {
-			return duplicateAs(err, errDuplicateInUser)
+		err := tx.Omit(clause.Associations).Create(user).Error
+		if tried = base.ID; err != nil {
+			return duplicateAs(err, errDuplicate)
 		}
-		userInserted = true
 		events := []Event{{Type: UserCreated, UserID: base.ID}}
 		for _, key := range keys {
 			key.UserID = base.ID
@@ -61,14 +62,15 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 		}
 		return r.emit(tx, events...)
 	})
-	if errors.Is(err, errDuplicateInUser) && !userInserted {
-		return r.explainDuplicateUser(ctx, given, err)
-	}
-	return err
+	return r.explainDuplicate(ctx, "create user", err, ErrDuplicateUser, r.b.user, nil, func(db *gorm.DB) (bool, error) {
+		var ids []string
+		err := db.Model(new(U)).Unscoped().Where(r.b.userIs(tried)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error
+		return len(ids) == 1, err
+	})
 }
 
-// errDuplicateInUser marks a duplicate in the users' table, of the id or of an attribute.
-var errDuplicateInUser = errors.New("gormkey: duplicate in the users' table")
+// errDuplicate marks a duplicate of which is not known yet whether it is the id's.
+var errDuplicate = errors.New("gormkey: duplicate")
 
 // duplicateAs gives a violated unique constraint the meaning that it has for the
 // statement that failed; no message of a database tells it reliably.
@@ -85,22 +87,30 @@ type decision struct{ sentinel, cause error }
 func (e *decision) Error() string   { return e.sentinel.Error() }
 func (e *decision) Unwrap() []error { return []error{e.sentinel, e.cause} }
 
-// explainDuplicateUser asks, after the rollback, whether it was the id.
-func (r *Repository[U]) explainDuplicateUser(ctx context.Context, given string, err error) error {
-	if given != "" {
-		db, sessionErr := r.session(ctx)
-		if sessionErr != nil {
-			return sessionErr
-		}
-		var ids []string
-		if readErr := db.Model(new(U)).Unscoped().Where(r.b.userIs(given)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error; readErr != nil {
-			return report(ctx, "create user", readErr)
-		}
-		if len(ids) == 1 {
-			return &decision{ErrDuplicateUser, err}
-		}
+// explainDuplicate makes ofID or ErrDuplicateAttribute of an errDuplicate: after the
+// rollback it asks whether there is a row with the id. A model with no columns but those
+// of base has nothing else that could be taken.
+func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, ofID error, model, base *schema.Schema, exists func(db *gorm.DB) (bool, error)) error {
+	if !errors.Is(err, errDuplicate) {
+		return err
 	}
-	return &decision{ErrDuplicateAttribute, err}
+	var cause *decision
+	errors.As(err, &cause)
+	if base != nil && len(model.DBNames) == len(base.DBNames) {
+		return &decision{ofID, cause.cause}
+	}
+	db, sessionErr := r.session(ctx)
+	if sessionErr != nil {
+		return sessionErr
+	}
+	found, readErr := exists(r.underLock(db))
+	switch {
+	case readErr != nil:
+		return report(ctx, op, readErr)
+	case found:
+		return &decision{ofID, cause.cause}
+	}
+	return &decision{ErrDuplicateAttribute, cause.cause}
 }
 
 // GetUser returns the user, read by the application's model with its hooks, scopes and

@@ -18,9 +18,9 @@ import (
 // of 97 bytes at the default settings. A zero field means its default. Verify reads
 // any settings up to 1 GiB of memory and 4 GiB of memory times passes.
 type Argon2id struct {
-	Memory      uint32 // KiB; 19456 by default (19 MiB, OWASP ASVS 5.0 appendix C)
-	Iterations  uint32 // passes; 2 by default
-	Parallelism uint8  // lanes; 1 by default
+	Memory      uint32 // KiB, 8 for each lane to 1 GiB; 19456 by default (19 MiB, OWASP ASVS 5.0 appendix C)
+	Iterations  uint32 // passes, 1 or more, with memory times passes up to 4 GiB; 2 by default
+	Parallelism uint8  // lanes, 1 to 64; 1 by default
 }
 
 var _ Hasher = Argon2id{}
@@ -53,7 +53,11 @@ func (a Argon2id) withDefaults() Argon2id {
 	return a
 }
 
-// Hash returns the PHC string of password under 16 random bytes of salt.
+// Validate reports settings that are out of bounds.
+func (a Argon2id) Validate() error { return a.withDefaults().check() }
+
+// Hash returns the PHC string of password under 16 random bytes of salt. Errors:
+// [ErrTooLong], [ErrNotUTF8], and settings that are out of bounds.
 func (a Argon2id) Hash(password string) (string, error) {
 	a = a.withDefaults()
 	if err := a.check(); err != nil {
@@ -70,7 +74,8 @@ func (a Argon2id) Hash(password string) (string, error) {
 		argon2.Version, a.Memory, a.Iterations, a.Parallelism, b64(salt), b64(key)), nil
 }
 
-// Verify reports whether hash was made of password.
+// Verify reports whether hash was made of password, whatever settings a has. Errors:
+// [ErrFormat], [ErrTooLong], [ErrNotUTF8].
 func (a Argon2id) Verify(password, hash string) (bool, error) {
 	h, err := parseArgon2id(hash)
 	if err != nil {
@@ -83,13 +88,16 @@ func (a Argon2id) Verify(password, hash string) (bool, error) {
 	return subtle.ConstantTimeCompare(key, h.key) == 1, nil
 }
 
-// Outdated reports whether hash has less memory, passes or key than a now makes.
+// Outdated reports whether hash takes less memory, or less memory times passes, than
+// what a makes, or has a shorter key or salt.
 func (a Argon2id) Outdated(hash string) bool {
 	h, err := parseArgon2id(hash)
 	a = a.withDefaults()
-	return err != nil || h.Memory < a.Memory || h.Iterations < a.Iterations || h.Parallelism < a.Parallelism ||
-		len(h.key) < keySize || len(h.salt) < saltSize
+	return err != nil || h.Memory < a.Memory || h.work() < a.work() || len(h.key) < keySize || len(h.salt) < saltSize
 }
+
+// work is what a hash costs, in KiB times passes.
+func (a Argon2id) work() uint64 { return uint64(a.Memory) * uint64(a.Iterations) }
 
 func (a Argon2id) key(password string, salt []byte, size uint32) []byte {
 	return argon2.IDKey([]byte(normalize(password)), salt, a.Iterations, a.Memory, a.Parallelism, size)
@@ -101,8 +109,8 @@ func (a Argon2id) check() error {
 	case a.Parallelism < 1 || a.Parallelism > maxLanes,
 		a.Iterations < 1,
 		a.Memory < 8*uint32(a.Parallelism) || a.Memory > maxMemory,
-		uint64(a.Memory)*uint64(a.Iterations) > maxWork:
-		return fmt.Errorf("%w: argon2id: m=%d KiB, t=%d, p=%d is out of bounds", ErrFormat, a.Memory, a.Iterations, a.Parallelism)
+		a.work() > maxWork:
+		return fmt.Errorf("password: Argon2id of %d KiB, %d passes, %d lanes is out of bounds (8 KiB a lane to 1 GiB, memory times passes to 4 GiB, 1 to 64 lanes)", a.Memory, a.Iterations, a.Parallelism)
 	}
 	return nil
 }
@@ -143,5 +151,8 @@ func (h *argon2idHash) parseSettings(s string) error {
 		}
 	}
 	h.Argon2id = Argon2id{Memory: uint32(n[0]), Iterations: uint32(n[1]), Parallelism: uint8(n[2])}
-	return h.check()
+	if h.check() != nil {
+		return ErrFormat
+	}
+	return nil
 }

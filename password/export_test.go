@@ -9,5 +9,5 @@ func ParseMemory(hash string) uint64 {
 	if err != nil {
 		return 0
 	}
-	return uint64(h.Memory) * uint64(h.Iterations)
+	return h.work()
 }

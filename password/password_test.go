@@ -55,7 +55,7 @@ func TestRFC9106Vectors(t *testing.T) {
 func TestR21StoredSettingsAreBounded(t *testing.T) {
 	const tail = "$c29tZXNhbHRzb21lc2FsdA$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	for _, hash := range []string{
-		"$argon2id$v=19$m=8388608,t=1,p=1" + tail, "$argon2id$v=19$m=65536,t=1000,p=1" + tail, "$argon2id$v=19$m=4294967295,t=4294967295,p=255" + tail,
+		"$argon2id$v=19$m=1048577,t=1,p=1" + tail, "$argon2id$v=19$m=1048576,t=5,p=1" + tail, "$argon2id$v=19$m=8388608,t=1,p=1" + tail, "$argon2id$v=19$m=65536,t=1000,p=1" + tail, "$argon2id$v=19$m=4294967295,t=4294967295,p=255" + tail,
 		"$argon2id$v=19$m=19456,t=2,p=65" + tail, "$argon2id$v=19$m=19456,t=0,p=1" + tail, "$argon2id$v=19$m=7,t=2,p=1" + tail, "$argon2id$v=19$m=19456,t=2,p=0" + tail,
 		"$argon2id$v=19$m=-1,t=2,p=1" + tail, "$argon2id$v=19$m=19456,t=2" + tail, "$argon2id$v=19$t=2,m=19456,p=1" + tail, "$argon2id$v=16$m=19456,t=2,p=1" + tail,
 		"$argon2i$v=19$m=19456,t=2,p=1" + tail, "$argon2id$v=19$m=19456,t=2,p=1$$" + strings.Repeat("A", 43), "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$AAAA",
@@ -74,8 +74,20 @@ func TestR21StoredSettingsAreBounded(t *testing.T) {
 			t.Errorf("%.60q is not outdated", hash)
 		}
 	}
-	if _, err := (password.Argon2id{Memory: 1 << 22}).Hash("x"); !errors.Is(err, password.ErrFormat) {
-		t.Errorf("Hash at 4 GiB: got %v", err)
+	for _, c := range []struct {
+		settings password.Argon2id
+		ok       bool
+	}{
+		{password.Argon2id{}, true}, {password.Argon2id{Memory: 1 << 20, Iterations: 4}, true}, {password.Argon2id{Memory: 1<<20 + 1, Iterations: 1}, false},
+		{password.Argon2id{Memory: 1 << 20, Iterations: 5}, false}, {password.Argon2id{Memory: 7}, false}, {password.Argon2id{Memory: 8, Parallelism: 64}, false},
+		{password.Argon2id{Memory: 512, Parallelism: 64}, true}, {password.Argon2id{Parallelism: 65}, false},
+	} {
+		if err := c.settings.Validate(); (err == nil) != c.ok {
+			t.Errorf("Validate of %+v: got %v", c.settings, err)
+		}
+	}
+	if _, err := (password.Argon2id{Memory: 1 << 22}).Hash("x"); err == nil {
+		t.Error("Hash at 4 GiB: got no error")
 	}
 }
 
@@ -89,7 +101,8 @@ func TestOutdated(t *testing.T) {
 		want bool
 	}{
 		{fast, false}, {password.Argon2id{Memory: 65, Iterations: 1}, true}, {password.Argon2id{Memory: 64, Iterations: 2}, true},
-		{password.Argon2id{Memory: 64, Iterations: 1, Parallelism: 2}, true}, {password.Argon2id{Memory: 32, Iterations: 1}, false}, {password.Argon2id{}, true},
+		{password.Argon2id{Memory: 64, Iterations: 1, Parallelism: 2}, false}, {password.Argon2id{Memory: 32, Iterations: 1}, false}, {password.Argon2id{}, true},
+		{password.Argon2id{Memory: 32, Iterations: 2}, false}, {password.Argon2id{Memory: 32, Iterations: 3}, true},
 	} {
 		if got := c.now.Outdated(hash); got != c.want {
 			t.Errorf("%+v: got %v, want %v", c.now, got, c.want)
