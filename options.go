@@ -105,6 +105,8 @@ func WithKeyModel(model any) Option { return func(o *options) { o.keyModel = mod
 
 // WithSessionModel registers a pointer to the application's struct that embeds
 // [Session], so that its columns are migrated and its values can be read and written.
+// SignIn and CreateSession without Into insert the columns of [Session] alone, so give
+// others a default or let them be NULL.
 func WithSessionModel(model any) Option { return func(o *options) { o.sessionModel = model } }
 
 // WithPasswordHasher sets what makes and verifies password hashes, [password.Argon2id]

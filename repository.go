@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"time"
 
@@ -117,13 +116,6 @@ func (r *Repository[U]) inTransaction() bool {
 	return ok
 }
 
-// Retries of a transaction of our own.
-const (
-	maxTries      = 5
-	retryShortest = 5 * time.Millisecond
-	retryLongest  = 50 * time.Millisecond
-)
-
 // transact runs work in a transaction, or in a savepoint of the caller's. Work must
 // leave nothing behind in Go that a second run would trip over.
 func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
@@ -188,18 +180,6 @@ func (r *Repository[U]) txOptions() []*sql.TxOptions {
 		return nil
 	}
 	return []*sql.TxOptions{{Isolation: sql.LevelReadCommitted}}
-}
-
-// pause sleeps between the shortest retry and longest, or until ctx ends.
-func pause(ctx context.Context, longest time.Duration) error {
-	timer := time.NewTimer(retryShortest + rand.N(longest-retryShortest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // lockWrites takes SQLite's write lock before a transaction reads. A transaction that

@@ -31,15 +31,12 @@ func TestR01TokenRandomness(t *testing.T) {
 			t.Fatal("a token came twice")
 		}
 		seen[token] = struct{}{}
-		if len(token) != 40 {
-			t.Fatalf("got %d characters", len(token))
+		if !form.MatchString(token) {
+			t.Fatal("a token is not 40 of a–z, 0–9")
 		}
 		for i := range 40 {
 			counts[i][token[i]]++
 		}
-	}
-	if token := string(gormkey.NewToken()); !form.MatchString(token) {
-		t.Fatalf("a token is not 40 of a–z, 0–9")
 	}
 	want := float64(n) / 36
 	for i, count := range counts {
@@ -51,9 +48,6 @@ func TestR01TokenRandomness(t *testing.T) {
 		if chi > 92 {
 			t.Errorf("position %d: χ² is %.1f", i, chi)
 		}
-	}
-	if bits := 40 * math.Log2(36); bits < 200 {
-		t.Errorf("a token has %.1f bits, want 200", bits)
 	}
 }
 
@@ -68,6 +62,7 @@ func TestR01R26Sources(t *testing.T) {
 	if err != nil || len(more) == 0 {
 		t.Fatal("no files in password", err)
 	}
+	constantTime := false
 	compares := regexp.MustCompile(`(?i)(token|hash|key|password|digest)\w*\s*[!=]=\s*[\w.*]*(token|hash|digest|secret)\b`)
 	for _, file := range append(files, more...) {
 		if strings.HasSuffix(file, "_test.go") {
@@ -77,14 +72,18 @@ func TestR01R26Sources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(source), `"math/rand`) && file != "repository.go" { // the jitter of a retry
+		if strings.Contains(string(source), `"math/rand`) && file != "pause.go" { // the jitter of a retry
 			t.Errorf("%s imports math/rand", file)
 		}
+		constantTime = constantTime || strings.Contains(string(source), "subtle.ConstantTimeCompare(key, h.key) == 1")
 		for i, line := range strings.Split(string(source), "\n") {
 			if compares.MatchString(line) && !strings.Contains(line, "o.replaced != token") { // both sent by one client
 				t.Errorf("%s:%d compares a secret: %s", file, i+1, line)
 			}
 		}
+	}
+	if !constantTime {
+		t.Error("password/argon2id.go does not compare its keys by subtle.ConstantTimeCompare")
 	}
 }
 

@@ -159,7 +159,8 @@ func faultRetry(s *suite) {
 	auth, err := gormkey.From[Account](f.db)
 	must(s, err)
 	for verb, call := range writes(f, s.Context(), ada, session) {
-		for _, code := range []codedError{"40001"} {
+		{
+			const code = codedError("40001") // TestR35RetryableCodes has the others
 			failures, tries := 4, 0
 			recorder.inject = func(sql string) error {
 				first := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "UPDATE")
@@ -298,7 +299,6 @@ func faultCancel(s *suite) {
 				}
 				return nil
 			}
-			begun := time.Now()
 			err := call(auth)
 			recorder.inject = nil
 			cancel()
@@ -306,14 +306,11 @@ func faultCancel(s *suite) {
 				must(s, err)
 				break
 			}
-			if err == nil { // the cancel came too late
-				break
+			if err == nil {
+				s.Fatalf("%s, cancelled at statement %d of %d: got no error", verb, n, seen)
 			}
 			if !errors.Is(err, context.Canceled) && !errors.Is(err, gormkey.ErrOutcomeUnknown) {
 				s.Errorf("%s, cancelled at statement %d: got %v", verb, n, err)
-			}
-			if d := time.Since(begun); d > 2*time.Second {
-				s.Errorf("%s, cancelled at statement %d: returned after %v", verb, n, d)
 			}
 			settle(s, f)
 			if got := snapshot(s, f); got != before && !errors.Is(err, gormkey.ErrOutcomeUnknown) {

@@ -1,12 +1,14 @@
 package gormkeytest
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 var pluginCases = []testCase{
@@ -16,7 +18,7 @@ var pluginCases = []testCase{
 	{"plugin/configurations of GORM", pluginConfigurations},
 	{"plugin/refused", pluginRefused},
 	{"plugin/a user model with a field UserID", pluginUserIDField},
-	{"plugin/R01 a generator that fails later", pluginGenerator},
+	{"plugin/a generator that fails later", pluginGenerator},
 	{"plugin/settings and DisableNestedTransaction of the handle", pluginHandleSettings},
 }
 
@@ -71,9 +73,12 @@ func pluginTwoTypes(s *suite) {
 func pluginTwoDatabases(s *suite) {
 	a, b := s.accounts(), s.accounts(gormkey.WithTableNames(gormkey.TableNames{User: "people", Key: "logins", Session: "devices"}))
 	ctx := s.Context()
+	var errs [2]error
 	atOnce(
-		func() { signUp(s, a, "ada") }, func() { signUp(s, b, "bob") },
+		func() { errs[0] = a.CreateUser(ctx, &Account{Email: "ada@example.com"}, email("ada@example.com")) },
+		func() { errs[1] = b.CreateUser(ctx, &Account{Email: "bob@example.com"}, email("bob@example.com")) },
 	)
+	must(s, errors.Join(errs[:]...))
 	_, err := b.SignIn(ctx, email("ada@example.com"))
 	wantErr(s, "the other database's user", err, gormkey.ErrInvalidCredentials)
 	_, err = b.SignIn(ctx, email("bob@example.com"))
@@ -218,6 +223,7 @@ func pluginRefused(s *suite) {
 		"hidden expiry":        {use[Account](gormkey.WithSessionModel(&hidingDevice{})), `column "idle_expires"`},
 		"hidden owner":         {use[Account](gormkey.WithSessionModel(&ownerDevice{})), "hides UserID"},
 		"nil clock":            {use[Account](gormkey.WithClock(nil)), "WithClock"},
+		"hasher out of bounds": {use[Account](gormkey.WithPasswordHasher(password.Argon2id{Memory: 1 << 22})), "WithPasswordHasher"},
 		"nil hasher":           {use[Account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
 		"nil policy":           {use[Account](gormkey.WithPasswordPolicy(nil)), "WithPasswordPolicy"},
 		"nil hook":             {use[Account](gormkey.WithHook(nil)), "WithHook"},
@@ -291,6 +297,9 @@ func pluginGenerator(s *suite) {
 		err := f.CreateUser(s.Context(), &Account{Email: "2"}, email("2"))
 		wantErr(s, "bad id", err, gormkey.ErrInvalidArgument)
 	}
+	n = 0
+	err := f.CreateUser(s.Context(), &Account{Email: "2"}, email("2"))
+	wantErr(s, "an id for the second time", err, gormkey.ErrDuplicateUser)
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
 }
 

@@ -22,7 +22,7 @@ var securityCases = []testCase{
 	{"security/R04 tokens are hashed at rest", securityAtRest},
 	{"security/R39 no secret in logs, errors and prints", securityCanaries},
 	{"security/R23 the whole password in NFKC", securityPasswords},
-	{"security/PostgreSQL's error text stays inside", securityErrorText},
+	{"security/R32 the database's error text stays inside", securityErrorText},
 }
 
 // pairs of ids that some collation takes for one.

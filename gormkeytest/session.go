@@ -192,6 +192,24 @@ func sessionAbsoluteLater(s *suite) {
 	equal(s, "lifetime counts from the renewal", got.AbsoluteExpires.Time(), f.clock.Now().Add(30*24*time.Hour).UTC())
 	_, err = f.ValidateSession(ctx, session.Token) // a process without the option goes on
 	must(s, err)
+
+	// A lifetime shorter than what the session has left ends it that much sooner.
+	older, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	third := s.again(f.db)
+	strict := gormkey.New[Account](gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(24*time.Hour), gormkey.WithSessionModel(&Device{}))
+	must(s, third.Use(strict))
+	day, err := gormkey.From[Account](third)
+	must(s, err)
+	f.clock.Advance(25 * time.Hour)
+	_, err = day.ValidateSession(ctx, older.Token)
+	must(s, err)
+	f.clock.Advance(24 * time.Hour)
+	_, err = day.ValidateSession(ctx, older.Token)
+	must(s, err)
+	f.clock.Advance(time.Millisecond)
+	_, err = day.ValidateSession(ctx, older.Token)
+	wantErr(s, "a day after the first renewal", err, gormkey.ErrInvalidSession)
 }
 
 func sessionOwnColumns(s *suite) {

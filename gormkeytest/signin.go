@@ -26,7 +26,8 @@ var signInCases = []testCase{
 }
 
 // CountingHasher counts the hashes that it makes and verifies, and can be made to do
-// something between: Django's test of equal work. It is safe for concurrent use.
+// something between: Django's test of equal work. Hashing may be concurrent; the fields
+// are set while nobody hashes.
 type CountingHasher struct {
 	password.Hasher
 	Calls atomic.Int64
@@ -305,6 +306,29 @@ func signInHooks(s *suite) {
 	_, err = f.SignIn(ctx, wrong)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
 	check("SignIn with a wrong password", gormkey.SignInFailed)
+	_, err = f.UseKey(ctx, wrong)
+	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
+	check("UseKey with a wrong password", gormkey.SignInFailed)
+	session, err = f.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+	must(s, err)
+	check("SignIn, replacing", gormkey.SessionCreated, gormkey.SignedIn, gormkey.SessionEnded)
+	_, err = f.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	must(s, err)
+	check("ShareKey", gormkey.KeyAdded)
+	must(s, f.DeleteKey(ctx, "username", "ada"))
+	check("DeleteKey", gormkey.KeyRemoved)
+	must(s, f.InvalidateOtherSessions(ctx, ada.ID, session.ID))
+	check("InvalidateOtherSessions without others")
+	_, err = f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	check("CreateSession", gormkey.SessionCreated)
+	must(s, f.InvalidateOtherSessions(ctx, ada.ID, session.ID))
+	check("InvalidateOtherSessions", gormkey.SessionEnded)
+	second, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	check("CreateSession", gormkey.SessionCreated)
+	must(s, f.InvalidateUserSession(ctx, ada.ID, second.ID))
+	check("InvalidateUserSession", gormkey.SessionEnded)
 	_, err = f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
 	must(s, err)
 	check("CreateKey", gormkey.KeyAdded)

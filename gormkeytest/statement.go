@@ -89,10 +89,11 @@ func statementCounts(s *suite) {
 		"DeleteKey": pick(4, 5), "UseKey": 1, "CreateSession": 1, "SignIn": 2, "SignIn, replacing": 3, "ValidateSession, active": 1,
 		"GetSession": 1, "UserSessions": 2, "ValidateSession, idle": 2, "UpdateKeyPassword": pick(3, 4), "ChangePassword": pick(4, 5),
 		"InvalidateUserSession": 1, "InvalidateOtherSessions": 1, "InvalidateAllUserSessions": 1, "InvalidateSession": 1,
-		"DeleteDeadUserSessions": 1, "DeleteUser": 4, "UpdateSessionAttributes": pick(3, 2),
+		"DeleteDeadUserSessions": 1, "DeleteDeadSessions": 3, "DeleteUser": 4, "UpdateSessionAttributes": pick(3, 2),
 	}
 	verbs(s, f, func(verb string, sent []statement) {
-		if n, ok := want[verb]; ok && len(sent) != n {
+		n, ok := want[verb]
+		if delete(want, verb); !ok || len(sent) != n {
 			var texts []string
 			for _, st := range sent {
 				texts = append(texts, st.sql)
@@ -100,6 +101,9 @@ func statementCounts(s *suite) {
 			s.Errorf("%s: got %d statements, want %d:\n  %s", verb, len(sent), n, strings.Join(texts, "\n  "))
 		}
 	})
+	for verb := range want {
+		s.Errorf("%s was not called", verb)
+	}
 }
 
 func statementIndexes(s *suite) {
