@@ -30,7 +30,7 @@ func exampleAuth(opts ...gormkey.Option) (ctx context.Context, auth *gormkey.Rep
 	if err != nil {
 		log.Fatal(err)
 	}
-	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher)}, opts...)...)
+	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher())}, opts...)...)
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
+	libtnb "github.com/libtnb/sqlite"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -23,9 +25,17 @@ func newDB(t testing.TB) *gorm.DB { return newDBWith(t, &gorm.Config{}) }
 
 func newDBWith(t testing.TB, config *gorm.Config) *gorm.DB {
 	t.Helper()
+	return openSQLite(t, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: sqliteDSN(t)}), config)
+}
+
+func sqliteDSN(t testing.TB) string {
+	return "file:" + filepath.Join(t.TempDir(), "test.db") + sqliteOptions
+}
+
+func openSQLite(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *gorm.DB {
+	t.Helper()
 	config.Logger = logger.Discard
-	dsn := "file:" + filepath.Join(t.TempDir(), "test.db") + sqliteOptions
-	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), config)
+	db, err := gorm.Open(dialector, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +49,45 @@ func newDBWith(t testing.TB, config *gorm.Config) *gorm.DB {
 
 func TestContract(t *testing.T) { gormkeytest.Run(t, newDB) }
 
+// TestContractLibtnb runs it on the driver of the examples.
+func TestContractLibtnb(t *testing.T) {
+	gormkeytest.Run(t, func(t testing.TB) *gorm.DB { return openSQLite(t, libtnb.Open(sqliteDSN(t)), &gorm.Config{}) })
+}
+
+// TestWithoutForeignKeys: with the pragma off the operations keep keys and sessions whole
+// by themselves.
+func TestWithoutForeignKeys(t *testing.T) {
+	dsn := strings.Replace(sqliteDSN(t), "foreign_keys(1)", "foreign_keys(0)", 1)
+	db := openSQLite(t, libtnb.Open(dsn), &gorm.Config{})
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
+		t.Fatal(err)
+	}
+	auth, err := gormkey.From[Account](db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada := &Account{Email: "ada@example.com"}
+	if err := auth.CreateUser(t.Context(), ada, exampleLogin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := auth.SignIn(t.Context(), exampleLogin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := auth.CreateSession(t.Context(), "nobody"); !errors.Is(err, gormkey.ErrInvalidUser) {
+		t.Errorf("a session of nobody: got %v", err)
+	}
+	if err := auth.DeleteUser(t.Context(), ada.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"auth_user", "user_key", "user_session"} {
+		var n int64
+		if err := db.Table(table).Count(&n).Error; err != nil || n != 0 {
+			t.Errorf("%s: got %d rows, %v, want none", table, n, err)
+		}
+	}
+}
+
 type Account struct {
 	gormkey.User
 	Email string `gorm:"size:255;uniqueIndex"`
@@ -48,7 +97,7 @@ type Account struct {
 func register(t testing.TB, opts ...gormkey.Option) (*gorm.DB, *gormkey.Repository[Account]) {
 	t.Helper()
 	db := newDB(t)
-	opts = append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher)}, opts...)
+	opts = append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher())}, opts...)
 	plugin := gormkey.New[Account](opts...)
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
@@ -159,17 +208,9 @@ func TestExpiryStorageClasses(t *testing.T) {
 // TestSQLiteWithoutTxLock: transactions of the repository begin with a write, so that a
 // DSN without _txlock=immediate works too.
 func TestSQLiteWithoutTxLock(t *testing.T) {
-	dsn := "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
-	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := db.DB()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = pool.Close() })
-	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher))
+	dsn := strings.TrimSuffix(sqliteDSN(t), "&_txlock=immediate")
+	db := openSQLite(t, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{})
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
 	}

@@ -27,45 +27,45 @@ type codedError string
 func (e codedError) Error() string    { return "injected " + string(e) }
 func (e codedError) SQLState() string { return string(e) }
 
-// Changing is changed by its hook.
-type Changing struct {
+// changing is changed by its hook.
+type changing struct {
 	gormkey.User
 	Name string `gorm:"size:64"`
 }
 
 // BeforeCreate appends to the name.
-func (c *Changing) BeforeCreate(*gorm.DB) error {
+func (c *changing) BeforeCreate(*gorm.DB) error {
 	c.Name += "!"
 	return nil
 }
 
 // writes are the operations of more than one statement.
-func writes(f *fixture[Account], ctx context.Context, ada *Account, session *gormkey.Session[Account]) map[string]func(auth *gormkey.Repository[Account]) error {
-	return map[string]func(auth *gormkey.Repository[Account]) error{
-		"CreateUser": func(auth *gormkey.Repository[Account]) error {
-			return auth.CreateUser(ctx, &Account{Email: "new@example.com"}, email("new@example.com"), gormkey.Credentials{Provider: "github", ID: "9", NoPassword: true})
+func writes(f *fixture[account], ctx context.Context, ada *account, session *gormkey.Session[account]) map[string]func(auth *gormkey.Repository[account]) error {
+	return map[string]func(auth *gormkey.Repository[account]) error{
+		"CreateUser": func(auth *gormkey.Repository[account]) error {
+			return auth.CreateUser(ctx, &account{Email: "new@example.com"}, email("new@example.com"), gormkey.Credentials{Provider: "github", ID: "9", NoPassword: true})
 		},
-		"CreateKey": func(auth *gormkey.Repository[Account]) error {
+		"CreateKey": func(auth *gormkey.Repository[account]) error {
 			_, err := auth.CreateKey(ctx, ada.ID, email("more@example.com"))
 			return err
 		},
-		"ShareKey": func(auth *gormkey.Repository[Account]) error {
+		"ShareKey": func(auth *gormkey.Repository[account]) error {
 			_, err := auth.ShareKey(ctx, "username", "ada", "email", ada.Email)
 			return err
 		},
-		"ChangePassword": func(auth *gormkey.Repository[Account]) error {
+		"ChangePassword": func(auth *gormkey.Repository[account]) error {
 			_, err := auth.ChangePassword(ctx, email(ada.Email), "")
 			return err
 		},
-		"SignIn, replacing": func(auth *gormkey.Repository[Account]) error {
+		"SignIn, replacing": func(auth *gormkey.Repository[account]) error {
 			_, err := auth.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
 			return err
 		},
-		"SignOut": func(auth *gormkey.Repository[Account]) error { return auth.SignOut(ctx, session.Token) },
-		"DeleteKey": func(auth *gormkey.Repository[Account]) error {
+		"SignOut": func(auth *gormkey.Repository[account]) error { return auth.SignOut(ctx, session.Token) },
+		"DeleteKey": func(auth *gormkey.Repository[account]) error {
 			return auth.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey())
 		},
-		"DeleteUser": func(auth *gormkey.Repository[Account]) error { return auth.DeleteUser(ctx, ada.ID) },
+		"DeleteUser": func(auth *gormkey.Repository[account]) error { return auth.DeleteUser(ctx, ada.ID) },
 	}
 }
 
@@ -78,7 +78,7 @@ func faultNth(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	errInjected := errors.New("injected")
 	for verb, call := range writes(f, s.Context(), ada, session) {
@@ -125,7 +125,7 @@ func faultNth(s *suite) {
 }
 
 // snapshot returns the content of the three tables as a text.
-func snapshot(s *suite, f *fixture[Account]) string {
+func snapshot(s *suite, f *fixture[account]) string {
 	s.Helper()
 	var out strings.Builder
 	for _, table := range []string{"auth_user", "user_key", "user_session"} {
@@ -139,15 +139,15 @@ func snapshot(s *suite, f *fixture[Account]) string {
 }
 
 // restore makes the tables again what they were before an operation that passed.
-func restore(s *suite, f *fixture[Account], ada *Account, session *gormkey.Session[Account]) {
+func restore(s *suite, f *fixture[account], ada *account, session *gormkey.Session[account]) {
 	s.Helper()
 	db := f.db.Session(&gorm.Session{NewDB: true, AllowGlobalUpdate: true})
-	must(s, db.Delete(&gormkey.Session[Account]{}).Error)
-	must(s, db.Delete(&gormkey.Key[Account]{}).Error)
-	must(s, db.Unscoped().Delete(&Account{}).Error)
-	again := &Account{User: gormkey.User{ID: ada.ID}, Email: ada.Email}
+	must(s, db.Delete(&gormkey.Session[account]{}).Error)
+	must(s, db.Delete(&gormkey.Key[account]{}).Error)
+	must(s, db.Unscoped().Delete(&account{}).Error)
+	again := &account{User: gormkey.User{ID: ada.ID}, Email: ada.Email}
 	must(s, f.CreateUser(s.Context(), again, email(ada.Email)))
-	must(s, f.CreateSessionInto(s.Context(), ada.ID, &gormkey.Session[Account]{Token: session.Token}))
+	must(s, f.CreateSessionInto(s.Context(), ada.ID, &gormkey.Session[account]{Token: session.Token}))
 }
 
 func faultRetry(s *suite) {
@@ -156,7 +156,7 @@ func faultRetry(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	for verb, call := range writes(f, s.Context(), ada, session) {
 		{
@@ -200,9 +200,9 @@ func faultRetry(s *suite) {
 		}
 		return nil
 	}
-	changing := open[Changing](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "changing", Key: "changing_key", Session: "changing_session"}))
-	changed := &Changing{Name: "ada"}
-	must(s, changing.CreateUser(s.Context(), changed, email("changing")))
+	retried := open[changing](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "changing", Key: "changing_key", Session: "changing_session"}))
+	changed := &changing{Name: "ada"}
+	must(s, retried.CreateUser(s.Context(), changed, email("changing")))
 	recorder.inject = nil
 	equal(s, "name after two retries", changed.Name, "ada!")
 	// Never inside somebody's transaction.
@@ -215,7 +215,7 @@ func faultRetry(s *suite) {
 			}
 			return nil
 		}
-		return auth.With(tx).CreateUser(s.Context(), &Account{Email: "x"}, email("x"))
+		return auth.With(tx).CreateUser(s.Context(), &account{Email: "x"}, email("x"))
 	})
 	recorder.inject = nil
 	if err == nil || tries != 1 {
@@ -229,7 +229,7 @@ func faultCommit(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	for verb, call := range writes(f, s.Context(), ada, session) {
 		recorder.reset()
@@ -284,7 +284,7 @@ func faultCancel(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	ctx, cancel := context.WithCancel(s.Context())
 	for verb := range writes(f, ctx, ada, session) {
@@ -329,7 +329,7 @@ func faultCancel(s *suite) {
 }
 
 // settle waits until database/sql has rolled back what a context cut short.
-func settle(s *suite, f *fixture[Account]) {
+func settle(s *suite, f *fixture[account]) {
 	s.Helper()
 	pool, err := f.db.DB()
 	must(s, err)
@@ -353,7 +353,7 @@ func faultBroken(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	for _, injected := range []error{codedError("57P01"), io.EOF, errors.New("dial tcp: connection refused"), codedError("XX000")} {
 		recorder.inject = func(string) error { return injected }

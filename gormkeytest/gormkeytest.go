@@ -75,8 +75,9 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// FastHasher is a hasher for tests: real Argon2id, at settings that take microseconds.
-var FastHasher password.Hasher = password.Argon2id{Memory: 64, Iterations: 1}
+// FastHasher returns a hasher for tests: real Argon2id, at settings that take
+// microseconds.
+func FastHasher() password.Hasher { return password.Argon2id{Memory: 64, Iterations: 1} }
 
 // suite is what a case works with.
 type suite struct {
@@ -84,24 +85,24 @@ type suite struct {
 	newDB NewDB
 }
 
-// Account is the cases' user.
-type Account struct {
+// account is the cases' user.
+type account struct {
 	gormkey.User
 	Email string `gorm:"size:255;uniqueIndex"`
 	Name  string `gorm:"size:255"`
 	Role  string `gorm:"size:32;not null;default:member"`
 }
 
-// Device is the cases' session, with columns of its own.
-type Device struct {
-	gormkey.Session[Account]
+// device is the cases' session, with columns of its own.
+type device struct {
+	gormkey.Session[account]
 	Country   string `gorm:"size:2;not null;default:XX"`
 	UserAgent string `gorm:"size:255"`
 }
 
-// Login is the cases' key, with columns of its own.
-type Login struct {
-	gormkey.Key[Account]
+// login is the cases' key, with columns of its own.
+type login struct {
+	gormkey.Key[account]
 	Label    string  `gorm:"size:64"`
 	Verified *string `gorm:"size:64;uniqueIndex"`
 }
@@ -115,16 +116,16 @@ type fixture[U any] struct {
 }
 
 // accounts opens a database for Account, Login and Device.
-func (s *suite) accounts(opts ...gormkey.Option) *fixture[Account] {
+func (s *suite) accounts(opts ...gormkey.Option) *fixture[account] {
 	s.Helper()
-	opts = append([]gormkey.Option{gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{})}, opts...)
-	return open[Account](s, s.newDB(s.T), opts...)
+	opts = append([]gormkey.Option{gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{})}, opts...)
+	return open[account](s, s.newDB(s.T), opts...)
 }
 
 func open[U any, P gormkey.UserModel[U]](s *suite, db *gorm.DB, opts ...gormkey.Option) *fixture[U] {
 	s.Helper()
 	clock := NewClock()
-	opts = append([]gormkey.Option{gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(FastHasher)}, opts...)
+	opts = append([]gormkey.Option{gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(FastHasher())}, opts...)
 	plugin := gormkey.New[U, P](opts...)
 	must(s, db.Use(plugin))
 	must(s, plugin.AutoMigrate(db))
@@ -153,9 +154,9 @@ func email(id string) gormkey.Credentials {
 }
 
 // signUp creates an account that has the key email:<name>@example.com.
-func signUp(s *suite, f *fixture[Account], name string) *Account {
+func signUp(s *suite, f *fixture[account], name string) *account {
 	s.Helper()
-	a := &Account{Email: name + "@example.com", Name: name}
+	a := &account{Email: name + "@example.com", Name: name}
 	must(s, f.CreateUser(s.Context(), a, email(a.Email)))
 	return a
 }

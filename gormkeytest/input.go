@@ -36,7 +36,7 @@ func inputRefused(s *suite) {
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	before := rows(s, f.db)
 	recorder.taken()
@@ -86,7 +86,7 @@ func inputRefused(s *suite) {
 		}
 	}
 	recorder.taken()
-	refused("CreateUser, own id", auth.CreateUser(ctx, &Account{User: gormkey.User{ID: strings.Repeat("x", 16)}, Email: "y"}))
+	refused("CreateUser, own id", auth.CreateUser(ctx, &account{User: gormkey.User{ID: strings.Repeat("x", 16)}, Email: "y"}))
 	refused("CreateUser, nil user", auth.CreateUser(ctx, nil))
 
 	keys := map[string]func(provider, id string) error{
@@ -95,7 +95,7 @@ func inputRefused(s *suite) {
 			return err
 		},
 		"CreateUser": func(p, id string) error {
-			return auth.CreateUser(ctx, &Account{Email: "z"}, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
+			return auth.CreateUser(ctx, &account{Email: "z"}, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
 		},
 		"GetKey": func(p, id string) error { _, err := auth.GetKey(ctx, p, id); return err },
 		"SignIn": func(p, id string) error {
@@ -148,7 +148,7 @@ func inputRefused(s *suite) {
 	var nilContext context.Context
 	refused("nil context", func() error { _, err := auth.GetUser(nilContext, ada.ID); return err }())
 	refused("nil context", func() error { _, err := auth.ValidateSession(nilContext, session.Token); return err }())
-	refused("nil context", auth.CreateUser(nilContext, &Account{Email: "q"}, email("q")))
+	refused("nil context", auth.CreateUser(nilContext, &account{Email: "q"}, email("q")))
 	equal(s, "rows", rows(s, f.db), before)
 }
 
@@ -170,7 +170,7 @@ func inputLongest(s *suite) {
 		{"two bytes", strings.Repeat("é", 32), strings.Repeat("é", 124) + "k"},
 		{"four bytes", strings.Repeat("😀", 16), strings.Repeat("😀", 62) + "k"},
 	} {
-		u := &Account{User: gormkey.User{ID: c.userID}, Email: c.name}
+		u := &account{User: gormkey.User{ID: c.userID}, Email: c.name}
 		credentials := email(c.keyID)
 		credentials.Password = strings.Repeat("é", 2048)
 		must(s, f.CreateUser(ctx, u, credentials))
@@ -194,7 +194,7 @@ func inputLongest(s *suite) {
 func inputTokens(s *suite) {
 	f := s.accounts()
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	for _, token := range []gormkey.Token{
 		"", "x", "aaaaaaaaaaaaaaaaaaaaa", gormkey.Token(strings.Repeat("a", 128)), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x00",
@@ -217,7 +217,7 @@ func inputHandles(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	poisoned := f.db.Where("nonsense(").First(&Account{})
+	poisoned := f.db.Where("nonsense(").First(&account{})
 	for _, c := range []struct {
 		name string
 		db   *gorm.DB
@@ -228,7 +228,7 @@ func inputHandles(s *suite) {
 		{"DryRun", f.db.Session(&gorm.Session{DryRun: true}), gormkey.ErrDryRun},
 		{"DryRun", f.db.Session(&gorm.Session{DryRun: true}), gorm.ErrDryRunModeUnsupported},
 		{"Where", f.db.Where("1 = 0"), gormkey.ErrInvalidArgument},
-		{"Model", f.db.Model(&Account{}), gormkey.ErrInvalidArgument},
+		{"Model", f.db.Model(&account{}), gormkey.ErrInvalidArgument},
 		{"Table", f.db.Table("x"), gormkey.ErrInvalidArgument},
 		{"Unscoped", f.db.Unscoped(), gormkey.ErrInvalidArgument},
 		{"Select", f.db.Select("id"), gormkey.ErrInvalidArgument},
@@ -240,7 +240,7 @@ func inputHandles(s *suite) {
 		{"error", poisoned, poisoned.Error},
 		{"other database", s.again(f.db), gormkey.ErrNotRegistered},
 	} {
-		if _, err := gormkey.From[Account](c.db); !isErr(err, c.want) {
+		if _, err := gormkey.From[account](c.db); !isErr(err, c.want) {
 			s.Errorf("From a handle with %s: got %v, want %v", c.name, err, c.want)
 		}
 		want := c.want
@@ -251,14 +251,14 @@ func inputHandles(s *suite) {
 			s.Errorf("With a handle with %s: got %v, want %v", c.name, err, want)
 		}
 	}
-	if _, err := gormkey.From[Member](f.db); !isErr(err, gormkey.ErrNotRegistered) {
+	if _, err := gormkey.From[member](f.db); !isErr(err, gormkey.ErrNotRegistered) {
 		s.Errorf("From for another user type: got %v", err)
 	}
 	for name, db := range map[string]*gorm.DB{
 		"a context": f.db.WithContext(ctx), "a setting": f.db.Set("x", 1), "Debug off": f.db.Session(&gorm.Session{}),
 		"NewDB after Where": f.db.Where("1 = 0").Session(&gorm.Session{NewDB: true}),
 	} {
-		auth, err := gormkey.From[Account](db)
+		auth, err := gormkey.From[account](db)
 		must(s, err)
 		if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
 			s.Errorf("a handle with %s: %v", name, err)
@@ -267,9 +267,9 @@ func inputHandles(s *suite) {
 	other := s.again(f.db)
 	closed, err := gorm.Open(other.Dialector, &gorm.Config{Logger: other.Logger})
 	must(s, err)
-	p := gormkey.New[Account]()
+	p := gormkey.New[account]()
 	must(s, closed.Use(p))
-	auth, err := gormkey.From[Account](closed)
+	auth, err := gormkey.From[account](closed)
 	must(s, err)
 	pool, _ := closed.DB()
 	if shared, _ := f.db.DB(); shared == pool {
@@ -292,9 +292,9 @@ func inputPlainCreates(s *suite) {
 	ada := signUp(s, f, "ada")
 	long := strings.Repeat("x", 300)
 	for name, model := range map[string]any{
-		"user": &Account{User: gormkey.User{ID: long}, Email: "e"}, "key": &Login{Key: gormkey.Key[Account]{ID: long, UserID: ada.ID}},
-		"empty key": &gormkey.Key[Account]{UserID: ada.ID}, "session": &gormkey.Session[Account]{ID: "a\x00", UserID: ada.ID},
-		"sessions": &[]gormkey.Session[Account]{{ID: "ok", UserID: ada.ID}, {ID: "trailing ", UserID: ada.ID}},
+		"user": &account{User: gormkey.User{ID: long}, Email: "e"}, "key": &login{Key: gormkey.Key[account]{ID: long, UserID: ada.ID}},
+		"empty key": &gormkey.Key[account]{UserID: ada.ID}, "session": &gormkey.Session[account]{ID: "a\x00", UserID: ada.ID},
+		"sessions": &[]gormkey.Session[account]{{ID: "ok", UserID: ada.ID}, {ID: "trailing ", UserID: ada.ID}},
 	} {
 		wantErr(s, name, f.db.Create(model).Error, gormkey.ErrInvalidArgument)
 	}

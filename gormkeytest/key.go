@@ -60,10 +60,10 @@ func keyIDForm(s *suite) {
 func keyOwnColumns(s *suite) {
 	f := s.accounts()
 	ada := signUp(s, f, "ada")
-	login := Login{Label: "work laptop"}
-	must(s, f.CreateKeyInto(s.Context(), ada.ID, gormkey.Credentials{Provider: "phone", ID: "+4712345678", Password: goodPassword}, &login))
-	equal(s, "id", login.ID, "phone:+4712345678")
-	var got Login
+	phone := login{Label: "work laptop"}
+	must(s, f.CreateKeyInto(s.Context(), ada.ID, gormkey.Credentials{Provider: "phone", ID: "+4712345678", Password: goodPassword}, &phone))
+	equal(s, "id", phone.ID, "phone:+4712345678")
+	var got login
 	must(s, f.GetKeyInto(s.Context(), "phone", "+4712345678", &got))
 	if got.Label != "work laptop" || got.UserID != ada.ID || !got.PasswordDefined() {
 		s.Errorf("got %+v", got)
@@ -72,10 +72,10 @@ func keyOwnColumns(s *suite) {
 	equal(s, "id in a used struct", got.ID, "email:"+ada.Email)
 	wantErr(s, "unknown key", f.GetKeyInto(s.Context(), "phone", "1", &got), gormkey.ErrInvalidKey)
 	equal(s, "struct after an error", got.ID, "")
-	var plain Login
-	must(s, f.db.Preload("User").First(&plain, "id = ?", login.ID).Error)
+	var plain login
+	must(s, f.db.Preload("User").First(&plain, "id = ?", phone.ID).Error)
 	equal(s, "Preload", plain.User.Email, ada.Email)
-	type stranger struct{ gormkey.Key[Account] }
+	type stranger struct{ gormkey.Key[account] }
 	err := f.CreateKeyInto(s.Context(), ada.ID, email("z@example.com"), &stranger{})
 	wantErr(s, "unregistered struct", err, gormkey.ErrInvalidArgument)
 }

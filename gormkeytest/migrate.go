@@ -61,11 +61,11 @@ func migrateTwice(s *suite) {
 	for _, absolute := range []bool{false, true} {
 		db := s.newDB(s.T)
 		record := recordDDL(db)
-		opts := []gormkey.Option{gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{})}
+		opts := []gormkey.Option{gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{})}
 		if absolute {
 			opts = append(opts, gormkey.WithAbsoluteLifetime(30*24*time.Hour))
 		}
-		plugin := gormkey.New[Account](opts...)
+		plugin := gormkey.New[account](opts...)
 		must(s, db.Use(plugin))
 		must(s, plugin.AutoMigrate(db))
 		first := strings.Join(record.taken(), "\n")
@@ -81,7 +81,7 @@ func migrateTwice(s *suite) {
 		}
 		other := s.again(db)
 		record = recordDDL(other)
-		next := gormkey.New[Account](opts...)
+		next := gormkey.New[account](opts...)
 		must(s, other.Use(next))
 		must(s, next.AutoMigrate(other))
 		if again := record.taken(); len(again) > 0 {
@@ -93,7 +93,7 @@ func migrateTwice(s *suite) {
 func migratePlainly(s *suite) {
 	ours, plain := s.newDB(s.T), s.newDB(s.T)
 	a, b := recordDDL(ours), recordDDL(plain)
-	p, q := gormkey.New[Account](), gormkey.New[Account]()
+	p, q := gormkey.New[account](), gormkey.New[account]()
 	must(s, ours.Use(p))
 	must(s, plain.Use(q))
 	must(s, p.AutoMigrate(ours))
@@ -114,7 +114,7 @@ func migrateAtOnce(s *suite) {
 		handles[i] = s.again(db)
 	}
 	atOnce(repeat(processes, func(i int) {
-		plugin := gormkey.New[Account](gormkey.WithSessionModel(&Device{}))
+		plugin := gormkey.New[account](gormkey.WithSessionModel(&device{}))
 		if errs[i] = handles[i].Use(plugin); errs[i] == nil {
 			errs[i] = plugin.AutoMigrate(handles[i], &Note{})
 		}
@@ -130,12 +130,12 @@ func migrateAtOnce(s *suite) {
 type post struct {
 	ID        uint
 	AccountID string
-	Account   *Account
+	Account   *account
 }
 
 func migrateRefusedPlugin(s *suite) {
 	db := s.newDB(s.T)
-	bad := gormkey.New[Account](gormkey.WithUserIDLength(3))
+	bad := gormkey.New[account](gormkey.WithUserIDLength(3))
 	if err := db.Use(bad); err == nil {
 		s.Fatal("got no error")
 	}
@@ -149,7 +149,7 @@ func migrateRefusedPlugin(s *suite) {
 
 func migrateRefuses(s *suite) {
 	db := s.newDB(s.T)
-	plugin := gormkey.New[Account]()
+	plugin := gormkey.New[account]()
 	wantErr(s, "before Use", plugin.AutoMigrate(db), gormkey.ErrNotRegistered)
 	must(s, db.Use(plugin))
 	wantErr(s, "nil", plugin.AutoMigrate(nil), gormkey.ErrInvalidArgument)
@@ -197,7 +197,7 @@ func migrateColumnsLater(s *suite) {
 	must(s, err)
 
 	next := s.again(old.db)
-	plugin := gormkey.New[v2](gormkey.WithClock(old.clock.Now), gormkey.WithPasswordHasher(FastHasher))
+	plugin := gormkey.New[v2](gormkey.WithClock(old.clock.Now), gormkey.WithPasswordHasher(FastHasher()))
 	must(s, next.Use(plugin))
 	must(s, plugin.AutoMigrate(next))
 	auth, err := gormkey.From[v2](next)

@@ -33,15 +33,15 @@ func pluginTableNames(s *suite) {
 		equal(s, table, count(s, f.db, table), 1)
 	}
 	equal(s, "default table", f.db.Migrator().HasTable("auth_user"), false)
-	var got Device
+	var got device
 	must(s, f.db.InnerJoins("User").First(&got, "customer_devices.id = ?", session.ID).Error)
 	equal(s, "plain GORM", got.User.Email, ada.Email)
 	must(s, f.DeleteUser(ctx, ada.ID))
 	equal(s, "sessions after a delete", count(s, f.db, "customer_devices"), 0)
 }
 
-// Admin is a second user type.
-type Admin struct {
+// admin is a second user type.
+type admin struct {
 	gormkey.User
 	Level int
 }
@@ -49,9 +49,9 @@ type Admin struct {
 func pluginTwoTypes(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
-	admins := open[Admin](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "admins", Key: "admin_keys", Session: "admin_sessions"}))
+	admins := open[admin](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "admins", Key: "admin_keys", Session: "admin_sessions"}))
 	ada := signUp(s, f, "ada")
-	root := &Admin{User: gormkey.User{ID: ada.ID}, Level: 9}
+	root := &admin{User: gormkey.User{ID: ada.ID}, Level: 9}
 	must(s, admins.CreateUser(ctx, root, email(ada.Email)))
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
@@ -65,7 +65,7 @@ func pluginTwoTypes(s *suite) {
 	got, err := admins.ValidateSession(ctx, adminSession.Token)
 	must(s, err)
 	equal(s, "level", got.User.Level, 9)
-	if err := f.db.Use(gormkey.New[Admin]()); err == nil {
+	if err := f.db.Use(gormkey.New[admin]()); err == nil {
 		s.Error("a second plugin for a user type: got no error")
 	}
 }
@@ -75,8 +75,8 @@ func pluginTwoDatabases(s *suite) {
 	ctx := s.Context()
 	var errs [2]error
 	atOnce(
-		func() { errs[0] = a.CreateUser(ctx, &Account{Email: "ada@example.com"}, email("ada@example.com")) },
-		func() { errs[1] = b.CreateUser(ctx, &Account{Email: "bob@example.com"}, email("bob@example.com")) },
+		func() { errs[0] = a.CreateUser(ctx, &account{Email: "ada@example.com"}, email("ada@example.com")) },
+		func() { errs[1] = b.CreateUser(ctx, &account{Email: "bob@example.com"}, email("bob@example.com")) },
 	)
 	must(s, errors.Join(errs[:]...))
 	_, err := b.SignIn(ctx, email("ada@example.com"))
@@ -103,16 +103,16 @@ func pluginConfigurations(s *suite) {
 	} {
 		db := s.newDB(s.T)
 		set(db.Config)
-		f := open[Account](s, db, gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{}))
+		f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}))
 		ctx := s.Context()
 		ada := signUp(s, f, "ada")
-		wantErr(s, name+": taken email", f.CreateUser(ctx, &Account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
-		wantErr(s, name+": taken key", f.CreateUser(ctx, &Account{Email: "b"}, email(ada.Email)), gormkey.ErrDuplicateKey)
+		wantErr(s, name+": taken email", f.CreateUser(ctx, &account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
+		wantErr(s, name+": taken key", f.CreateUser(ctx, &account{Email: "b"}, email(ada.Email)), gormkey.ErrDuplicateKey)
 		equal(s, name+": rows", rows(s, f.db), [3]int64{1, 1, 0})
-		device := Device{Country: "NO"}
-		must(s, f.SignInInto(ctx, email(ada.Email), &device))
+		phone := device{Country: "NO"}
+		must(s, f.SignInInto(ctx, email(ada.Email), &phone))
 		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
-		got, err := gormkey.ValidateSessionAs[Device](ctx, f.Repository, device.Token)
+		got, err := gormkey.ValidateSessionAs[device](ctx, f.Repository, phone.Token)
 		must(s, err)
 		equal(s, name+": country", got.Country, "NO")
 		equal(s, name+": renewed", got.Fresh, true)
@@ -158,27 +158,27 @@ type withHasMany struct {
 }
 
 type softDevice struct {
-	gormkey.Session[Account]
+	gormkey.Session[account]
 	DeletedAt gorm.DeletedAt
 }
 
 type softLogin struct {
-	gormkey.Key[Account]
+	gormkey.Key[account]
 	DeletedAt gorm.DeletedAt
 }
 
 type hidingLogin struct {
-	gormkey.Key[Account]
+	gormkey.Key[account]
 	HashedPassword string
 }
 
 type hidingDevice struct {
-	gormkey.Session[Account]
+	gormkey.Session[account]
 	Expires int64 `gorm:"column:idle_expires"`
 }
 
 type ownerDevice struct {
-	gormkey.Session[Account]
+	gormkey.Session[account]
 	UserID string `gorm:"column:owner"`
 }
 
@@ -200,44 +200,44 @@ func pluginRefused(s *suite) {
 		"second primary key":   {use[withSecondKey](), "primary key"},
 		"table in two places":  {use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "others"})), "name it in one place"},
 		"has-many":             {use[withHasMany](), `gorm:"foreignKey:UserID"`},
-		"session model":        {use[Account](gormkey.WithSessionModel(&Account{})), "WithSessionModel"},
-		"session by value":     {use[Account](gormkey.WithSessionModel(Device{})), "WithSessionModel"},
-		"other user's model":   {use[Admin](gormkey.WithSessionModel(&Device{})), "WithSessionModel"},
-		"key model":            {use[Account](gormkey.WithKeyModel(&Device{})), "WithKeyModel"},
-		"equal tables":         {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t", Key: "T"})), "must differ"},
-		"hostile table":        {use[Account](gormkey.WithTableNames(gormkey.TableNames{User: "t; DROP TABLE x"})), "WithTableNames: User"},
-		"three parts":          {use[Account](gormkey.WithTableNames(gormkey.TableNames{Session: "a.b.c"})), "WithTableNames: Session"},
-		"R43 periods":          {use[Account](gormkey.WithSessionPeriods(0, -time.Second)), "idle is -1s"},
-		"R43 long period":      {use[Account](gormkey.WithSessionPeriods(11*365*24*time.Hour, time.Hour)), "active is 96360h"},
-		"R43 nanoseconds":      {use[Account](gormkey.WithSessionPeriods(time.Hour, 1500*time.Microsecond)), "idle is 1.5ms"},
-		"absolute":             {use[Account](gormkey.WithAbsoluteLifetime(0)), "WithAbsoluteLifetime"},
-		"short absolute":       {use[Account](gormkey.WithAbsoluteLifetime(time.Hour)), "under the active period"},
-		"id length":            {use[Account](gormkey.WithUserIDLength(7)), "WithUserIDLength: length is 7"},
-		"id length above":      {use[Account](gormkey.WithUserIDLength(256)), "WithUserIDLength: length is 256"},
-		"long ids":             {use[Account](gormkey.WithUserIDGenerator(func() string { return strings.Repeat("x", 16) })), "WithUserIDGenerator"},
-		"empty ids":            {use[Account](gormkey.WithUserIDGenerator(func() string { return "" })), "WithUserIDGenerator"},
-		"uuid":                 {use[Account](gormkey.WithUserIDType("uuid")), "WithUserIDGenerator"},
-		"soft-deleted session": {use[Account](gormkey.WithSessionModel(&softDevice{})), "keys and sessions end for good"},
-		"soft-deleted key":     {use[Account](gormkey.WithKeyModel(&softLogin{})), "keys and sessions end for good"},
-		"hidden password":      {use[Account](gormkey.WithKeyModel(&hidingLogin{})), "hides HashedPassword"},
-		"hidden expiry":        {use[Account](gormkey.WithSessionModel(&hidingDevice{})), `column "idle_expires"`},
-		"hidden owner":         {use[Account](gormkey.WithSessionModel(&ownerDevice{})), "hides UserID"},
-		"nil clock":            {use[Account](gormkey.WithClock(nil)), "WithClock"},
-		"hasher out of bounds": {use[Account](gormkey.WithPasswordHasher(password.Argon2id{Memory: 1 << 22})), "WithPasswordHasher"},
-		"nil hasher":           {use[Account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
-		"nil policy":           {use[Account](gormkey.WithPasswordPolicy(nil)), "WithPasswordPolicy"},
-		"nil hook":             {use[Account](gormkey.WithHook(nil)), "WithHook"},
+		"session model":        {use[account](gormkey.WithSessionModel(&account{})), "WithSessionModel"},
+		"session by value":     {use[account](gormkey.WithSessionModel(device{})), "WithSessionModel"},
+		"other user's model":   {use[admin](gormkey.WithSessionModel(&device{})), "WithSessionModel"},
+		"key model":            {use[account](gormkey.WithKeyModel(&device{})), "WithKeyModel"},
+		"equal tables":         {use[account](gormkey.WithTableNames(gormkey.TableNames{User: "t", Key: "T"})), "must differ"},
+		"hostile table":        {use[account](gormkey.WithTableNames(gormkey.TableNames{User: "t; DROP TABLE x"})), "WithTableNames: User"},
+		"three parts":          {use[account](gormkey.WithTableNames(gormkey.TableNames{Session: "a.b.c"})), "WithTableNames: Session"},
+		"R43 periods":          {use[account](gormkey.WithSessionPeriods(0, -time.Second)), "idle is -1s"},
+		"R43 long period":      {use[account](gormkey.WithSessionPeriods(11*365*24*time.Hour, time.Hour)), "active is 96360h"},
+		"R43 nanoseconds":      {use[account](gormkey.WithSessionPeriods(time.Hour, 1500*time.Microsecond)), "idle is 1.5ms"},
+		"absolute":             {use[account](gormkey.WithAbsoluteLifetime(0)), "WithAbsoluteLifetime"},
+		"short absolute":       {use[account](gormkey.WithAbsoluteLifetime(time.Hour)), "under the active period"},
+		"id length":            {use[account](gormkey.WithUserIDLength(7)), "WithUserIDLength: length is 7"},
+		"id length above":      {use[account](gormkey.WithUserIDLength(256)), "WithUserIDLength: length is 256"},
+		"long ids":             {use[account](gormkey.WithUserIDGenerator(func() string { return strings.Repeat("x", 16) })), "WithUserIDGenerator"},
+		"empty ids":            {use[account](gormkey.WithUserIDGenerator(func() string { return "" })), "WithUserIDGenerator"},
+		"uuid":                 {use[account](gormkey.WithUserIDType("uuid")), "WithUserIDGenerator"},
+		"soft-deleted session": {use[account](gormkey.WithSessionModel(&softDevice{})), "keys and sessions end for good"},
+		"soft-deleted key":     {use[account](gormkey.WithKeyModel(&softLogin{})), "keys and sessions end for good"},
+		"hidden password":      {use[account](gormkey.WithKeyModel(&hidingLogin{})), "hides HashedPassword"},
+		"hidden expiry":        {use[account](gormkey.WithSessionModel(&hidingDevice{})), `column "idle_expires"`},
+		"hidden owner":         {use[account](gormkey.WithSessionModel(&ownerDevice{})), "hides UserID"},
+		"nil clock":            {use[account](gormkey.WithClock(nil)), "WithClock"},
+		"hasher out of bounds": {use[account](gormkey.WithPasswordHasher(password.Argon2id{Memory: 1 << 22})), "WithPasswordHasher"},
+		"nil hasher":           {use[account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
+		"nil policy":           {use[account](gormkey.WithPasswordPolicy(nil)), "WithPasswordPolicy"},
+		"nil hook":             {use[account](gormkey.WithHook(nil)), "WithHook"},
 	} {
 		err := c.use(db)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			s.Errorf("%s: got %v, want a text with %q", name, err, c.want)
 		}
 	}
-	if _, err := gormkey.From[Account](db); !isErr(err, gormkey.ErrNotRegistered) {
+	if _, err := gormkey.From[account](db); !isErr(err, gormkey.ErrNotRegistered) {
 		s.Errorf("From after refusals: got %v", err)
 	}
-	must(s, use[Account]()(db)) // a refusal leaves nothing behind
-	if err := use[Admin]()(db); err == nil || !strings.Contains(err.Error(), "belongs to the plugin") {
+	must(s, use[account]()(db)) // a refusal leaves nothing behind
+	if err := use[admin]()(db); err == nil || !strings.Contains(err.Error(), "belongs to the plugin") {
 		s.Errorf("the tables of another user type: got %v", err)
 	}
 	for name, set := range map[string]func(c *gorm.Config){
@@ -246,45 +246,45 @@ func pluginRefused(s *suite) {
 	} {
 		db := s.newDB(s.T)
 		set(db.Config)
-		if err := use[Account]()(db); err == nil || !strings.Contains(err.Error(), name) {
+		if err := use[account]()(db); err == nil || !strings.Contains(err.Error(), name) {
 			s.Errorf("%s: got %v", name, err)
 		}
 	}
 	must(s, use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "people", Key: "people_keys", Session: "people_sessions"}))(db))
 
 	for name, parse := range map[string]func(db *gorm.DB) error{
-		"a query":           func(db *gorm.DB) error { db.Find(&[]Account{}); return nil },
+		"a query":           func(db *gorm.DB) error { db.Find(&[]account{}); return nil },
 		"an AutoMigrate":    func(db *gorm.DB) error { return db.AutoMigrate(&post{}) },
-		"a derived session": func(db *gorm.DB) error { db.Session(&gorm.Session{}).Find(&[]gormkey.Session[Account]{}); return nil },
+		"a derived session": func(db *gorm.DB) error { db.Session(&gorm.Session{}).Find(&[]gormkey.Session[account]{}); return nil },
 	} {
 		db := s.newDB(s.T)
 		must(s, parse(db))
-		if err := use[Account]()(db); err == nil || !strings.Contains(err.Error(), "right after gorm.Open") {
+		if err := use[account]()(db); err == nil || !strings.Contains(err.Error(), "right after gorm.Open") {
 			s.Errorf("Use after %s: got %v", name, err)
 		}
 	}
 }
 
-// Numbered has a field that GORM may take for the foreign key of its keys.
-type Numbered struct {
+// numbered has a field that GORM may take for the foreign key of its keys.
+type numbered struct {
 	gormkey.User
 	UserID *string `gorm:"size:64"`
 }
 
 func pluginUserIDField(s *suite) {
-	f := open[Numbered](s, s.newDB(s.T))
+	f := open[numbered](s, s.newDB(s.T))
 	ctx := s.Context()
 	key := "email:u"
-	u := &Numbered{UserID: &key}
+	u := &numbered{UserID: &key}
 	must(s, f.CreateUser(ctx, u, email("u"), email("v")))
 	_, err := f.SignIn(ctx, email("u"))
 	must(s, err)
-	if err := f.db.Create(&gormkey.Key[Numbered]{ID: "email:orphan", UserID: "nobody"}).Error; err == nil {
+	if err := f.db.Create(&gormkey.Key[numbered]{ID: "email:orphan", UserID: "nobody"}).Error; err == nil {
 		s.Error("a key of nobody: got no error")
 	}
 	must(s, f.DeleteKey(ctx, "email", "u"))
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
-	must(s, f.db.Delete(&Numbered{}, "id = ?", u.ID).Error)
+	must(s, f.db.Delete(&numbered{}, "id = ?", u.ID).Error)
 	equal(s, "rows after a plain delete", rows(s, f.db), [3]int64{0, 0, 0})
 }
 
@@ -292,13 +292,13 @@ func pluginGenerator(s *suite) {
 	ids := []string{"valid-id-1", "valid-id-1", "", "has\x00nul", strings.Repeat("x", 16), " blank"}
 	n := 0
 	f := s.accounts(gormkey.WithUserIDGenerator(func() string { n++; return ids[(n-1)%len(ids)] }))
-	must(s, f.CreateUser(s.Context(), &Account{Email: "1"}, email("1")))
+	must(s, f.CreateUser(s.Context(), &account{Email: "1"}, email("1")))
 	for range 4 {
-		err := f.CreateUser(s.Context(), &Account{Email: "2"}, email("2"))
+		err := f.CreateUser(s.Context(), &account{Email: "2"}, email("2"))
 		wantErr(s, "bad id", err, gormkey.ErrInvalidArgument)
 	}
 	n = 0
-	err := f.CreateUser(s.Context(), &Account{Email: "2"}, email("2"))
+	err := f.CreateUser(s.Context(), &account{Email: "2"}, email("2"))
 	wantErr(s, "an id for the second time", err, gormkey.ErrDuplicateUser)
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
 }
@@ -308,19 +308,19 @@ func pluginGenerator(s *suite) {
 func pluginHandleSettings(s *suite) {
 	db := s.newDB(s.T)
 	db.Config.DisableNestedTransaction = true
-	f := open[Tenanted](s, db)
+	f := open[tenanted](s, db)
 	ctx := s.Context()
 	must(s, db.Callback().Query().Before("gorm:query").Register("gorm:tenant", func(tx *gorm.DB) {
 		if tenant, ok := tx.Get("tenant"); ok && tx.Statement.Schema != nil && tx.Statement.Schema.LookUpField("Tenant") != nil {
 			tx.Where("auth_user.tenant = ?", tenant)
 		}
 	}))
-	u := &Tenanted{Tenant: "a"}
+	u := &tenanted{Tenant: "a"}
 	must(s, f.CreateUser(ctx, u, email("u")))
 	session, err := f.SignIn(ctx, email("u"))
 	must(s, err)
 	for _, tenant := range []string{"b", "a", "b"} {
-		auth, err := gormkey.From[Tenanted](db.Set("tenant", tenant))
+		auth, err := gormkey.From[tenanted](db.Set("tenant", tenant))
 		must(s, err)
 		_, err = auth.ValidateSession(ctx, session.Token)
 		_, signInErr := auth.SignIn(ctx, email("u"))
@@ -336,7 +336,7 @@ func pluginHandleSettings(s *suite) {
 		wantErr(s, "new session in another tenant", createErr, gormkey.ErrInvalidUser)
 	}
 	must(s, db.Transaction(func(tx *gorm.DB) error {
-		wantErr(s, "taken key", f.With(tx).CreateUser(ctx, &Tenanted{Tenant: "a"}, email("u")), gormkey.ErrDuplicateKey)
+		wantErr(s, "taken key", f.With(tx).CreateUser(ctx, &tenanted{Tenant: "a"}, email("u")), gormkey.ErrDuplicateKey)
 		return nil
 	}))
 	equal(s, "users", count(s, db, "auth_user"), 1)

@@ -62,7 +62,7 @@ func raceOneKey(s *suite) {
 	for round := range rounds(20) {
 		var won, lost atomic.Int64
 		atOnce(repeat(8, func(i int) {
-			err := f.CreateUser(ctx, &Account{Email: fmt.Sprintf("%d-%d", round, i)}, email(fmt.Sprintf("taken-%d", round)))
+			err := f.CreateUser(ctx, &account{Email: fmt.Sprintf("%d-%d", round, i)}, email(fmt.Sprintf("taken-%d", round)))
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -99,7 +99,7 @@ func raceDelete(s *suite, opts ...gormkey.Option) {
 		}
 	}
 	for round := range rounds(60) {
-		u := &Account{Email: fmt.Sprint(round)}
+		u := &account{Email: fmt.Sprint(round)}
 		must(s, f.CreateUser(ctx, u, email(u.Email)))
 		fs := repeat(4, func(i int) {
 			_, err := f.CreateSession(ctx, u.ID)
@@ -134,7 +134,7 @@ func racePasswordChange(s *suite, opts ...gormkey.Option) {
 	for round := range rounds(60) {
 		next := old
 		next.Password = fmt.Sprintf("password of round %d", round)
-		var sessions [3]*gormkey.Session[Account]
+		var sessions [3]*gormkey.Session[account]
 		fs := repeat(3, func(i int) {
 			session, err := f.SignIn(ctx, old)
 			if err != nil && !isErr(err, gormkey.ErrInvalidCredentials) {
@@ -226,7 +226,7 @@ func raceLastKeys(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	for round := range rounds(30) {
-		u := &Account{Email: fmt.Sprint(round)}
+		u := &account{Email: fmt.Sprint(round)}
 		must(s, f.CreateUser(ctx, u, email(u.Email+"a"), email(u.Email+"b")))
 		var kept atomic.Int64
 		atOnce(repeat(2, func(i int) {
@@ -246,11 +246,11 @@ func raceLastKeys(s *suite) {
 		return // where two transactions of a caller cannot write at once
 	}
 	for round := range rounds(30) { // in callers' transactions, at the server's own level
-		u := &Account{Email: fmt.Sprint("tx", round)}
+		u := &account{Email: fmt.Sprint("tx", round)}
 		must(s, f.CreateUser(ctx, u, email(u.Email+"a"), email(u.Email+"b")))
 		atOnce(repeat(2, func(i int) {
 			err := f.db.Transaction(func(tx *gorm.DB) error {
-				if err := tx.Find(&Account{}, "id = ?", u.ID).Error; err != nil { // begins a snapshot
+				if err := tx.Find(&account{}, "id = ?", u.ID).Error; err != nil { // begins a snapshot
 					return err
 				}
 				return f.With(tx).DeleteKey(ctx, "email", u.Email+[]string{"a", "b"}[i])
@@ -285,7 +285,7 @@ func raceCleanups(s *suite) {
 	must(s, err)
 	f.clock.Advance(365 * 24 * time.Hour)
 	must(s, f.db.Transaction(func(tx *gorm.DB) error { // whose snapshot may show what is gone
-		if err := tx.Find(&[]Device{}).Error; err != nil {
+		if err := tx.Find(&[]device{}).Error; err != nil {
 			return err
 		}
 		if _, err := f.DeleteDeadSessions(ctx); err != nil {
@@ -317,7 +317,7 @@ func raceMixed(s *suite) {
 				}
 				s.Errorf("%s: %v", verb, err)
 			}
-			u := &Account{Email: name}
+			u := &account{Email: name}
 			check("CreateUser", f.CreateUser(ctx, u, email(name)))
 			session, err := f.SignIn(ctx, email(name))
 			check("SignIn", err)

@@ -37,7 +37,7 @@ func securityExactIDs(s *suite) {
 	ctx := s.Context()
 	for i, p := range pairs {
 		name := fmt.Sprintf("%d-", i)
-		owner := &Account{User: gormkey.User{ID: name + p[0]}, Email: name + "owner"}
+		owner := &account{User: gormkey.User{ID: name + p[0]}, Email: name + "owner"}
 		must(s, f.CreateUser(ctx, owner, email(name+p[0])))
 		session, err := f.CreateSession(ctx, owner.ID)
 		must(s, err)
@@ -65,7 +65,7 @@ func securityExactIDs(s *suite) {
 		_, err = f.SignIn(ctx, email(name+p[0]))
 		must(s, err)
 		// The other one is free for somebody else.
-		other := &Account{User: gormkey.User{ID: name + p[1]}, Email: name + "other"}
+		other := &account{User: gormkey.User{ID: name + p[1]}, Email: name + "other"}
 		if err := f.CreateUser(ctx, other, email(name+p[1])); err != nil {
 			s.Errorf("%q beside %q: %v", p[1], p[0], err)
 		}
@@ -144,7 +144,7 @@ func securityCanaries(s *suite) {
 	logs := new(logBuffer)
 	db := s.newDB(s.T)
 	db.Config.Logger = logger.New(logs, logger.Config{LogLevel: logger.Info, SlowThreshold: time.Nanosecond})
-	f := open[Account](s, db, gormkey.WithKeyModel(&Login{}), gormkey.WithSessionModel(&Device{}))
+	f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}))
 	ctx := s.Context()
 	const canary = "canary-password-71f0"
 	secrets := []string{canary}
@@ -159,7 +159,7 @@ func securityCanaries(s *suite) {
 		}
 	}
 	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: canary}
-	ada := &Account{Email: "ada@example.com"}
+	ada := &account{Email: "ada@example.com"}
 	must(s, f.CreateUser(ctx, ada, login))
 	session, err := f.SignIn(ctx, login)
 	must(s, err)
@@ -169,7 +169,7 @@ func securityCanaries(s *suite) {
 	validated, err := f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	show(login, session, *session, validated, session.Token, key, *key, *key.HashedPassword, ada)
-	var device Device
+	var device device
 	must(s, f.ValidateSessionInto(ctx, session.Token, &device))
 	show(device, &device)
 
@@ -186,11 +186,11 @@ func securityCanaries(s *suite) {
 	wrong.Password = canary + "x"
 	fail(second(f.SignIn(ctx, wrong)))
 	fail(second(f.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: "nobody", Password: canary})))
-	fail(f.CreateUser(ctx, &Account{Email: "b"}, login))
-	fail(f.CreateUser(ctx, &Account{Email: "ada@example.com"}, login))
+	fail(f.CreateUser(ctx, &account{Email: "b"}, login))
+	fail(f.CreateUser(ctx, &account{Email: "ada@example.com"}, login))
 	fail(second(f.ValidateSession(ctx, session.Token+"x")))
 	fail(second(f.CreateKey(ctx, ada.ID, login)))
-	again := gormkey.Session[Account]{Token: session.Token}
+	again := gormkey.Session[account]{Token: session.Token}
 	fail(f.CreateSessionInto(ctx, ada.ID, &again))
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
@@ -202,8 +202,8 @@ func securityCanaries(s *suite) {
 	fail(f.SignOut(ctx, session.Token))
 	must(s, f.db.Exec("DROP TABLE user_key").Error)
 	fail(second(f.UpdateKeyPassword(ctx, login)))
-	fail(f.CreateUser(ctx, &Account{Email: "c"}, login))
-	fail(f.db.Where("id = ?", session.Token).First(&gormkey.Session[Account]{}).Error) // a token cannot be bound
+	fail(f.CreateUser(ctx, &account{Email: "c"}, login))
+	fail(f.db.Where("id = ?", session.Token).First(&gormkey.Session[account]{}).Error) // a token cannot be bound
 
 	for _, secret := range secrets {
 		if strings.Contains(logs.out.String(), secret) {

@@ -108,9 +108,9 @@ func sessionMonotone(s *suite) {
 	late := NewClock()
 	late.Advance(-10 * time.Minute)
 	other := s.again(f.db)
-	behind := gormkey.New[Account](gormkey.WithClock(late.Now), gormkey.WithSessionPeriods(time.Minute, time.Hour))
+	behind := gormkey.New[account](gormkey.WithClock(late.Now), gormkey.WithSessionPeriods(time.Minute, time.Hour))
 	must(s, other.Use(behind))
-	slow, err := gormkey.From[Account](other)
+	slow, err := gormkey.From[account](other)
 	must(s, err)
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
@@ -118,8 +118,8 @@ func sessionMonotone(s *suite) {
 	for i := range 40 {
 		f.clock.Advance(12 * time.Minute)
 		late.Advance(12 * time.Minute)
-		repositories := []*gormkey.Repository[Account]{f.Repository, slow}
-		for _, r := range []*gormkey.Repository[Account]{repositories[i%2], repositories[1-i%2]} {
+		repositories := []*gormkey.Repository[account]{f.Repository, slow}
+		for _, r := range []*gormkey.Repository[account]{repositories[i%2], repositories[1-i%2]} {
 			if _, err := r.ValidateSession(ctx, session.Token); err != nil {
 				s.Fatalf("round %d: %v", i, err)
 			}
@@ -181,10 +181,10 @@ func sessionAbsoluteLater(s *suite) {
 	equal(s, "column without the option", f.db.Migrator().HasColumn("user_session", "absolute_expires"), false)
 
 	other := s.again(f.db)
-	plugin := gormkey.New[Account](gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(30*24*time.Hour), gormkey.WithSessionModel(&Device{}))
+	plugin := gormkey.New[account](gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(30*24*time.Hour), gormkey.WithSessionModel(&device{}))
 	must(s, other.Use(plugin))
 	must(s, plugin.AutoMigrate(other))
-	limited, err := gormkey.From[Account](other)
+	limited, err := gormkey.From[account](other)
 	must(s, err)
 	f.clock.Advance(48 * time.Hour)
 	got, err := limited.ValidateSession(ctx, session.Token)
@@ -197,9 +197,9 @@ func sessionAbsoluteLater(s *suite) {
 	older, err := f.CreateSession(ctx, ada.ID)
 	must(s, err)
 	third := s.again(f.db)
-	strict := gormkey.New[Account](gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(24*time.Hour), gormkey.WithSessionModel(&Device{}))
+	strict := gormkey.New[account](gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(24*time.Hour), gormkey.WithSessionModel(&device{}))
 	must(s, third.Use(strict))
-	day, err := gormkey.From[Account](third)
+	day, err := gormkey.From[account](third)
 	must(s, err)
 	f.clock.Advance(25 * time.Hour)
 	_, err = day.ValidateSession(ctx, older.Token)
@@ -216,36 +216,36 @@ func sessionOwnColumns(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	phone := Device{Country: "NO", UserAgent: "phone"}
+	phone := device{Country: "NO", UserAgent: "phone"}
 	must(s, f.SignInInto(ctx, email(ada.Email), &phone))
-	laptop := Device{UserAgent: "laptop"}
+	laptop := device{UserAgent: "laptop"}
 	must(s, f.CreateSessionInto(ctx, ada.ID, &laptop))
-	var got Device
+	var got device
 	must(s, f.ValidateSessionInto(ctx, phone.Token, &got))
 	if got.Country != "NO" || got.UserAgent != "phone" || got.User.Email != ada.Email || got.Token != phone.Token {
 		s.Errorf("got %+v", got)
 	}
-	list, err := gormkey.UserSessionsAs[Device](ctx, f.Repository, ada.ID)
+	list, err := gormkey.UserSessionsAs[device](ctx, f.Repository, ada.ID)
 	must(s, err)
 	equal(s, "devices", len(list), 2)
 	base, err := f.UpdateSessionAttributes(ctx, laptop.ID, map[string]any{"Country": "SE", "user_agent": "tablet"})
 	must(s, err)
 	equal(s, "owner", base.UserID, ada.ID)
-	as, err := gormkey.ValidateSessionAs[Device](ctx, f.Repository, laptop.Token)
+	as, err := gormkey.ValidateSessionAs[device](ctx, f.Repository, laptop.Token)
 	must(s, err)
 	if as.Country != "SE" || as.UserAgent != "tablet" {
 		s.Errorf("after an update: got %+v", as)
 	}
 	_, err = f.UpdateSessionAttributes(ctx, "nosuch", map[string]any{"Country": "SE"})
 	wantErr(s, "unknown session", err, gormkey.ErrInvalidSession)
-	got = Device{UserAgent: "left over"}
+	got = device{UserAgent: "left over"}
 	wantErr(s, "unknown token", f.ValidateSessionInto(ctx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &got), gormkey.ErrInvalidSession)
 	equal(s, "destination after an error", got.UserAgent, "")
-	type stranger struct{ gormkey.Session[Account] }
+	type stranger struct{ gormkey.Session[account] }
 	wantErr(s, "unregistered struct", f.ValidateSessionInto(ctx, phone.Token, &stranger{}), gormkey.ErrInvalidArgument)
-	wantErr(s, "nil struct", f.ValidateSessionInto(ctx, phone.Token, (*Device)(nil)), gormkey.ErrInvalidArgument)
+	wantErr(s, "nil struct", f.ValidateSessionInto(ctx, phone.Token, (*device)(nil)), gormkey.ErrInvalidArgument)
 
-	var plain Device
+	var plain device
 	must(s, f.db.InnerJoins("User").First(&plain, "user_session.id = ?", phone.ID).Error)
 	equal(s, "plain GORM", plain.User.Email, ada.Email)
 }
@@ -255,16 +255,16 @@ func sessionOwnToken(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	own := gormkey.Token("A_token-of-22-charactrs")
-	session := gormkey.Session[Account]{Token: own}
+	session := gormkey.Session[account]{Token: own}
 	must(s, f.CreateSessionInto(ctx, ada.ID, &session))
 	equal(s, "token", session.Token, own)
 	got, err := f.ValidateSession(ctx, own)
 	must(s, err)
 	equal(s, "owner", got.UserID, ada.ID)
-	again := gormkey.Session[Account]{Token: own}
+	again := gormkey.Session[account]{Token: own}
 	wantErr(s, "token in use", f.CreateSessionInto(ctx, ada.ID, &again), gormkey.ErrDuplicateSession)
 	for _, bad := range []gormkey.Token{"1", "aaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaa ", "aaaaaaaaaaaaaaaaaaaaaé"} {
-		again := gormkey.Session[Account]{Token: bad}
+		again := gormkey.Session[account]{Token: bad}
 		wantErr(s, "malformed own token", f.CreateSessionInto(ctx, ada.ID, &again), gormkey.ErrInvalidArgument)
 	}
 	equal(s, "sessions", count(s, f.db, "user_session"), 1)
@@ -389,17 +389,17 @@ func sessionOddExpiries(s *suite) {
 	}
 }
 
-// Tenanted belongs to one tenant; a Query callback filters by it.
-type Tenanted struct {
+// tenanted belongs to one tenant; a Query callback filters by it.
+type tenanted struct {
 	gormkey.User
 	Tenant string `gorm:"size:8;not null"`
 }
 
 func sessionTenant(s *suite) {
 	db := s.newDB(s.T)
-	f := open[Tenanted](s, db)
+	f := open[tenanted](s, db)
 	ctx := s.Context()
-	u := &Tenanted{Tenant: "a"}
+	u := &tenanted{Tenant: "a"}
 	must(s, f.CreateUser(ctx, u, email("u@example.com")))
 	session, err := f.SignIn(ctx, email("u@example.com"))
 	must(s, err)

@@ -25,10 +25,10 @@ var signInCases = []testCase{
 	{"sign-in/hook errors undo", signInHookErrors},
 }
 
-// CountingHasher counts the hashes that it makes and verifies, and can be made to do
+// countingHasher counts the hashes that it makes and verifies, and can be made to do
 // something between: Django's test of equal work. Hashing may be concurrent; the fields
 // are set while nobody hashes.
-type CountingHasher struct {
+type countingHasher struct {
 	password.Hasher
 	Calls atomic.Int64
 	// AfterVerify, if set, runs after each verification.
@@ -38,10 +38,10 @@ type CountingHasher struct {
 }
 
 // Hash counts.
-func (h *CountingHasher) Hash(p string) (string, error) { h.Calls.Add(1); return h.Hasher.Hash(p) }
+func (h *countingHasher) Hash(p string) (string, error) { h.Calls.Add(1); return h.Hasher.Hash(p) }
 
 // Verify counts.
-func (h *CountingHasher) Verify(p, hash string) (bool, error) {
+func (h *countingHasher) Verify(p, hash string) (bool, error) {
 	h.Calls.Add(1)
 	ok, err := h.Hasher.Verify(p, hash)
 	if h.AfterVerify != nil {
@@ -51,12 +51,12 @@ func (h *CountingHasher) Verify(p, hash string) (bool, error) {
 }
 
 // Outdated says so if told to.
-func (h *CountingHasher) Outdated(hash string) bool {
+func (h *countingHasher) Outdated(hash string) bool {
 	return h.OutdatedAlways || h.Hasher.Outdated(hash)
 }
 
 func signInEqualWork(s *suite) {
-	hasher := &CountingHasher{Hasher: FastHasher}
+	hasher := &countingHasher{Hasher: FastHasher()}
 	var reasons []error
 	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
 		if e.Type == gormkey.SignInFailed {
@@ -169,7 +169,7 @@ func signInFixation(s *suite) {
 }
 
 func signInRehash(s *suite) {
-	hasher := &CountingHasher{Hasher: FastHasher}
+	hasher := &countingHasher{Hasher: FastHasher()}
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
@@ -259,9 +259,9 @@ func signInPolicy(s *suite) {
 		}
 		return nil
 	}))
-	err := breached.CreateUser(s.Context(), &Account{Email: "x"}, gormkey.Credentials{Provider: "email", ID: "x", Password: "password"})
+	err := breached.CreateUser(s.Context(), &account{Email: "x"}, gormkey.Credentials{Provider: "email", ID: "x", Password: "password"})
 	wantErr(s, "own policy", err, errStop)
-	must(s, breached.CreateUser(s.Context(), &Account{Email: "x"}, gormkey.Credentials{Provider: "email", ID: "x", Password: "p"}))
+	must(s, breached.CreateUser(s.Context(), &account{Email: "x"}, gormkey.Credentials{Provider: "email", ID: "x", Password: "p"}))
 }
 
 func signInHooks(s *suite) {
@@ -288,7 +288,7 @@ func signInHooks(s *suite) {
 		}
 		got = nil
 	}
-	ada := &Account{Email: "ada@example.com"}
+	ada := &account{Email: "ada@example.com"}
 	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
 	check("CreateUser", gormkey.UserCreated, gormkey.KeyAdded)
 	session, err := f.SignIn(ctx, email(ada.Email))
@@ -380,7 +380,7 @@ func signInHookErrors(s *suite) {
 		call  func() error
 	}{
 		{gormkey.UserCreated, func() error {
-			return f.CreateUser(ctx, &Account{Email: "bob@example.com"}, email("bob@example.com"))
+			return f.CreateUser(ctx, &account{Email: "bob@example.com"}, email("bob@example.com"))
 		}},
 		{gormkey.KeyAdded, func() error { _, err := f.CreateKey(ctx, ada.ID, email("ada2@example.com")); return err }},
 		{gormkey.KeyAdded, func() error { _, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email); return err }},
@@ -412,15 +412,15 @@ func signInHookErrors(s *suite) {
 	wantErr(s, "failed sign-in", err, errStop)
 }
 
-// Banned refuses to be found.
-type Banned struct {
+// banned refuses to be found.
+type banned struct {
 	gormkey.User
 	Reason string `gorm:"size:64"`
 }
 
 var errBanned = errors.New("banned")
 
-func (b *Banned) AfterFind(*gorm.DB) error {
+func (b *banned) AfterFind(*gorm.DB) error {
 	if b.Reason != "" {
 		return errBanned
 	}
@@ -429,10 +429,10 @@ func (b *Banned) AfterFind(*gorm.DB) error {
 
 // signInAfterFind: only who has the password learns what the model says.
 func signInAfterFind(s *suite) {
-	hasher := &CountingHasher{Hasher: FastHasher}
-	f := open[Banned](s, s.newDB(s.T), gormkey.WithPasswordHasher(hasher))
+	hasher := &countingHasher{Hasher: FastHasher()}
+	f := open[banned](s, s.newDB(s.T), gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
-	must(s, f.CreateUser(ctx, &Banned{Reason: "spam"}, email("u")))
+	must(s, f.CreateUser(ctx, &banned{Reason: "spam"}, email("u")))
 	wrong := email("u")
 	wrong.Password = "wrong"
 	hasher.Calls.Store(0)
@@ -446,8 +446,8 @@ func signInAfterFind(s *suite) {
 	equal(s, "sessions", count(s, f.db, "user_session"), 0)
 }
 
-// Odd has a column that is written and never read, and one that only queries compute.
-type Odd struct {
+// odd has a column that is written and never read, and one that only queries compute.
+type odd struct {
 	gormkey.User
 	Secret   string `gorm:"->:false;<-;size:64"`
 	Computed int    `gorm:"->;-:migration"`
@@ -455,9 +455,9 @@ type Odd struct {
 }
 
 func signInOddColumns(s *suite) {
-	f := open[Odd](s, s.newDB(s.T))
+	f := open[odd](s, s.newDB(s.T))
 	ctx := s.Context()
-	u := &Odd{Secret: "s3cret", Ignored: "x"}
+	u := &odd{Secret: "s3cret", Ignored: "x"}
 	must(s, f.CreateUser(ctx, u, email("u")))
 	session, err := f.SignIn(ctx, email("u"))
 	must(s, err)

@@ -16,10 +16,10 @@ var statementCases = []testCase{
 
 // verbs calls every operation that sends a statement, and hands its name and
 // statements to seen.
-func verbs(s *suite, f *fixture[Account], seen func(verb string, sent []statement)) {
+func verbs(s *suite, f *fixture[account], seen func(verb string, sent []statement)) {
 	s.Helper()
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	ctx := s.Context()
 	do := func(verb string, call func() error) {
@@ -30,10 +30,10 @@ func verbs(s *suite, f *fixture[Account], seen func(verb string, sent []statemen
 		}
 		seen(verb, recorder.taken())
 	}
-	ada := &Account{Email: "ada@example.com"}
+	ada := &account{Email: "ada@example.com"}
 	login := email(ada.Email)
 	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
-	var session *gormkey.Session[Account]
+	var session *gormkey.Session[account]
 	do("CreateUser", func() error { return auth.CreateUser(ctx, ada, login) })
 	do("GetUser", func() error { _, err := auth.GetUser(ctx, ada.ID); return err })
 	do("UpdateUserAttributes", func() error {
@@ -181,15 +181,15 @@ func statementIndexes(s *suite) {
 }
 
 // fill adds n users, each with a key and a session, by plain GORM.
-func fill(s *suite, f *fixture[Account], n int) {
+func fill(s *suite, f *fixture[account], n int) {
 	s.Helper()
-	users, keys, sessions := make([]Account, n), make([]gormkey.Key[Account], n), make([]gormkey.Session[Account], n)
+	users, keys, sessions := make([]account, n), make([]gormkey.Key[account], n), make([]gormkey.Session[account], n)
 	live := gormkey.UnixMilli(f.clock.Now().UnixMilli()) + 1e12
 	for i := range n {
 		id := fmt.Sprintf("fill-%d", i)
-		users[i] = Account{User: gormkey.User{ID: id}, Email: id}
-		keys[i] = gormkey.Key[Account]{ID: "fill:" + id, UserID: id}
-		sessions[i] = gormkey.Session[Account]{ID: "fill-" + id, UserID: id, ActiveExpires: live, IdleExpires: live}
+		users[i] = account{User: gormkey.User{ID: id}, Email: id}
+		keys[i] = gormkey.Key[account]{ID: "fill:" + id, UserID: id}
+		sessions[i] = gormkey.Session[account]{ID: "fill-" + id, UserID: id, ActiveExpires: live, IdleExpires: live}
 	}
 	must(s, f.db.CreateInBatches(users, 100).Error)
 	must(s, f.db.CreateInBatches(keys, 100).Error)

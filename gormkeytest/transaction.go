@@ -23,11 +23,11 @@ func transactionOfCaller(s *suite) {
 	var token gormkey.Token
 	err := f.db.Transaction(func(tx *gorm.DB) error {
 		auth := f.With(tx)
-		bob := &Account{Email: "bob@example.com"}
+		bob := &account{Email: "bob@example.com"}
 		must(s, auth.CreateUser(ctx, bob, email(bob.Email)))
 		// Each failure undoes itself alone: the transaction goes on.
-		wantErr(s, "taken key", auth.CreateUser(ctx, &Account{Email: "c"}, email(ada.Email)), gormkey.ErrDuplicateKey)
-		wantErr(s, "taken email", auth.CreateUser(ctx, &Account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
+		wantErr(s, "taken key", auth.CreateUser(ctx, &account{Email: "c"}, email(ada.Email)), gormkey.ErrDuplicateKey)
+		wantErr(s, "taken email", auth.CreateUser(ctx, &account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
 		_, err := auth.CreateKey(ctx, bob.ID, email(ada.Email))
 		wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
 		_, err = auth.CreateSession(ctx, "nobody")
@@ -42,7 +42,7 @@ func transactionOfCaller(s *suite) {
 		_, err = auth.ChangePassword(ctx, email(bob.Email), session.ID)
 		must(s, err)
 		token = session.Token
-		return tx.Create(&Account{Email: "plain@example.com"}).Error
+		return tx.Create(&account{Email: "plain@example.com"}).Error
 	})
 	must(s, err)
 	_, err = f.ValidateSession(ctx, token)
@@ -70,9 +70,9 @@ func transactionOneConnection(s *suite) {
 	pool.SetMaxOpenConns(1)
 	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
 	defer cancel()
-	ada := &Account{Email: "ada@example.com"}
+	ada := &account{Email: "ada@example.com"}
 	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
-	wantErr(s, "taken email", f.CreateUser(ctx, &Account{User: gormkey.User{ID: "own-id-x"}, Email: ada.Email}), gormkey.ErrDuplicateAttribute)
+	wantErr(s, "taken email", f.CreateUser(ctx, &account{User: gormkey.User{ID: "own-id-x"}, Email: ada.Email}), gormkey.ErrDuplicateAttribute)
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
 	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
@@ -94,11 +94,11 @@ func transactionOneConnection(s *suite) {
 // transactionRehash: a failed rehash does not fail a sign-in, except in the caller's
 // transaction, which a deadlock may have undone as a whole.
 func transactionRehash(s *suite) {
-	hasher := &CountingHasher{Hasher: FastHasher, OutdatedAlways: true}
+	hasher := &countingHasher{Hasher: FastHasher(), OutdatedAlways: true}
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[Account](f.db)
+	auth, err := gormkey.From[account](f.db)
 	must(s, err)
 	recorder.inject = func(sql string) error {
 		if strings.HasPrefix(sql, "UPDATE") && strings.Contains(sql, "hashed_password") {

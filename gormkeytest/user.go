@@ -31,7 +31,7 @@ func userCreateAndGet(s *suite) {
 	equal(s, "email", got.Email, ada.Email)
 	equal(s, "default of the database", got.Role, "member")
 
-	own := &Account{User: gormkey.User{ID: "my-own-id"}, Email: "own@example.com"}
+	own := &account{User: gormkey.User{ID: "my-own-id"}, Email: "own@example.com"}
 	must(s, f.CreateUser(s.Context(), own))
 	got, err = f.GetUser(s.Context(), "my-own-id")
 	must(s, err)
@@ -43,14 +43,14 @@ func userCreateAndGet(s *suite) {
 
 func userCreateKeys(s *suite) {
 	f := s.accounts()
-	a := &Account{Email: "a@example.com"}
+	a := &account{Email: "a@example.com"}
 	must(s, f.CreateUser(s.Context(), a, email("a@example.com"), gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true}))
 	keys, err := f.UserKeys(s.Context(), a.ID)
 	must(s, err)
 	if len(keys) != 2 || !keys[0].PasswordDefined() || keys[1].PasswordDefined() || keys[1].ID != "github:42" {
 		s.Fatalf("got keys %+v, want email with a password and github:42 without", keys)
 	}
-	b := &Account{Email: "b@example.com"}
+	b := &account{Email: "b@example.com"}
 	must(s, f.CreateUser(s.Context(), b))
 	keys, err = f.UserKeys(s.Context(), b.ID)
 	must(s, err)
@@ -61,7 +61,7 @@ func userCreateAllOrNothing(s *suite) {
 	f := s.accounts()
 	signUp(s, f, "ada")
 	before := rows(s, f.db)
-	second := &Account{Email: "second@example.com"}
+	second := &account{Email: "second@example.com"}
 	err := f.CreateUser(s.Context(), second, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}, email("ada@example.com"))
 	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
 	equal(s, "rows after the failure", rows(s, f.db), before)
@@ -73,24 +73,24 @@ func userDuplicates(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	err := f.CreateUser(ctx, &Account{Email: ada.Email}, email("other@example.com"))
+	err := f.CreateUser(ctx, &account{Email: ada.Email}, email("other@example.com"))
 	wantErr(s, "taken email", err, gormkey.ErrDuplicateAttribute)
 	if errors.Is(err, gormkey.ErrDuplicateKey) || errors.Is(err, gormkey.ErrDuplicateUser) {
 		s.Errorf("taken email is also another duplicate: %v", err)
 	}
-	err = f.CreateUser(ctx, &Account{User: gormkey.User{ID: ada.ID}, Email: "new@example.com"}, email("other@example.com"))
+	err = f.CreateUser(ctx, &account{User: gormkey.User{ID: ada.ID}, Email: "new@example.com"}, email("other@example.com"))
 	wantErr(s, "taken user id", err, gormkey.ErrDuplicateUser)
-	err = f.CreateUser(ctx, &Account{User: gormkey.User{ID: "brand-new"}, Email: ada.Email})
+	err = f.CreateUser(ctx, &account{User: gormkey.User{ID: "brand-new"}, Email: ada.Email})
 	wantErr(s, "taken email with an own id", err, gormkey.ErrDuplicateAttribute)
 	// A value that holds what some engine's message would hold for a duplicate key.
-	must(s, f.CreateUser(ctx, &Account{Email: "user_key.PRIMARY user_key_pkey user_key.id"}))
-	err = f.CreateUser(ctx, &Account{Email: "user_key.PRIMARY user_key_pkey user_key.id"})
+	must(s, f.CreateUser(ctx, &account{Email: "user_key.PRIMARY user_key_pkey user_key.id"}))
+	err = f.CreateUser(ctx, &account{Email: "user_key.PRIMARY user_key_pkey user_key.id"})
 	wantErr(s, "misleading value", err, gormkey.ErrDuplicateAttribute)
 	_, err = f.CreateKey(ctx, ada.ID, email(ada.Email))
 	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
 	label := "x"
-	must(s, f.CreateKeyInto(ctx, ada.ID, email("v1@example.com"), &Login{Verified: &label}))
-	err = f.CreateKeyInto(ctx, ada.ID, email("v2@example.com"), &Login{Verified: &label})
+	must(s, f.CreateKeyInto(ctx, ada.ID, email("v1@example.com"), &login{Verified: &label}))
+	err = f.CreateKeyInto(ctx, ada.ID, email("v2@example.com"), &login{Verified: &label})
 	wantErr(s, "taken attribute of a key", err, gormkey.ErrDuplicateAttribute)
 	if errors.Is(err, gormkey.ErrDuplicateKey) {
 		s.Errorf("taken attribute of a key is also a taken key: %v", err)
@@ -99,12 +99,12 @@ func userDuplicates(s *suite) {
 		return // where nobody else writes during a transaction
 	}
 	must(s, f.db.Transaction(func(tx *gorm.DB) error { // whose snapshot may be older than the row that is in the way
-		if err := tx.Find(&[]Login{}).Error; err != nil {
+		if err := tx.Find(&[]login{}).Error; err != nil {
 			return err
 		}
 		_, err := f.CreateKey(ctx, ada.ID, email("later@example.com"))
 		must(s, err)
-		err = f.With(tx).CreateKeyInto(ctx, ada.ID, email("later@example.com"), &Login{})
+		err = f.With(tx).CreateKeyInto(ctx, ada.ID, email("later@example.com"), &login{})
 		wantErr(s, "key taken after the snapshot", err, gormkey.ErrDuplicateKey)
 		return nil
 	}))
@@ -159,7 +159,7 @@ func userReservedAttributes(s *suite) {
 	after, err := f.GetUser(s.Context(), ada.ID)
 	must(s, err)
 	equal(s, "user", *after, *before)
-	got, err := gormkey.ValidateSessionAs[Device](s.Context(), f.Repository, session.Token)
+	got, err := gormkey.ValidateSessionAs[device](s.Context(), f.Repository, session.Token)
 	must(s, err)
 	equal(s, "country", got.Country, "XX")
 	equal(s, "owner", got.UserID, ada.ID)
@@ -186,25 +186,25 @@ func userDelete(s *suite) {
 	signUp(s, f, "ada") // the key is free again
 
 	// A plain GORM delete cascades by the foreign keys.
-	must(s, f.db.Delete(&Account{User: gormkey.User{ID: bob.ID}}).Error)
+	must(s, f.db.Delete(&account{User: gormkey.User{ID: bob.ID}}).Error)
 	equal(s, "rows left after a plain delete", rows(s, f.db), [3]int64{1, 1, 0})
 }
 
-// Member is soft-deleted.
-type Member struct {
+// member is soft-deleted.
+type member struct {
 	gormkey.User
 	Name      string         `gorm:"size:64"`
 	DeletedAt gorm.DeletedAt `gorm:"index"`
 }
 
 func userSoftDelete(s *suite) {
-	f := open[Member](s, s.newDB(s.T))
+	f := open[member](s, s.newDB(s.T))
 	ctx := s.Context()
-	m := &Member{Name: "m"}
+	m := &member{Name: "m"}
 	must(s, f.CreateUser(ctx, m, email("m@example.com")))
 	session, err := f.SignIn(ctx, email("m@example.com"))
 	must(s, err)
-	must(s, f.db.Delete(&Member{}, "id = ?", m.ID).Error)
+	must(s, f.db.Delete(&member{}, "id = ?", m.ID).Error)
 	equal(s, "rows after a plain soft delete", rows(s, f.db), [3]int64{1, 1, 1})
 
 	_, err = f.ValidateSession(ctx, session.Token)
@@ -218,7 +218,7 @@ func userSoftDelete(s *suite) {
 	_, err = f.GetUser(ctx, m.ID)
 	wantErr(s, "get", err, gormkey.ErrInvalidUser)
 
-	must(s, f.db.Unscoped().Model(&Member{}).Where("id = ?", m.ID).Update("deleted_at", nil).Error)
+	must(s, f.db.Unscoped().Model(&member{}).Where("id = ?", m.ID).Update("deleted_at", nil).Error)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 
@@ -226,14 +226,14 @@ func userSoftDelete(s *suite) {
 	equal(s, "rows after DeleteUser of a soft-deleted model", rows(s, f.db), [3]int64{1, 0, 0})
 }
 
-// Hooked sets its own id, counts its reads and refuses a name.
-type Hooked struct {
+// hooked sets its own id, counts its reads and refuses a name.
+type hooked struct {
 	gormkey.User
 	Name  string `gorm:"size:64"`
 	Found int    `gorm:"-"`
 }
 
-func (h *Hooked) BeforeCreate(*gorm.DB) error {
+func (h *hooked) BeforeCreate(*gorm.DB) error {
 	if h.Name == "refused" {
 		return errors.New("name is refused")
 	}
@@ -243,9 +243,9 @@ func (h *Hooked) BeforeCreate(*gorm.DB) error {
 	return nil
 }
 
-func (h *Hooked) AfterFind(*gorm.DB) error { h.Found++; return nil }
+func (h *hooked) AfterFind(*gorm.DB) error { h.Found++; return nil }
 
-func (h *Hooked) BeforeDelete(tx *gorm.DB) error {
+func (h *hooked) BeforeDelete(tx *gorm.DB) error {
 	if h.Name == "undeletable" {
 		return errors.New("delete is refused")
 	}
@@ -253,23 +253,23 @@ func (h *Hooked) BeforeDelete(tx *gorm.DB) error {
 }
 
 func userModelHooks(s *suite) {
-	f := open[Hooked](s, s.newDB(s.T))
+	f := open[hooked](s, s.newDB(s.T))
 	ctx := s.Context()
-	own := &Hooked{Name: "own"}
+	own := &hooked{Name: "own"}
 	must(s, f.CreateUser(ctx, own, email("own@example.com")))
 	equal(s, "id from BeforeCreate", own.ID, "from-the-hook")
-	other := &Hooked{Name: "other"}
+	other := &hooked{Name: "other"}
 	must(s, f.db.Create(other).Error) // by plain GORM, beside the application's own hook
 	equal(s, "length of a generated id", len(other.ID), 15)
-	batch := []*Hooked{{Name: "a"}, {Name: "b"}}
+	batch := []*hooked{{Name: "a"}, {Name: "b"}}
 	must(s, f.db.Session(&gorm.Session{SkipHooks: true}).Create(&batch).Error)
 	if len(batch[0].ID) != 15 || batch[0].ID == batch[1].ID {
 		s.Errorf("batch: got ids %q and %q", batch[0].ID, batch[1].ID)
 	}
-	must(s, f.db.Model(&Hooked{}).Create(map[string]any{"Name": "map"}).Error)
+	must(s, f.db.Model(&hooked{}).Create(map[string]any{"Name": "map"}).Error)
 	equal(s, "users with an empty id", count(s, f.db, "auth_user", "id = ''"), 0)
 
-	err := f.CreateUser(ctx, &Hooked{Name: "refused"}, email("refused@example.com"))
+	err := f.CreateUser(ctx, &hooked{Name: "refused"}, email("refused@example.com"))
 	if err == nil || err.Error() != "gormkey: create user: name is refused" {
 		s.Errorf("refusing hook: got %v", err)
 	}
@@ -280,7 +280,7 @@ func userModelHooks(s *suite) {
 	must(s, err)
 	equal(s, "AfterFind at a validation", session.User.Found, 1)
 
-	must(s, f.db.Model(&Hooked{}).Where("id = ?", own.ID).Update("name", "undeletable").Error)
+	must(s, f.db.Model(&hooked{}).Where("id = ?", own.ID).Update("name", "undeletable").Error)
 	if err := f.DeleteUser(ctx, own.ID); err == nil {
 		s.Error("refusing BeforeDelete: got no error")
 	}
@@ -288,31 +288,31 @@ func userModelHooks(s *suite) {
 	must(s, err) // nothing of the user is lost
 }
 
-// Owner has its sessions as a field.
-type Owner struct {
+// owner has its sessions as a field.
+type owner struct {
 	gormkey.User
 	Name     string                   `gorm:"size:64"`
-	Sessions []gormkey.Session[Owner] `gorm:"foreignKey:UserID"`
-	Keys     []gormkey.Key[Owner]     `gorm:"foreignKey:UserID"`
+	Sessions []gormkey.Session[owner] `gorm:"foreignKey:UserID"`
+	Keys     []gormkey.Key[owner]     `gorm:"foreignKey:UserID"`
 }
 
 func userAssociations(s *suite) {
-	f := open[Owner](s, s.newDB(s.T))
+	f := open[owner](s, s.newDB(s.T))
 	ctx := s.Context()
-	o := &Owner{Name: "o", Sessions: []gormkey.Session[Owner]{{ID: "planted", IdleExpires: 4e12}}, Keys: []gormkey.Key[Owner]{{ID: "planted:1"}}}
+	o := &owner{Name: "o", Sessions: []gormkey.Session[owner]{{ID: "planted", IdleExpires: 4e12}}, Keys: []gormkey.Key[owner]{{ID: "planted:1"}}}
 	must(s, f.CreateUser(ctx, o, email("o@example.com")))
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
 	session, err := f.SignIn(ctx, email("o@example.com"))
 	must(s, err)
-	var got Owner
+	var got owner
 	must(s, f.db.Preload("Sessions").Preload("Keys").First(&got, "id = ?", o.ID).Error)
 	if len(got.Sessions) != 1 || got.Sessions[0].ID != session.ID || len(got.Keys) != 1 {
 		s.Errorf("Preload: got %d sessions, %d keys", len(got.Sessions), len(got.Keys))
 	}
-	var joined gormkey.Session[Owner]
+	var joined gormkey.Session[owner]
 	must(s, f.db.Joins("User").First(&joined, "user_session.id = ?", session.ID).Error)
 	equal(s, "Joins", joined.User.Name, "o")
-	must(s, f.db.Delete(&Owner{}, "id = ?", o.ID).Error)
+	must(s, f.db.Delete(&owner{}, "id = ?", o.ID).Error)
 	equal(s, "rows after a plain delete beside a has-many", rows(s, f.db), [3]int64{0, 0, 0})
 }
 

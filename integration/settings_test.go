@@ -23,13 +23,13 @@ func TestMySQLNoAutocommit(t *testing.T) {
 	dsn := newMySQL(t, "autocommit", "0")
 	db := open(t, mysql.Open(dsn), &gorm.Config{})
 	pool(t, db).SetMaxIdleConns(-1) // each statement on another connection
-	plugin := gormkey.New[gormkeytest.Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher))
+	plugin := gormkey.New[app.Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
 	app.Must(t, db.Use(plugin))
 	app.Must(t, plugin.AutoMigrate(db))
-	auth, err := gormkey.From[gormkeytest.Account](db)
+	auth, err := gormkey.From[app.Account](db)
 	app.Must(t, err)
 	ctx := t.Context()
-	app.Must(t, auth.CreateUser(ctx, &gormkeytest.Account{Email: "ada@example.com"}, login))
+	app.Must(t, auth.CreateUser(ctx, &app.Account{Email: "ada@example.com"}, login))
 	session, err := auth.SignIn(ctx, login)
 	app.Must(t, err)
 	_, err = auth.ValidateSession(ctx, session.Token)
@@ -51,7 +51,7 @@ func TestPostgresMigrateRepeatableRead(t *testing.T) {
 	for i := range processes {
 		db := open(t, postgres.Open(dsn), &gorm.Config{})
 		wg.Go(func() {
-			plugin := gormkey.New[gormkeytest.Account]()
+			plugin := gormkey.New[app.Account]()
 			errs[i] = errors.Join(db.Use(plugin), plugin.AutoMigrate(db))
 		})
 	}
@@ -66,13 +66,13 @@ func TestPostgresMigrateRepeatableRead(t *testing.T) {
 func TestMySQLInsecureInexactIDs(t *testing.T) {
 	mysqlServer.connected(t)
 	db := openMySQL(t)
-	plugin := gormkey.New[gormkeytest.Account](gormkey.InsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher))
+	plugin := gormkey.New[app.Account](gormkey.InsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
 	app.Must(t, db.Use(plugin))
 	app.Must(t, plugin.AutoMigrate(db))
-	auth, err := gormkey.From[gormkeytest.Account](db)
+	auth, err := gormkey.From[app.Account](db)
 	app.Must(t, err)
 	ctx := t.Context()
-	alice := &gormkeytest.Account{User: gormkey.User{ID: "alice-alice"}, Email: "alice@example.com"}
+	alice := &app.Account{User: gormkey.User{ID: "alice-alice"}, Email: "alice@example.com"}
 	app.Must(t, auth.CreateUser(ctx, alice, login))
 	session, err := auth.SignIn(ctx, login)
 	app.Must(t, err)

@@ -34,7 +34,7 @@ type Order struct {
 
 // New returns a plugin for Account whose hashes take microseconds.
 func New(opts ...gormkey.Option) *gormkey.Plugin[Account] {
-	return gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher)}, opts...)...)
+	return gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher())}, opts...)...)
 }
 
 // Email returns the credentials of an email address.

@@ -1,3 +1,0 @@
-package gormkey_test
-
-import _ "github.com/libtnb/sqlite"
