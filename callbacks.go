@@ -132,7 +132,7 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 			return
 		}
 		sql := tx.Statement.SQL.String()
-		if !tableDDL.MatchString(sql) {
+		if !tableDDL.MatchString(sql) || slices.Contains(remedies(cause), sql) {
 			return
 		}
 		for _, table := range tables {
@@ -142,6 +142,21 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 			}
 		}
 	})
+}
+
+// remedies returns the statements that an error tells people to run.
+func remedies(err error) (statements []string) {
+	switch e := err.(type) {
+	case *InexactIDError:
+		return []string{e.Statement}
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			statements = append(statements, remedies(one)...)
+		}
+	case interface{ Unwrap() error }:
+		return remedies(e.Unwrap())
+	}
+	return statements
 }
 
 // tableNames returns the tables that the models would have, as far as they parse.
