@@ -53,8 +53,9 @@ func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] 
 		return r
 	}
 	r.app = handleSettings{db.Logger, db.TranslateError, db.SkipDefaultTransaction, db.DisableNestedTransaction, db.QueryFields}
-	// Not NewDB: the handle carries no conditions, and its settings may be a tenant's.
-	r.db = db.Session(&gorm.Session{Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
+	// By Clauses, the statement that the next call would have: without what a NewDB session
+	// left behind, and with the handle's settings, which may name a tenant.
+	r.db = db.Clauses().Session(&gorm.Session{Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
 	r.db.Config.TranslateError = false        // it would replace the driver's error
 	r.db.Config.SkipDefaultTransaction = true // the operations begin their own
 	r.db.Config.DisableNestedTransaction = false

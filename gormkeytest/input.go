@@ -263,6 +263,12 @@ func inputHandles(s *suite) {
 		if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
 			s.Errorf("a handle with %s: %v", name, err)
 		}
+		if _, err := auth.GetUser(ctx, ada.ID); err != nil {
+			s.Errorf("a handle with %s: %v", name, err)
+		}
+		if _, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": name}); err != nil {
+			s.Errorf("a handle with %s: %v", name, err)
+		}
 	}
 	other := s.again(f.db)
 	closed, err := gorm.Open(other.Dialector, &gorm.Config{Logger: other.Logger})
