@@ -47,10 +47,14 @@ func openSQLite(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *go
 	return db
 }
 
-func TestContract(t *testing.T) { gormkeytest.Run(t, newDB) }
+func TestContract(t *testing.T) {
+	t.Parallel()
+	gormkeytest.Run(t, newDB)
+}
 
 // TestContractLibtnb runs it on the driver of the examples.
 func TestContractLibtnb(t *testing.T) {
+	t.Parallel()
 	gormkeytest.Run(t, func(t testing.TB) *gorm.DB { return openSQLite(t, libtnb.Open(sqliteDSN(t)), &gorm.Config{}) })
 }
 
