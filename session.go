@@ -169,10 +169,16 @@ func ValidateSessionAs[S any, U any, P interface {
 // GetSession is [Repository.ValidateSession] without the renewal (Lucia's getSession).
 func (r *Repository[U]) GetSession(ctx context.Context, token Token) (*Session[U], error) {
 	session := new(Session[U])
-	if err := r.readSession(ctx, token, session, false); err != nil {
+	if err := r.GetSessionInto(ctx, token, session); err != nil {
 		return nil, err
 	}
 	return session, nil
+}
+
+// GetSessionInto is [Repository.GetSession] for the application's own session struct,
+// which it overwrites; after an error it is zero.
+func (r *Repository[U]) GetSessionInto(ctx context.Context, token Token, dest SessionModel[U]) error {
+	return r.readSession(ctx, token, dest, false)
 }
 
 func (r *Repository[U]) readSession(ctx context.Context, token Token, dest SessionModel[U], renew bool) error {
@@ -327,17 +333,29 @@ func UserSessionsAs[S any, U any, P interface {
 // with its user. The id, user_id, the expiries, and names that are no column, are an
 // [ArgumentError]. No such session, or a dead one, is [ErrInvalidSession].
 func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID string, values map[string]any) (*Session[U], error) {
+	session := new(Session[U])
+	if err := r.UpdateSessionAttributesInto(ctx, sessionID, values, session); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// UpdateSessionAttributesInto is [Repository.UpdateSessionAttributes] that reads the
+// session into the application's own struct; after an error that is zero.
+func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, sessionID string, values map[string]any, dest SessionModel[U]) error {
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
 	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
-		return nil, err
+		return err
+	}
+	if err := r.checkSessionModel(dest); err != nil {
+		return err
 	}
 	columns, err := attributes(r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	session := new(Session[U])
 	err = r.transact(ctx, "update session attributes", func(tx *gorm.DB) error {
 		if len(columns) > 0 {
 			if err := r.lockWrites(tx); err != nil {
@@ -347,15 +365,15 @@ func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID s
 				return duplicateAs(err, ErrDuplicateAttribute)
 			}
 		}
-		if err := r.loadSession(tx, sessionID, session); err != nil {
+		if err := r.loadSession(tx, sessionID, dest); err != nil {
 			return err
 		}
-		return r.afterFind(tx, session, session.User)
+		return r.afterFind(tx, dest, dest.AuthSession().User)
 	})
 	if err != nil {
-		return nil, err
+		reflect.ValueOf(dest).Elem().SetZero()
 	}
-	return session, nil
+	return err
 }
 
 // checkSessionModel refuses a destination that the plugin does not know.

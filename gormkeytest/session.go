@@ -236,6 +236,14 @@ func sessionOwnColumns(s *suite) {
 	if as.Country != "SE" || as.UserAgent != "tablet" {
 		s.Errorf("after an update: got %+v", as)
 	}
+	must(s, f.UpdateSessionAttributesInto(ctx, laptop.ID, map[string]any{"UserAgent": "desktop"}, &got))
+	if got.UserAgent != "desktop" || got.Country != "SE" || got.User.Email != ada.Email {
+		s.Errorf("UpdateSessionAttributesInto: got %+v", got)
+	}
+	must(s, f.GetSessionInto(ctx, laptop.Token, &got))
+	equal(s, "GetSessionInto", got.UserAgent, "desktop")
+	wantErr(s, "unknown session", f.UpdateSessionAttributesInto(ctx, "nosuch", nil, &got), gormkey.ErrInvalidSession)
+	equal(s, "destination after an error", got.UserAgent, "")
 	_, err = f.UpdateSessionAttributes(ctx, "nosuch", map[string]any{"Country": "SE"})
 	wantErr(s, "unknown session", err, gormkey.ErrInvalidSession)
 	got = device{UserAgent: "left over"}
