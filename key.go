@@ -58,9 +58,13 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 	if err != nil {
 		return nil, err
 	}
+	otherID, err := keyID(withProvider, withID)
+	if err != nil {
+		return nil, err
+	}
 	var created *Key[U]
 	err = r.transact(ctx, "share key", func(tx *gorm.DB) error {
-		other, err := r.lockKey(tx, withProvider, withID)
+		other, err := r.lockKey(tx, otherID)
 		if err != nil {
 			return err
 		}
@@ -198,7 +202,7 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 	hash := keys[0].HashedPassword
 	var key *Key[U]
 	err = r.transact(ctx, "update key password", func(tx *gorm.DB) (err error) {
-		if key, err = r.lockKey(tx, c.Provider, c.ID); err != nil {
+		if key, err = r.lockKey(tx, keys[0].ID); err != nil {
 			return err
 		}
 		if err := r.setPassword(tx, key, hash); err != nil {
@@ -251,8 +255,12 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 	if r.err != nil {
 		return r.err
 	}
+	wanted, err := keyID(provider, id)
+	if err != nil {
+		return err
+	}
 	return r.transact(ctx, "delete key", func(tx *gorm.DB) error {
-		key, err := r.lockKey(tx, provider, id)
+		key, err := r.lockKey(tx, wanted)
 		if errors.Is(err, ErrInvalidKey) {
 			return nil
 		}
@@ -277,11 +285,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 
 // lockKey returns a key after locking its user's row, so that what two calls do to the
 // keys of one user happens one after the other. The key is read again under the lock.
-func (r *Repository[U]) lockKey(tx *gorm.DB, provider, id string) (*Key[U], error) {
-	wanted, err := keyID(provider, id)
-	if err != nil {
-		return nil, err
-	}
+func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string) (*Key[U], error) {
 	if err := r.lockWrites(tx); err != nil {
 		return nil, err
 	}

@@ -53,6 +53,15 @@ func (r *recorder) taken() (out []statement) {
 	return out
 }
 
+// all returns the statements since the last call, BEGIN and COMMIT too.
+func (r *recorder) all() []statement {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sent := r.statements
+	r.statements = nil
+	return sent
+}
+
 func (r *recorder) note(query string, args []any) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
