@@ -23,7 +23,10 @@ func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
 	}
 	// Right before the INSERT: after the application's BeforeCreate, which may set an
 	// id of its own. A promoted BeforeCreate would be lost beside the application's.
-	return db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) })
+	if err := db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) }); err != nil {
+		return err
+	}
+	return p.registerIntegrity(db, b)
 }
 
 // completeIDs fills the ids of new users and refuses ids that an engine would cut,
@@ -33,9 +36,10 @@ func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
 	if tx.Error != nil || s == nil {
 		return
 	}
+	var check func(id string, row insertedRow) error
 	switch s {
 	case b.user:
-		p.eachRow(tx, func(id string, set func(string)) error {
+		check = func(id string, row insertedRow) error {
 			if id != "" {
 				return p.opts.checkUserID(id)
 			}
@@ -43,62 +47,21 @@ func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
 			if err := p.opts.checkUserID(id); err != nil {
 				return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
 			}
-			set(id)
-			return nil
-		})
+			return row.set("id", id)
+		}
 	case b.key, b.baseKey:
-		p.eachRow(tx, func(id string, _ func(string)) error { return checkText("key id", id, keyIDSize) })
+		check = func(id string, _ insertedRow) error { return checkText("key id", id, keyIDSize) }
 	case b.session, b.baseSession:
-		p.eachRow(tx, func(id string, _ func(string)) error { return checkText("session id", id, sessionIDSize) })
-	}
-}
-
-// eachRow calls check with the id of every row of an INSERT, struct or map.
-func (p *Plugin[U]) eachRow(tx *gorm.DB, check func(id string, set func(string)) error) {
-	stmt := tx.Statement
-	f := stmt.Schema.PrioritizedPrimaryField
-	one := func(v reflect.Value) {
-		if v = reflect.Indirect(v); v.Kind() != reflect.Struct || v.Type() != stmt.Schema.ModelType {
-			return
-		}
-		id, _ := f.ValueOf(stmt.Context, v)
-		text, _ := id.(string)
-		_ = tx.AddError(check(text, func(id string) { _ = tx.AddError(f.Set(stmt.Context, v, id)) }))
-	}
-	oneMap := func(m map[string]any) {
-		name := f.DBName
-		for k := range m {
-			if stmt.Schema.LookUpField(k) == f {
-				name = k
-			}
-		}
-		if id, ok := m[name].(string); ok || m[name] == nil {
-			_ = tx.AddError(check(id, func(id string) { m[name] = id }))
-		}
-	}
-	switch dest := stmt.Dest.(type) {
-	case map[string]any:
-		oneMap(dest)
-	case *map[string]any:
-		oneMap(*dest)
-	case []map[string]any:
-		for _, m := range dest {
-			oneMap(m)
-		}
-	case *[]map[string]any:
-		for _, m := range *dest {
-			oneMap(m)
-		}
+		check = func(id string, _ insertedRow) error { return checkText("session id", id, sessionIDSize) }
 	default:
-		switch rv := stmt.ReflectValue; rv.Kind() {
-		case reflect.Struct:
-			one(rv)
-		case reflect.Slice, reflect.Array:
-			for i := range rv.Len() {
-				one(rv.Index(i))
-			}
-		}
+		return
 	}
+	eachRow(tx.Statement, func(row insertedRow) {
+		value := row.get("id")
+		if id, ok := value.(string); ok || value == nil {
+			_ = tx.AddError(check(id, row))
+		}
+	})
 }
 
 // guardRebuild turns a loss of rows into an error: GORM's SQLite migrator changes some

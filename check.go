@@ -20,8 +20,11 @@ func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
 	if !slices.Contains([]string{"mysql", "postgres", "sqlite"}, db.Name()) {
 		return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
 	}
-	if db.DisableForeignKeyConstraintWhenMigrating || db.IgnoreRelationshipsWhenMigrating {
-		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: keys and sessions need their foreign keys; turn it off")
+	if !p.opts.noForeignKeys && (db.DisableForeignKeyConstraintWhenMigrating || db.IgnoreRelationshipsWhenMigrating) {
+		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: turn it off, or keep integrity without foreign keys by WithoutForeignKeys")
+	}
+	if p.opts.vitess && db.Name() != "mysql" {
+		return nil, fmt.Errorf("PlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
 	}
 	if t := p.opts.userIDType; db.Name() == "mysql" && !p.opts.inexactIDs && textType.MatchString(t) {
 		return nil, fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", t)

@@ -139,7 +139,7 @@ func pastDeadline(ctx context.Context) bool {
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
-		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered,
+		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

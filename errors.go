@@ -3,6 +3,7 @@ package gormkey
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -56,6 +57,8 @@ var (
 	// ErrNotRegistered: the handle's database has no plugin for this user type, or
 	// refused it. Call db.Use(gormkey.New[…]()) right after gorm.Open.
 	ErrNotRegistered = errors.New("gormkey: plugin not registered")
+	// ErrIsolation is wrapped by every [IsolationError].
+	ErrIsolation = errors.New("gormkey: transaction is above READ COMMITTED")
 	// ErrInexactID is wrapped by every [InexactIDError].
 	ErrInexactID = errors.New("gormkey: id column compares inexactly")
 )
@@ -89,6 +92,22 @@ func (e *InexactIDError) Error() string {
 
 // Unwrap returns [ErrInexactID].
 func (e *InexactIDError) Unwrap() error { return ErrInexactID }
+
+// IsolationError refuses to delete a user in a transaction of PostgreSQL that cannot see
+// what was committed while it waited: without foreign keys, a session that was opened
+// meanwhile would be left behind.
+type IsolationError struct {
+	Level string // the transaction's, "repeatable read" say
+}
+
+// Error says which level it is and what to do.
+func (e *IsolationError) Error() string {
+	return "gormkey: deleting a user without foreign keys wants a transaction at READ COMMITTED, not " + strings.ToUpper(e.Level) +
+		": begin it with sql.LevelReadCommitted, or call DeleteUser outside it"
+}
+
+// Unwrap returns [ErrIsolation].
+func (e *IsolationError) Unwrap() error { return ErrIsolation }
 
 // DatabaseError is an error of the database for which there is no sentinel. Its text
 // holds the operation and the database's code; the driver's own error, whose text may

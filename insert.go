@@ -13,7 +13,7 @@ import (
 // create hooks and columns go along.
 func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource) (bool, error) {
 	query := func(columns []clause.Column, values []any) *gorm.DB { return r.ownerQuery(tx, source, columns, values) }
-	result := tx.Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
+	result := whole(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
 	return result.RowsAffected > 0, result.Error
 }
 

@@ -92,7 +92,7 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 	came := copyOf(dest)
 	err := r.write(ctx, "create key", hooked, func(tx *gorm.DB) error {
 		if hooked {
-			if err := r.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
 		}
@@ -286,7 +286,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 // lockKey returns a key after locking its user's row, so that what two calls do to the
 // keys of one user happens one after the other. The key is read again under the lock.
 func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string) (*Key[U], error) {
-	if err := r.lockWrites(tx); err != nil {
+	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
 	}
 	read := func(tx *gorm.DB) (*Key[U], error) {

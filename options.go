@@ -45,6 +45,8 @@ type options struct {
 	hooks            []Hook
 	inexactIDs       bool
 	generatesDefault bool // newUserID is ours
+	noForeignKeys    bool
+	vitess           bool
 }
 
 func defaultOptions() options {
@@ -137,6 +139,23 @@ func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.h
 // column's own comparison, but its unique constraint cannot: "github:AbC" and
 // "github:abc" cannot both be keys.
 func InsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
+
+// WithoutForeignKeys keeps FOREIGN KEY out of the plugin's tables, for databases that do
+// not want it, and keeps their integrity without it: a key or session of a missing user
+// is refused with gorm.ErrForeignKeyViolated, and with a user go their keys and sessions,
+// for the application's plain GORM calls too. The constraints of other tables stay, and
+// every user_id is indexed as before.
+//
+// Not seen are raw SQL, updates of user_id or of a user's id, and deletes that the
+// database makes by itself: [Repository.Audit] finds what they leave. A table that has
+// the constraint keeps it until [Plugin.DropForeignKeys].
+func WithoutForeignKeys() Option { return func(o *options) { o.noForeignKeys = true } }
+
+// PlanetScale sets what Vitess, and so PlanetScale, wants of the MySQL dialect:
+// [WithoutForeignKeys]; no FOREIGN KEY for the application's models either, by
+// gorm.Config's DisableForeignKeyConstraintWhenMigrating; and GORM's migrator is told the
+// database's name, which it otherwise does not find there, and creates its tables twice.
+func PlanetScale() Option { return func(o *options) { o.noForeignKeys, o.vitess = true, true } }
 
 // validate reports every option that is out of bounds, and completes the others.
 func (o *options) validate() error {

@@ -58,38 +58,20 @@ func TestContractLibtnb(t *testing.T) {
 	gormkeytest.Run(t, func(t testing.TB) *gorm.DB { return openSQLite(t, libtnb.Open(sqliteDSN(t)), &gorm.Config{}) })
 }
 
-// TestWithoutForeignKeys: with the pragma off the operations keep keys and sessions whole
-// by themselves.
-func TestWithoutForeignKeys(t *testing.T) {
-	dsn := strings.Replace(sqliteDSN(t), "foreign_keys(1)", "foreign_keys(0)", 1)
-	db := openSQLite(t, libtnb.Open(dsn), &gorm.Config{})
-	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
-	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
-		t.Fatal(err)
-	}
-	auth, err := gormkey.From[Account](db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ada := &Account{Email: "ada@example.com"}
-	if err := auth.CreateUser(t.Context(), ada, exampleLogin); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := auth.SignIn(t.Context(), exampleLogin); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := auth.CreateSession(t.Context(), "nobody"); !errors.Is(err, gormkey.ErrInvalidUser) {
-		t.Errorf("a session of nobody: got %v", err)
-	}
-	if err := auth.DeleteUser(t.Context(), ada.ID); err != nil {
-		t.Fatal(err)
-	}
-	for _, table := range []string{"auth_user", "user_key", "user_session"} {
-		var n int64
-		if err := db.Table(table).Count(&n).Error; err != nil || n != 0 {
-			t.Errorf("%s: got %d rows, %v, want none", table, n, err)
-		}
-	}
+// TestContractWithoutForeignKeys runs it in the mode that keeps keys and sessions whole
+// without them.
+func TestContractWithoutForeignKeys(t *testing.T) {
+	t.Parallel()
+	gormkeytest.Run(t, newDB, gormkeytest.WithoutForeignKeys())
+}
+
+// TestContractUnenforced runs it with the constraints declared, and the pragma off.
+func TestContractUnenforced(t *testing.T) {
+	t.Parallel()
+	gormkeytest.Run(t, func(t testing.TB) *gorm.DB {
+		dsn := strings.Replace(sqliteDSN(t), "foreign_keys(1)", "foreign_keys(0)", 1)
+		return openSQLite(t, libtnb.Open(dsn), &gorm.Config{})
+	}, gormkeytest.Unenforced())
 }
 
 type Account struct {

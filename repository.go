@@ -183,17 +183,6 @@ func (r *Repository[U]) txOptions() []*sql.TxOptions {
 	return []*sql.TxOptions{{Isolation: sql.LevelReadCommitted}}
 }
 
-// lockWrites takes SQLite's write lock before a transaction reads. A transaction that
-// reads first cannot always write later: the busy timeout does not help it (107 of
-// 1600 contended transactions got through, against 1600).
-func (r *Repository[U]) lockWrites(tx *gorm.DB) error {
-	if r.b.dialect != "sqlite" {
-		return nil
-	}
-	id := r.b.userID.DBName
-	return tx.Exec("UPDATE ? SET ? = ? WHERE 1 = 0", clause.Table{Name: r.b.user.Table}, clause.Column{Name: id}, clause.Column{Name: id}).Error
-}
-
 // lockUser takes the user's row for update, soft-deleted or not. Every transaction takes
 // its locks in the order user, key, session.
 func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {

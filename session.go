@@ -65,7 +65,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 	session, came := dest.AuthSession(), copyOf(dest)
 	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
-			if err := r.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
 		}
@@ -358,7 +358,7 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 	}
 	err = r.transact(ctx, "update session attributes", func(tx *gorm.DB) error {
 		if len(columns) > 0 {
-			if err := r.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
 			if err := tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns).Error; err != nil {

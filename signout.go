@@ -39,7 +39,7 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string)
 func (r *Repository[U]) endSession(tx *gorm.DB, sessionID string) error {
 	session := new(Session[U])
 	if len(r.opts.hooks) > 0 {
-		if err := r.lockWrites(tx); err != nil {
+		if err := r.b.lockWrites(tx); err != nil {
 			return err
 		}
 		if _, err := find(tx.Select("user_id"), session, r.b.idIs(sessionID)); err != nil {

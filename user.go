@@ -44,7 +44,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
 		*user = came                                      // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
-			if err := r.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
 		}
@@ -55,7 +55,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 		events := []Event{{Type: UserCreated, UserID: base.ID}}
 		for _, key := range keys {
 			key.UserID = base.ID
-			if err := tx.Omit(clause.Associations).Create(key).Error; err != nil {
+			if err := whole(tx).Omit(clause.Associations).Create(key).Error; err != nil {
 				return duplicateAs(err, ErrDuplicateKey)
 			}
 			events = append(events, Event{Type: KeyAdded, UserID: base.ID, KeyID: key.ID})
@@ -159,7 +159,7 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 	err = r.transact(ctx, "update user attributes", func(tx *gorm.DB) (err error) {
 		if len(columns) > 0 {
 			if r.b.user.BeforeUpdate || r.b.user.BeforeSave {
-				if err := r.lockWrites(tx); err != nil {
+				if err := r.b.lockWrites(tx); err != nil {
 					return err
 				}
 			}
@@ -181,7 +181,8 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 // DeleteUser deletes the user by the application's model, with its hooks and soft
 // delete, and the user's keys and sessions for good, in one transaction that no
 // sign-in can slip into (Lucia's deleteUser). A user that is not there is no error, so
-// that it may be repeated.
+// that it may be repeated. Without foreign keys, PostgreSQL and a transaction of the
+// caller's at REPEATABLE READ or above give an [IsolationError].
 //
 // A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions:
 // they do not work while the user is deleted, and work again if it is restored.
@@ -193,6 +194,11 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 		return err
 	}
 	err := r.transact(ctx, "delete user", func(tx *gorm.DB) error {
+		if r.inTransaction() {
+			if err := r.b.checkIsolation(tx); err != nil {
+				return err
+			}
+		}
 		user, err := r.lockForDelete(tx, userID)
 		if err != nil {
 			return err
@@ -202,7 +208,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 				return err
 			}
 		}
-		if err := tx.Omit(clause.Associations).Delete(user).Error; err != nil {
+		if err := whole(tx).Omit(clause.Associations).Delete(user).Error; err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})

@@ -13,6 +13,7 @@ package gormkeytest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,17 +25,45 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// NewDB opens an empty database of the test's own, with foreign keys enforced, that is
-// closed and removed when t ends. The handle has no plugin yet.
+// NewDB opens an empty database of the test's own, with foreign keys enforced unless the
+// settings say otherwise, that is closed and removed when t ends. The handle has no plugin yet.
 type NewDB func(t testing.TB) *gorm.DB
 
 // Run runs the contract, each case on a database of its own. Races run at a size that
-// takes seconds; -short makes them smaller.
-func Run(t *testing.T, newDB NewDB) {
+// takes seconds; -short makes them smaller, and GORMKEY_FULL=1 as large as a thousand
+// deletes against two thousand creates.
+func Run(t *testing.T, newDB NewDB, settings ...Setting) {
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { c.run(&suite{T: t, newDB: newDB}) })
+		t.Run(c.name, func(t *testing.T) {
+			s := &suite{T: t, newDB: newDB, declared: true, enforced: true}
+			for _, setting := range settings {
+				setting(s)
+			}
+			c.run(s)
+		})
 	}
 }
+
+// Setting says in which mode [Run] runs the contract, and what it finds there.
+type Setting func(*suite)
+
+// WithoutForeignKeys runs the contract with gormkey.WithoutForeignKeys.
+func WithoutForeignKeys() Setting {
+	return func(s *suite) {
+		s.declared, s.options = false, append(s.options, gormkey.WithoutForeignKeys())
+	}
+}
+
+// PlanetScale runs the contract with gormkey.PlanetScale, on a Vitess that refuses
+// foreign keys.
+func PlanetScale() Setting {
+	return func(s *suite) {
+		s.declared, s.enforced, s.options = false, false, append(s.options, gormkey.PlanetScale())
+	}
+}
+
+// Unenforced says that the connections are of a SQLite whose PRAGMA foreign_keys is off.
+func Unenforced() Setting { return func(s *suite) { s.enforced = false } }
 
 type testCase struct {
 	name string
@@ -42,7 +71,7 @@ type testCase struct {
 }
 
 // cases is filled by each file of this package with the cases of its noun.
-var cases = concat(pluginCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, raceCases, faultCases, transactionCases)
+var cases = concat(pluginCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, raceCases, faultCases, transactionCases)
 
 func concat(lists ...[]testCase) (all []testCase) {
 	for _, l := range lists {
@@ -82,7 +111,15 @@ func FastHasher() password.Hasher { return password.Argon2id{Memory: 64, Iterati
 // suite is what a case works with.
 type suite struct {
 	*testing.T
-	newDB NewDB
+	newDB    NewDB
+	options  []gormkey.Option // of every plugin
+	declared bool             // the plugin's tables have foreign keys
+	enforced bool             // the database obeys those that there are
+}
+
+// newPlugin returns a plugin with the run's options and more.
+func newPlugin[U any, P gormkey.UserModel[U]](s *suite, opts ...gormkey.Option) *gormkey.Plugin[U] {
+	return gormkey.New[U, P](append(slices.Clone(s.options), opts...)...)
 }
 
 // account is the cases' user.
@@ -126,7 +163,7 @@ func open[U any, P gormkey.UserModel[U]](s *suite, db *gorm.DB, opts ...gormkey.
 	s.Helper()
 	clock := NewClock()
 	opts = append([]gormkey.Option{gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(FastHasher())}, opts...)
-	plugin := gormkey.New[U, P](opts...)
+	plugin := newPlugin[U, P](s, opts...)
 	must(s, db.Use(plugin))
 	must(s, plugin.AutoMigrate(db))
 	auth, err := gormkey.From[U](db)

@@ -273,7 +273,7 @@ func inputHandles(s *suite) {
 	other := s.again(f.db)
 	closed, err := gorm.Open(other.Dialector, &gorm.Config{Logger: other.Logger})
 	must(s, err)
-	p := gormkey.New[account]()
+	p := newPlugin[account](s)
 	must(s, closed.Use(p))
 	auth, err := gormkey.From[account](closed)
 	must(s, err)

@@ -65,7 +65,7 @@ func pluginTwoTypes(s *suite) {
 	got, err := admins.ValidateSession(ctx, adminSession.Token)
 	must(s, err)
 	equal(s, "level", got.User.Level, 9)
-	if err := f.db.Use(gormkey.New[admin]()); err == nil {
+	if err := f.db.Use(newPlugin[admin](s)); err == nil {
 		s.Error("a second plugin for a user type: got no error")
 	}
 }
@@ -246,6 +246,10 @@ func pluginRefused(s *suite) {
 	} {
 		db := s.newDB(s.T)
 		set(db.Config)
+		if !s.declared {
+			must(s, db.Use(newPlugin[account](s)))
+			continue
+		}
 		if err := use[account]()(db); err == nil || !strings.Contains(err.Error(), name) {
 			s.Errorf("%s: got %v", name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
 
+	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
 
@@ -23,6 +24,10 @@ func TestMySQLNotStrict(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
 		return open(t, mysql.Open(newMySQL(t, "sql_mode", "''")), &gorm.Config{})
 	})
+}
+
+func TestMySQLWithoutForeignKeys(t *testing.T) {
+	mysqlServer.run(t, openMySQL, gormkeytest.WithoutForeignKeys())
 }
 
 func TestMySQLReference(t *testing.T) { app.RunReference(t, openMySQL) }

@@ -6,6 +6,7 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
+	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
 
@@ -22,6 +23,10 @@ func TestPostgresPrepareStmt(t *testing.T) {
 	postgresServer.run(t, func(t testing.TB) *gorm.DB {
 		return open(t, postgres.Open(newPostgres(t)), &gorm.Config{PrepareStmt: true})
 	})
+}
+
+func TestPostgresWithoutForeignKeys(t *testing.T) {
+	postgresServer.run(t, openPostgres, gormkeytest.WithoutForeignKeys())
 }
 
 func TestPostgresReference(t *testing.T) { app.RunReference(t, openPostgres) }

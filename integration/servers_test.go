@@ -77,10 +77,10 @@ func (s *server) connected(t testing.TB) *sql.DB {
 
 // run runs the contract on the server, or skips it as one. It is parallel to the other
 // runs, since a test mostly waits for its database to be made and dropped.
-func (s *server) run(t *testing.T, newDB gormkeytest.NewDB) {
+func (s *server) run(t *testing.T, newDB gormkeytest.NewDB, settings ...gormkeytest.Setting) {
 	t.Parallel()
 	s.connected(t)
-	gormkeytest.Run(t, newDB)
+	gormkeytest.Run(t, newDB, settings...)
 }
 
 // exec runs a statement as the administrator.

@@ -1,0 +1,537 @@
+package gormkeytest
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey"
+)
+
+// The application's own GORM calls, which a foreign key or the plugin's callbacks keep
+// whole alike.
+var integrityCases = []testCase{
+	{"integrity/create for a missing user", integrityCreateMissing},
+	{"integrity/create for a user who is there", integrityCreate},
+	{"integrity/create in batches of thousands", integrityCreateBatches},
+	{"integrity/delete in every form", integrityDelete},
+	{"integrity/delete whose condition reads the children", integrityDeleteByChildren},
+	{"integrity/delete of thousands", integrityDeleteThousands},
+	{"integrity/a delete that fails half way leaves everything", integrityDeleteFails},
+	{"integrity/a callback that keeps users", integrityForeignCallback},
+	{"integrity/soft delete keeps keys and sessions", integritySoftDelete},
+	{"integrity/another user type is left alone", integrityTwoTypes},
+	{"integrity/statements of a plain call", integrityStatements},
+	{"integrity/isolation of the caller's transaction", integrityIsolation},
+	{"race/R07 plain deletes against plain creates", raceIntegrity},
+}
+
+// wantViolated is exact where the plugin answers, and any error where the database does,
+// since GORM does not translate every driver's.
+func wantViolated(s *suite, what string, err error) {
+	s.Helper()
+	if !isErr(err, gorm.ErrForeignKeyViolated) && (err == nil || !s.enforced || !s.declared) {
+		s.Errorf("%s: got %v, want %v", what, err, gorm.ErrForeignKeyViolated)
+	}
+}
+
+// owned is a user with the relations that an application may declare.
+type owned struct {
+	gormkey.User
+	Email    string                   `gorm:"size:191"`
+	Sessions []gormkey.Session[owned] `gorm:"foreignKey:UserID"`
+	Keys     []gormkey.Key[owned]     `gorm:"foreignKey:UserID"`
+}
+
+type (
+	ownedKey     = gormkey.Key[owned]
+	ownedSession = gormkey.Session[owned]
+)
+
+// people makes four users, u0 to u3, each with a key and a session.
+func people(s *suite, opts ...gormkey.Option) *fixture[owned] {
+	s.Helper()
+	f := open[owned](s, s.newDB(s.T), opts...)
+	addPeople(s, f)
+	return f
+}
+
+func addPeople(s *suite, f *fixture[owned]) {
+	s.Helper()
+	for i := range 4 {
+		id := fmt.Sprintf("u%d", i)
+		must(s, f.db.Create(&owned{User: gormkey.User{ID: id}, Email: id + "@x"}).Error)
+		must(s, f.db.Create(&ownedKey{ID: "k:" + id, UserID: id}).Error)
+		must(s, f.db.Create(&ownedSession{ID: "s" + id, UserID: id}).Error)
+	}
+}
+
+func clearPeople(s *suite, f *fixture[owned]) {
+	s.Helper()
+	for _, table := range []string{"user_session", "user_key", "auth_user"} {
+		must(s, f.db.Exec("DELETE FROM "+table).Error)
+	}
+}
+
+// withoutDefault is the handle with GORM's default transaction turned off.
+func withoutDefault(db *gorm.DB) *gorm.DB {
+	return db.Session(&gorm.Session{SkipDefaultTransaction: true})
+}
+
+func inTransaction(db *gorm.DB, work func(tx *gorm.DB) error) error {
+	return db.Transaction(func(tx *gorm.DB) error { return work(tx) })
+}
+
+func integrityCreateMissing(s *suite) {
+	f := people(s)
+	ctx := s.Context()
+	before := rows(s, f.db)
+	for name, create := range map[string]func(db *gorm.DB) error{
+		"key":        func(db *gorm.DB) error { return db.Create(&ownedKey{ID: "x", UserID: "nobody"}).Error },
+		"session":    func(db *gorm.DB) error { return db.Create(&ownedSession{ID: "x", UserID: "nobody"}).Error },
+		"no user id": func(db *gorm.DB) error { return db.Create(&ownedSession{ID: "x"}).Error },
+		"another letter case": func(db *gorm.DB) error {
+			return db.Create(&ownedSession{ID: "x", UserID: "U0"}).Error
+		},
+		"trailing blank": func(db *gorm.DB) error { return db.Create(&ownedSession{ID: "x", UserID: "u0 "}).Error },
+		"batch": func(db *gorm.DB) error {
+			return db.Create([]ownedSession{{ID: "x", UserID: "u0"}, {ID: "y", UserID: "nobody"}}).Error
+		},
+		"batch of pointers": func(db *gorm.DB) error {
+			return db.Create([]*ownedSession{{ID: "x", UserID: "u0"}, {ID: "y", UserID: "nobody"}}).Error
+		},
+		"map": func(db *gorm.DB) error {
+			return db.Model(&ownedKey{}).Create(map[string]any{"id": "x", "user_id": "nobody"}).Error
+		},
+		"map by Go's name": func(db *gorm.DB) error {
+			return db.Model(&ownedKey{}).Create(map[string]any{"ID": "x", "UserID": "nobody"}).Error
+		},
+		"maps": func(db *gorm.DB) error {
+			return db.Model(&ownedKey{}).Create([]map[string]any{{"id": "x", "user_id": "u0"}, {"id": "y", "user_id": "nobody"}}).Error
+		},
+		"pointer to maps": func(db *gorm.DB) error {
+			return db.Model(&ownedKey{}).Create(&[]map[string]any{{"id": "y", "user_id": "nobody"}}).Error
+		},
+		"map by table": func(db *gorm.DB) error {
+			return db.Table("user_key").Create(map[string]any{"id": "x", "user_id": "nobody"}).Error
+		},
+		"pointer in a map": func(db *gorm.DB) error {
+			id := "nobody"
+			return db.Model(&ownedKey{}).Create(map[string]any{"id": "x", "user_id": &id}).Error
+		},
+		"expression": func(db *gorm.DB) error {
+			return db.Model(&ownedKey{}).Create(map[string]any{"id": "x", "user_id": gorm.Expr("LOWER(?)", "NOBODY")}).Error
+		},
+		"upsert": func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "id"}}, UpdateAll: true}).Create(&ownedKey{ID: "k:u0", UserID: "nobody"}).Error
+		},
+		"Save":          func(db *gorm.DB) error { return db.Save(&ownedKey{ID: "x", UserID: "nobody"}).Error },
+		"FirstOrCreate": func(db *gorm.DB) error { return db.FirstOrCreate(&ownedKey{ID: "x", UserID: "nobody"}).Error },
+		"generics": func(db *gorm.DB) error {
+			return gorm.G[ownedKey](db).Create(ctx, &ownedKey{ID: "x", UserID: "nobody"})
+		},
+		"generics in batches": func(db *gorm.DB) error {
+			return gorm.G[ownedKey](db).CreateInBatches(ctx, &[]ownedKey{{ID: "x", UserID: "u0"}, {ID: "y", UserID: "nobody"}}, 2)
+		},
+		"association of a user who is gone": func(db *gorm.DB) error {
+			return db.Model(&owned{User: gormkey.User{ID: "nobody"}}).Association("Sessions").Append(&ownedSession{ID: "x"})
+		},
+	} {
+		for mode, db := range map[string]*gorm.DB{"": f.db, ", no default transaction": withoutDefault(f.db)} {
+			wantViolated(s, name+mode, create(db))
+		}
+		err := inTransaction(f.db, create)
+		wantViolated(s, name+", in a transaction", err)
+		if got := rows(s, f.db); got != before {
+			s.Fatalf("%s: got rows %v, want %v", name, got, before)
+		}
+	}
+	var owner string
+	must(s, f.db.Raw("SELECT user_id FROM user_key WHERE id = ?", "k:u0").Scan(&owner).Error)
+	equal(s, "owner after the upsert", owner, "u0")
+}
+
+func integrityCreate(s *suite) {
+	f := people(s)
+	ctx := s.Context()
+	for mode, db := range map[string]*gorm.DB{"": f.db, "2": withoutDefault(f.db)} {
+		must(s, db.Create(&ownedKey{ID: "k:a" + mode, UserID: "u0"}).Error)
+		must(s, db.Create([]ownedSession{{ID: "sa" + mode, UserID: "u0"}, {ID: "sb" + mode, UserID: "u1"}}).Error)
+		must(s, db.Model(&ownedKey{}).Create(map[string]any{"id": "k:map" + mode, "user_id": "u0"}).Error)
+		must(s, db.Model(&ownedKey{}).Create(map[string]any{"id": "k:expr" + mode, "user_id": gorm.Expr("LOWER(?)", "U2")}).Error)
+		must(s, db.Create(&ownedSession{ID: "sn" + mode, User: &owned{User: gormkey.User{ID: "new" + mode}}}).Error)
+		must(s, db.Create(&owned{User: gormkey.User{ID: "many" + mode}, Sessions: []ownedSession{{ID: "sm" + mode}}}).Error)
+		must(s, db.Model(&owned{User: gormkey.User{ID: "u0"}}).Association("Sessions").Append(&ownedSession{ID: "sp" + mode}))
+		must(s, gorm.G[ownedKey](db).Create(ctx, &ownedKey{ID: "k:g" + mode, UserID: "u3"}))
+		must(s, db.Session(&gorm.Session{DryRun: true}).Create(&ownedKey{ID: "k:dry", UserID: "nobody"}).Error)
+		db.ToSQL(func(tx *gorm.DB) *gorm.DB { return tx.Create(&ownedKey{ID: "k:dry", UserID: "nobody"}) })
+	}
+	equal(s, "rows", rows(s, f.db), [3]int64{4 + 4, 4 + 8, 4 + 10})
+	equal(s, "orphans", orphans(s, f.db), 0)
+	must(s, inTransaction(f.db, func(tx *gorm.DB) error { // a user of the same transaction
+		if err := tx.Create(&owned{User: gormkey.User{ID: "tx"}}).Error; err != nil {
+			return err
+		}
+		return tx.Create(&ownedKey{ID: "k:tx", UserID: "tx"}).Error
+	}))
+	noneInUse(s, f.db)
+}
+
+func integrityCreateBatches(s *suite) {
+	f := open[owned](s, s.newDB(s.T))
+	const n = 2500
+	users, sessions := make([]owned, n), make([]ownedSession, n)
+	for i := range n {
+		users[i].ID = fmt.Sprintf("u%d", i)
+		sessions[i] = ownedSession{ID: fmt.Sprintf("s%d", i), UserID: users[i].ID}
+	}
+	must(s, f.db.CreateInBatches(users, 500).Error)
+	must(s, f.db.CreateInBatches(sessions, 500).Error)
+	equal(s, "rows", rows(s, f.db), [3]int64{n, 0, n})
+	for i := range sessions {
+		sessions[i].ID = fmt.Sprintf("t%d", i)
+	}
+	sessions[n-1].UserID = "nobody"
+	wantViolated(s, "the last of thousands", f.db.CreateInBatches(sessions, 500).Error)
+	equal(s, "rows after the refusal", rows(s, f.db), [3]int64{n, 0, n})
+}
+
+func integrityDelete(s *suite) {
+	f := open[owned](s, s.newDB(s.T))
+	ctx := s.Context()
+	user := func(id string) owned { return owned{User: gormkey.User{ID: id}} }
+	one := func(id string) *owned { u := user(id); return &u }
+	forms := []struct {
+		name string
+		left int64 // users, and with them keys and sessions
+		run  func(db *gorm.DB) error
+	}{
+		{"struct", 3, func(db *gorm.DB) error { return db.Delete(one("u0")).Error }},
+		{"conditions", 2, func(db *gorm.DB) error {
+			return db.Where("email IN ?", []string{"u0@x", "u1@x"}).Delete(&owned{}).Error
+		}},
+		{"inline condition", 3, func(db *gorm.DB) error { return db.Delete(&owned{}, "id = ?", "u2").Error }},
+		{"slice", 2, func(db *gorm.DB) error { return db.Delete([]owned{user("u0"), user("u3")}).Error }},
+		{"pointers", 2, func(db *gorm.DB) error { return db.Delete(&[]*owned{one("u0"), one("u3")}).Error }},
+		{"Model", 3, func(db *gorm.DB) error { return db.Model(one("u1")).Delete(&owned{}).Error }},
+		{"struct condition", 3, func(db *gorm.DB) error { return db.Where(&owned{Email: "u1@x"}).Delete(&owned{}).Error }},
+		{"map condition", 3, func(db *gorm.DB) error { return db.Where(map[string]any{"email": "u1@x"}).Delete(&owned{}).Error }},
+		{"id and a condition that does not hold", 4, func(db *gorm.DB) error { return db.Where("email = ?", "no").Delete(one("u1")).Error }},
+		{"Or", 2, func(db *gorm.DB) error {
+			return db.Where("email = ?", "u0@x").Or("email = ?", "u1@x").Delete(&owned{}).Error
+		}},
+		{"Or in a group, and an id", 3, func(db *gorm.DB) error {
+			return db.Where(db.Where("email = ?", "u0@x").Or("email = ?", "u1@x")).Delete(one("u1")).Error
+		}},
+		{"Not", 1, func(db *gorm.DB) error { return db.Not("email = ?", "u0@x").Delete(&owned{}).Error }},
+		{"Scopes", 3, func(db *gorm.DB) error {
+			return db.Scopes(func(tx *gorm.DB) *gorm.DB { return tx.Where("email = ?", "u0@x") }).Delete(&owned{}).Error
+		}},
+		{"Table", 3, func(db *gorm.DB) error { return db.Table("auth_user").Where("id = ?", "u0").Delete(nil).Error }},
+		{"Table and another struct", 3, func(db *gorm.DB) error {
+			return db.Table("auth_user").Where("id = ?", "u0").Delete(&struct{ ID string }{}).Error
+		}},
+		{"generics", 3, func(db *gorm.DB) error {
+			_, err := gorm.G[owned](db).Where("id = ?", "u1").Delete(ctx)
+			return err
+		}},
+		{"Unscoped", 3, func(db *gorm.DB) error { return db.Unscoped().Delete(one("u0")).Error }},
+		{"with associations", 3, func(db *gorm.DB) error { return db.Select(clause.Associations).Delete(one("u0")).Error }},
+		{"without conditions", 4, func(db *gorm.DB) error {
+			if err := db.Delete(&owned{}).Error; !errors.Is(err, gorm.ErrMissingWhereClause) {
+				return fmt.Errorf("got %w", err)
+			}
+			return nil
+		}},
+		{"AllowGlobalUpdate", 0, func(db *gorm.DB) error {
+			return db.Session(&gorm.Session{AllowGlobalUpdate: true}).Delete(&owned{}).Error
+		}},
+		{"DryRun", 4, func(db *gorm.DB) error { return db.Session(&gorm.Session{DryRun: true}).Delete(one("u1")).Error }},
+		{"ToSQL", 4, func(db *gorm.DB) error {
+			db.ToSQL(func(tx *gorm.DB) *gorm.DB { return tx.Delete(one("u1")) })
+			return nil
+		}},
+		{"a copy of the table", 4, func(db *gorm.DB) error { return db.Table("auth_user_copy").Delete(one("u1")).Error }},
+	}
+	must(s, f.db.Exec("CREATE TABLE auth_user_copy (id varchar(15) PRIMARY KEY, email varchar(191))").Error)
+	s.Cleanup(func() { f.db.Exec("DROP TABLE auth_user_copy") })
+	switch f.db.Name() {
+	case "mysql":
+		forms = append(forms, struct {
+			name string
+			left int64
+			run  func(db *gorm.DB) error
+		}{"Order and Limit", 3, func(db *gorm.DB) error {
+			return db.Where("email <> ''").Order("id DESC").Limit(1).Delete(&owned{}).Error
+		}})
+	default:
+		forms = append(forms, struct {
+			name string
+			left int64
+			run  func(db *gorm.DB) error
+		}{"Returning", 2, func(db *gorm.DB) error {
+			var gone []owned
+			err := db.Clauses(clause.Returning{}).Where("id IN ?", []string{"u1", "u2"}).Delete(&gone).Error
+			if err == nil && (len(gone) != 2 || gone[0].Email == "") {
+				err = fmt.Errorf("returned %+v", gone)
+			}
+			return err
+		}})
+	}
+	for _, form := range forms {
+		for mode, run := range map[string]func() error{
+			"default transaction": func() error { return form.run(f.db) },
+			"none":                func() error { return form.run(withoutDefault(f.db)) },
+			"the caller's":        func() error { return inTransaction(f.db, form.run) },
+			"the caller's, rolled back": func() error {
+				undone := errors.New("undone")
+				err := inTransaction(f.db, func(tx *gorm.DB) error { return errors.Join(form.run(tx), undone) })
+				if got := rows(s, f.db); got != [3]int64{4, 4, 4} {
+					return fmt.Errorf("got rows %v after a rollback", got)
+				}
+				if err.Error() != undone.Error() {
+					return err
+				}
+				return form.run(f.db)
+			},
+		} {
+			clearPeople(s, f)
+			addPeople(s, f)
+			err := run()
+			if got, want := rows(s, f.db), [3]int64{form.left, form.left, form.left}; err != nil || got != want {
+				s.Errorf("%s, transaction %s: got %v, rows %v; want rows %v", form.name, mode, err, got, want)
+			}
+		}
+	}
+	noneInUse(s, f.db)
+}
+
+func noneInUse(s *suite, db *gorm.DB) {
+	s.Helper()
+	pool, err := db.DB()
+	must(s, err)
+	equal(s, "connections in use", pool.Stats().InUse, 0)
+}
+
+// The condition no longer holds once the children are gone; a cascade asks only before.
+func integrityDeleteByChildren(s *suite) {
+	f := people(s)
+	must(s, f.db.Exec("UPDATE user_session SET idle_expires = 99 WHERE user_id = 'u0'").Error)
+	result := f.db.Where("id IN (?)", f.db.Model(&ownedSession{}).Select("user_id").Where("idle_expires = ?", 99)).Delete(&owned{})
+	must(s, result.Error)
+	equal(s, "RowsAffected", result.RowsAffected, 1)
+	equal(s, "rows", rows(s, f.db), [3]int64{3, 3, 3})
+	result = f.db.Where("EXISTS (SELECT 1 FROM user_key WHERE user_id = auth_user.id)").Delete(&owned{})
+	must(s, result.Error)
+	equal(s, "RowsAffected", result.RowsAffected, 3)
+	equal(s, "rows", rows(s, f.db), [3]int64{})
+}
+
+func integrityDeleteThousands(s *suite) {
+	f := open[owned](s, s.newDB(s.T))
+	const n = 5100 // more than one statement names
+	users, keys := make([]owned, n), make([]ownedKey, n)
+	for i := range n {
+		users[i] = owned{User: gormkey.User{ID: fmt.Sprintf("u%d", i)}, Email: "gone@x"}
+		keys[i] = ownedKey{ID: fmt.Sprintf("k:%d", i), UserID: users[i].ID}
+	}
+	users[n-1].Email = "stays@x"
+	must(s, f.db.CreateInBatches(users, 1000).Error)
+	must(s, f.db.CreateInBatches(keys, 1000).Error)
+	result := f.db.Where("email = ?", "gone@x").Delete(&owned{})
+	must(s, result.Error)
+	equal(s, "RowsAffected", result.RowsAffected, n-1)
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
+}
+
+func integrityDeleteFails(s *suite) {
+	f := people(s)
+	broken := errors.New("broken")
+	r := record(f.db)
+	for mode, run := range map[string]func() error{
+		"default transaction": func() error { return f.db.Delete(&owned{}, "id = ?", "u0").Error },
+		"none":                func() error { return withoutDefault(f.db).Delete(&owned{}, "id = ?", "u0").Error },
+		"the caller's, which goes on": func() (err error) {
+			must(s, inTransaction(f.db, func(tx *gorm.DB) error {
+				err = tx.Delete(&owned{}, "id = ?", "u0").Error
+				return nil
+			}))
+			return err
+		},
+		"the repository's": func() error { return f.DeleteUser(s.Context(), "u0") },
+	} {
+		for n := 1; ; n++ {
+			seen, failed := 0, false
+			r.mu.Lock()
+			r.inject = func(sql string) error {
+				if !strings.HasPrefix(sql, "DELETE") {
+					return nil
+				}
+				if seen++; seen == n {
+					failed = true
+					return broken
+				}
+				return nil
+			}
+			r.mu.Unlock()
+			err := run()
+			r.mu.Lock()
+			r.inject = nil
+			r.mu.Unlock()
+			if !failed {
+				break
+			}
+			wantErr(s, fmt.Sprintf("DELETE %d, transaction %s", n, mode), err, broken)
+			equal(s, fmt.Sprintf("rows after DELETE %d, transaction %s", n, mode), rows(s, f.db), [3]int64{4, 4, 4})
+		}
+		clearPeople(s, f)
+		addPeople(s, f)
+	}
+	noneInUse(s, f.db)
+}
+
+// A Delete callback of the application that keeps users, a tenant filter say, does not
+// leave them without keys.
+func integrityForeignCallback(s *suite) {
+	f := people(s)
+	must(s, f.db.Callback().Delete().Before("gorm:delete").Register("test:tenant", func(tx *gorm.DB) {
+		tx.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Neq{Column: "id", Value: "u0"}}})
+	}))
+	err := f.db.Delete(&owned{}, "id IN ?", []string{"u0", "u1"}).Error
+	if !s.enforced || !s.declared {
+		if err == nil || !strings.Contains(err.Error(), "1 of 2 users") {
+			s.Errorf("got %v", err)
+		}
+		equal(s, "rows", rows(s, f.db), [3]int64{4, 4, 4})
+		return
+	}
+	must(s, err)
+	equal(s, "rows", rows(s, f.db), [3]int64{3, 3, 3})
+}
+
+func integritySoftDelete(s *suite) {
+	f := open[member](s, s.newDB(s.T))
+	ctx := s.Context()
+	u := &member{}
+	must(s, f.CreateUser(ctx, u, email("u@x")))
+	session, err := f.SignIn(ctx, email("u@x"))
+	must(s, err)
+	must(s, f.db.Delete(u).Error)
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "session of a soft-deleted user", err, gormkey.ErrInvalidSession)
+	must(s, f.db.Create(&gormkey.Key[member]{ID: "k:x", UserID: u.ID}).Error) // as a foreign key allows
+	must(s, f.db.Unscoped().Delete(u).Error)
+	equal(s, "rows", rows(s, f.db), [3]int64{})
+}
+
+func integrityTwoTypes(s *suite) {
+	f := people(s)
+	admins := open[admin](s, f.db, gormkey.WithTableNames(gormkey.TableNames{User: "admins", Key: "admin_keys", Session: "admin_sessions"}))
+	must(s, f.db.Create(&admin{User: gormkey.User{ID: "u0"}}).Error)
+	must(s, f.db.Create(&gormkey.Session[admin]{ID: "s", UserID: "u0"}).Error)
+	wantViolated(s, "a user of the other type", f.db.Create(&gormkey.Session[admin]{ID: "t", UserID: "u1"}).Error)
+	must(s, f.db.Delete(&owned{}, "id = ?", "u0").Error)
+	equal(s, "sessions of the admins", count(s, admins.db, "admin_sessions"), 1)
+	equal(s, "rows", rows(s, f.db), [3]int64{3, 3, 3})
+	must(s, withoutDefault(f.db).Delete(&admin{}, "id = ?", "u0").Error)
+	equal(s, "sessions of the admins", count(s, admins.db, "admin_sessions"), 0)
+	noneInUse(s, f.db)
+}
+
+func integrityStatements(s *suite) {
+	f := people(s)
+	r := record(f.db)
+	check := func(what string, most int) {
+		s.Helper()
+		sent := r.taken()
+		if s.declared && f.db.Name() != "sqlite" {
+			most = 1
+		}
+		if len(sent) > most {
+			s.Errorf("%s: got %d statements, want at most %d: %q", what, len(sent), most, sent)
+		}
+	}
+	must(s, f.db.Create(&ownedSession{ID: "x", UserID: "u0"}).Error)
+	check("create", 4) // PRAGMA or none, write lock on SQLite, SELECT, INSERT
+	must(s, f.db.Create([]ownedSession{{ID: "y", UserID: "u0"}, {ID: "z", UserID: "u1"}}).Error)
+	check("batch", 4)
+	must(s, f.db.Delete(&owned{}, "id = ?", "u0").Error)
+	check("delete", 6) // the isolation or PRAGMA, write lock, SELECT, three DELETEs
+	must(s, f.db.Create(&owned{User: gormkey.User{ID: "fresh"}}).Error)
+	check("a user", 1)
+}
+
+func integrityIsolation(s *suite) {
+	f := people(s)
+	if f.db.Name() != "postgres" {
+		s.Skip("only PostgreSQL's snapshots hide what a delete has to see")
+	}
+	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+		for name, run := range map[string]func(tx *gorm.DB) error{
+			"plain":      func(tx *gorm.DB) error { return tx.Delete(&owned{}, "id = ?", "u0").Error },
+			"repository": func(tx *gorm.DB) error { return f.With(tx).DeleteUser(s.Context(), "u0") },
+		} {
+			err := f.db.Transaction(func(tx *gorm.DB) error { return run(tx) }, &sql.TxOptions{Isolation: level})
+			if s.declared {
+				must(s, err)
+				clearPeople(s, f)
+				addPeople(s, f)
+				continue
+			}
+			var isolation *gormkey.IsolationError
+			if !errors.As(err, &isolation) || !isErr(err, gormkey.ErrIsolation) || isolation.Level != strings.ToLower(level.String()) {
+				s.Errorf("%s at %v: got %v", name, level, err)
+			}
+			equal(s, "rows", rows(s, f.db), [3]int64{4, 4, 4})
+		}
+	}
+}
+
+func raceIntegrity(s *suite) {
+	f := open[owned](s, s.newDB(s.T))
+	var created, refused atomic.Int64
+	for round := range rounds(40) {
+		users := []string{fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)}
+		for _, id := range users {
+			must(s, f.db.Create(&owned{User: gormkey.User{ID: id}, Email: users[0]}).Error)
+		}
+		fs := repeat(6, func(i int) {
+			db, id := f.db, fmt.Sprintf("%d-%d", round, i)
+			if i%2 == 1 {
+				db = withoutDefault(db)
+			}
+			var err error
+			switch i % 3 {
+			case 0:
+				err = db.Create(&ownedSession{ID: id, UserID: users[0]}).Error
+			case 1:
+				err = db.Create([]ownedSession{{ID: id, UserID: users[1]}, {ID: id + "b", UserID: users[0]}}).Error
+			case 2:
+				err = db.Create(&ownedKey{ID: "k:" + id, UserID: users[1]}).Error
+			}
+			switch {
+			case err == nil:
+				created.Add(1)
+			case isErr(err, gorm.ErrForeignKeyViolated), s.declared && s.enforced:
+				refused.Add(1)
+			default:
+				s.Errorf("create: %v", err)
+			}
+		})
+		fs = append(fs, func() {
+			if err := f.db.Where("email = ?", users[0]).Delete(&owned{}).Error; err != nil && !(s.declared && s.enforced) {
+				s.Errorf("delete: %v", err)
+			}
+		})
+		atOnce(fs...)
+	}
+	equal(s, "orphans", orphans(s, f.db), 0)
+	noneInUse(s, f.db)
+	s.Logf("%d created, %d refused", created.Load(), refused.Load())
+}
