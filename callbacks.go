@@ -17,7 +17,12 @@ func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
 		return nil
 	}
 	if b.dialect == "sqlite" {
-		if err := db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":rebuild", func(tx *gorm.DB) { guardRebuild(tx, b.user.Table) }); err != nil {
+		if err := p.registerRebuild(db, b); err != nil {
+			return err
+		}
+	}
+	if b.vitess {
+		if err := p.prepareVitess(db); err != nil {
 			return err
 		}
 	}
@@ -62,21 +67,6 @@ func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
 			_ = tx.AddError(check(id, row))
 		}
 	})
-}
-
-// guardRebuild turns a loss of rows into an error: GORM's SQLite migrator changes some
-// columns by making a new table and dropping the old one, and with foreign keys enforced
-// the drop cascades to every key and session, without an error.
-func guardRebuild(tx *gorm.DB, table string) {
-	if tx.Error != nil || tx.DryRun || tx.Statement.SQL.String() != "DROP TABLE "+tx.Statement.Quote(table) {
-		return
-	}
-	var enforced bool
-	if err := tx.Session(&gorm.Session{NewDB: true}).Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
-		_ = tx.AddError(err)
-	} else if enforced {
-		_ = tx.AddError(fmt.Errorf("gormkey: rebuilding %s with foreign keys enforced would delete its keys and sessions; migrate with Plugin.AutoMigrate", table))
-	}
 }
 
 var tableDDL = regexp.MustCompile(`(?i)^\s*(create|alter)\s+table\b`)

@@ -226,25 +226,24 @@ func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
 	}
 	var errs []error
 	for i, m := range models[:3] {
-		schemaName, table := "", m.table
-		if name, bare, ok := strings.Cut(table, "."); ok {
-			schemaName, table = name, bare
-		}
-		var columns []struct{ Name, Type, Collation string }
-		err := db.Session(&gorm.Session{NewDB: true}).Raw("SELECT column_name AS name, column_type AS type, COALESCE(collation_name, '') AS collation "+
-			"FROM information_schema.columns WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ? AND column_name IN ('id', 'user_id')", schemaName, table).Scan(&columns).Error
-		if err != nil {
+		table := tableInfo{columns: map[string]columnInfo{}}
+		if err := table.readMySQLColumns(db.Session(&gorm.Session{NewDB: true}), m.table); err != nil {
 			return fmt.Errorf("reading the id columns of %s: %w", m.table, err)
 		}
 		sizes := map[string]int{"id": []int{opts.userIDLength, keyIDSize, sessionIDSize}[i], "user_id": opts.userIDLength}
-		for _, c := range columns {
-			if !exactColumn(c.Type, c.Collation) && (opts.userIDType == "" || c.Name == "id" && i > 0) {
-				errs = append(errs, &InexactIDError{Table: m.table, Column: c.Name, Type: strings.TrimSpace(c.Type + " " + c.Collation),
-					Statement: fmt.Sprintf("ALTER TABLE `%s` MODIFY `%s` varbinary(%d) NOT NULL", strings.ReplaceAll(m.table, ".", "`.`"), c.Name, sizes[c.Name])})
+		for _, name := range []string{"id", "user_id"} {
+			c, ok := table.columns[name]
+			if ok && !c.exact && (opts.userIDType == "" || name == "id" && i > 0) {
+				errs = append(errs, &InexactIDError{Table: m.table, Column: name, Type: c.Type, Statement: exactStatement(m.table, name, sizes[name])})
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// exactStatement makes an id column of MySQL exact.
+func exactStatement(table, column string, size int) string {
+	return fmt.Sprintf("ALTER TABLE `%s` MODIFY `%s` varbinary(%d) NOT NULL", strings.ReplaceAll(table, ".", "`.`"), column, size)
 }
 
 // exactColumn reports whether a column compares bytes without padding. Measured on 24

@@ -125,7 +125,7 @@ func report(ctx context.Context, op string, err error) error {
 		return &ArgumentError{"db", "is closed"}
 	}
 	if code := databaseCode(err); code != "" {
-		return &DatabaseError{Op: op, Code: code, err: err}
+		return &DatabaseError{Op: op, Code: code, err: withoutValues(err)}
 	}
 	return fmt.Errorf("gormkey: %s: %w", op, err)
 }

@@ -59,6 +59,8 @@ var (
 	ErrNotRegistered = errors.New("gormkey: plugin not registered")
 	// ErrIsolation is wrapped by every [IsolationError].
 	ErrIsolation = errors.New("gormkey: transaction is above READ COMMITTED")
+	// ErrOrphans is wrapped by every [OrphanError].
+	ErrOrphans = errors.New("gormkey: keys or sessions without a user")
 	// ErrInexactID is wrapped by every [InexactIDError].
 	ErrInexactID = errors.New("gormkey: id column compares inexactly")
 )
@@ -92,6 +94,20 @@ func (e *InexactIDError) Error() string {
 
 // Unwrap returns [ErrInexactID].
 func (e *InexactIDError) Unwrap() error { return ErrInexactID }
+
+// OrphanError refuses to add a foreign key to a table whose rows would violate it.
+type OrphanError struct {
+	Table string
+	Count int64 // rows whose user_id names no user
+}
+
+// Error says how many there are and what to do.
+func (e *OrphanError) Error() string {
+	return fmt.Sprintf("gormkey: %s has %d rows without a user, so its foreign key cannot be added; delete them with Repository.Repair, or leave the key out with WithoutForeignKeys", e.Table, e.Count)
+}
+
+// Unwrap returns [ErrOrphans].
+func (e *OrphanError) Unwrap() error { return ErrOrphans }
 
 // IsolationError refuses to delete a user in a transaction of PostgreSQL that cannot see
 // what was committed while it waited: without foreign keys, a session that was opened

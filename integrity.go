@@ -343,8 +343,15 @@ func (b *binding) deleteDoomed(tx *gorm.DB, g *guarded, ids []string) error {
 		ids = ids[len(part):]
 		if len(part) > 0 {
 			for _, child := range []*schema.Schema{b.session, b.key} {
-				if err := fresh(tx).Exec("DELETE FROM ? WHERE ?", clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, part)).Error; err != nil {
-					return err
+				result := b.deleteAll(func(limit int) *gorm.DB {
+					query, vars := "DELETE FROM ? WHERE ?", []any{clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, part)}
+					if limit > 0 {
+						query += fmt.Sprintf(" LIMIT %d", limit)
+					}
+					return fresh(tx).Exec(query, vars...)
+				})
+				if result.Error != nil {
+					return result.Error
 				}
 			}
 		}

@@ -5,9 +5,12 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"reflect"
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // migrateLock names the lock that migrating processes wait for.
@@ -18,37 +21,43 @@ const (
 )
 
 // AutoMigrate creates and extends the plugin's tables, and those of more models of the
-// application, as db.AutoMigrate does; a second run sends no DDL. Beyond that:
+// application, as db.AutoMigrate does, under the protection of [Plugin.Migrate]; a
+// second run sends no DDL. Rows that a new foreign key would find without a user are an
+// [OrphanError].
+func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
+	return p.Migrate(db, func(tx *gorm.DB) error { return p.autoMigrate(tx, more) })
+}
+
+func (p *Plugin[U]) autoMigrate(tx *gorm.DB, more []any) error {
+	if err := p.bound.Load().refuseOrphans(tx); err != nil {
+		return err
+	}
+	return explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...))
+}
+
+// Migrate runs a migration of the application's, by tx.Migrator() say, so that it loses
+// no rows of the plugin's:
 //
 //   - Any number of processes may call it at once, as at the start of a deployment:
 //     they take turns. On MySQL and SQLite one waits a minute at most for its turn; on
 //     PostgreSQL as long as the context and lock_timeout let it.
 //   - On SQLite it runs with foreign keys unenforced on one connection, since GORM
-//     changes some columns by rebuilding the table, and dropping the old one would
+//     changes and drops columns by rebuilding the table, and dropping the old one would
 //     cascade to every key and session.
 //
 // On PostgreSQL it runs in one transaction, the caller's if db is one. On MySQL and
 // SQLite it refuses a transaction: DDL would commit it there, and here take a second
 // connection.
-func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
-	b := p.bound.Load()
-	if b == nil {
-		return fmt.Errorf("%w: %s: call db.Use before AutoMigrate, and look at its error", ErrNotRegistered, typeName[U]())
-	}
-	if db == nil || db.Config == nil || db.Statement == nil {
-		return &ArgumentError{"db", "is nil or not opened by gorm.Open"}
-	}
-	if err := checkHandle(db); err != nil {
+func (p *Plugin[U]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error) error {
+	b, db, err := p.migrationHandle(db)
+	if err != nil {
 		return err
 	}
-	if schemaCache(db) != b.cache {
-		return &ArgumentError{"db", "is another database than the one the plugin is registered with"}
+	if migrate == nil {
+		return &ArgumentError{"migrate", "is nil"}
 	}
-	db = db.Session(&gorm.Session{NewDB: true}).Set(writeSource, struct{}{})
-	models := append(p.Models(), more...)
-	migrate := func(tx *gorm.DB) error { return explainForeignKey(tx.AutoMigrate(models...)) }
 	if _, inTx := db.Statement.ConnPool.(gorm.TxCommitter); inTx && b.dialect != "postgres" {
-		return &ArgumentError{"db", "is in a transaction; AutoMigrate wants the root handle on MySQL and SQLite"}
+		return &ArgumentError{"db", "is in a transaction; migrations want the root handle on MySQL and SQLite"}
 	}
 	switch b.dialect {
 	case "postgres":
@@ -58,6 +67,100 @@ func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
 	default:
 		return migrateSQLite(db, migrate)
 	}
+}
+
+// migrationHandle checks a handle, and returns it without what was going on in it.
+func (p *Plugin[U]) migrationHandle(db *gorm.DB) (*binding, *gorm.DB, error) {
+	b := p.bound.Load()
+	if b == nil {
+		return nil, nil, fmt.Errorf("%w: %s: call db.Use first, and look at its error", ErrNotRegistered, typeName[U]())
+	}
+	if db == nil || db.Config == nil || db.Statement == nil {
+		return nil, nil, &ArgumentError{"db", "is nil or not opened by gorm.Open"}
+	}
+	if err := checkHandle(db); err != nil {
+		return nil, nil, err
+	}
+	if schemaCache(db) != b.cache {
+		return nil, nil, &ArgumentError{"db", "is another database than the one the plugin is registered with"}
+	}
+	return b, db.Session(&gorm.Session{NewDB: true}).Set(writeSource, struct{}{}), nil
+}
+
+// refuseOrphans finds rows that a foreign key which is to be added would refuse. SQLite,
+// where it is added with enforcement off, would not.
+func (b *binding) refuseOrphans(tx *gorm.DB) error {
+	if !b.foreignKeys {
+		return nil
+	}
+	var users tableInfo
+	for i, s := range []*schema.Schema{b.user, b.session, b.key} {
+		table, err := readTable(tx, s.Table, b.user.Table)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			users = table
+			continue
+		}
+		if !table.exists || len(table.foreignKeys) > 0 {
+			continue
+		}
+		n, err := b.countOrphans(tx, s.Table, table, users)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return &OrphanError{s.Table, n}
+		}
+	}
+	return nil
+}
+
+// DropForeignKeys drops the foreign keys of keys and sessions to their user, for a
+// plugin with [WithoutForeignKeys] on tables from before: AutoMigrate leaves them. The
+// indexes stay. It is safe to repeat.
+func (p *Plugin[U]) DropForeignKeys(db *gorm.DB) error {
+	return p.Migrate(db, func(tx *gorm.DB) error {
+		b := p.bound.Load()
+		if b.foreignKeys {
+			return &ArgumentError{"plugin", "has foreign keys on, so the next AutoMigrate would add them again; give it WithoutForeignKeys"}
+		}
+		for _, s := range []*schema.Schema{b.key, b.session} {
+			table, err := readTable(tx, s.Table, b.user.Table)
+			if err != nil {
+				return err
+			}
+			if err := b.dropConstraints(tx, s, table.foreignKeys); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (b *binding) dropConstraints(tx *gorm.DB, s *schema.Schema, names []string) error {
+	if b.dialect != "sqlite" {
+		verb := map[string]string{"mysql": "FOREIGN KEY", "postgres": "CONSTRAINT"}[b.dialect]
+		for _, name := range names {
+			if err := tx.Exec("ALTER TABLE ? DROP "+verb+" ?", clause.Table{Name: s.Table}, clause.Column{Name: name}).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	name := tx.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"])
+	if err := tx.Migrator().DropConstraint(reflect.New(s.ModelType).Interface(), name); err != nil {
+		return err
+	}
+	table, err := readTable(tx, s.Table, b.user.Table)
+	if err == nil && len(table.foreignKeys) > 0 {
+		err = fmt.Errorf("gormkey: %s has a foreign key that another program declared, and SQLite drops none by itself: make the table anew without it", s.Table)
+	}
+	return err
 }
 
 // migratePostgres holds a lock of the transaction, which a pooler in transaction mode

@@ -26,6 +26,7 @@ type binding struct {
 	foreignKeys  bool // the tables are to have their foreign keys
 	inexact      bool // id columns may match more than equal bytes
 	plainColumns bool // every column can be named in a SELECT
+	vitess       bool // the database is one
 	noAutocommit bool // the DSN says autocommit=0: a lone statement is not durable
 }
 
@@ -60,7 +61,7 @@ func (p *Plugin[U]) tables() []string {
 func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	b := &binding{db: db.Session(&gorm.Session{NewDB: true}), cache: schemaCache(db), dialect: db.Name()}
 	b.inexact = b.dialect == "mysql" && opts.inexactIDs
-	b.foreignKeys = !opts.noForeignKeys
+	b.foreignKeys, b.vitess = !opts.noForeignKeys, opts.vitess
 	for _, m := range models {
 		if b.cache == nil {
 			break
@@ -131,6 +132,22 @@ func (b *binding) setTypes(opts *options) {
 		userID.Size, userID.DataType = b.userID.Size, b.userID.DataType
 		if f := s.PrioritizedPrimaryField; f.DataType == schema.String {
 			varbinary(f)
+		}
+	}
+	if b.dialect == "sqlite" {
+		for _, s := range append(b.children(), b.user) {
+			dropSizes(s)
+		}
+	}
+}
+
+// dropSizes takes the sizes off texts, which have none in SQLite. The modernc driver
+// reports one for a table with rows, so that GORM's migrator would rebuild the table each
+// time.
+func dropSizes(s *schema.Schema) {
+	for _, f := range s.Fields {
+		if f.DataType == schema.String || f.DataType == schema.Bytes {
+			f.Size = 0
 		}
 	}
 }

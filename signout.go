@@ -104,7 +104,7 @@ func (r *Repository[U]) endSessions(tx *gorm.DB, userID, keep string) error {
 	if keep != "" {
 		query = query.Where(clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: keep})
 	}
-	result := query.Delete(new(Session[U]))
+	result := r.deleteSessions(query)
 	if result.Error != nil || result.RowsAffected == 0 {
 		return result.Error
 	}
@@ -122,7 +122,7 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 		return err
 	}
 	return r.write(ctx, "delete dead user sessions", false, func(tx *gorm.DB) error {
-		return tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now())).Delete(new(Session[U])).Error
+		return r.deleteSessions(tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now()))).Error
 	})
 }
 
@@ -130,7 +130,7 @@ func (r *Repository[U]) deadAt(now UnixMilli) clause.Expression {
 	return clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, Value: now}
 }
 
-// CleanupOption changes how [Repository.DeleteDeadSessions] works.
+// CleanupOption changes how [Repository.DeleteDeadSessions] and [Repository.Repair] work.
 type CleanupOption func(*cleanupOptions)
 
 type cleanupOptions struct {
@@ -138,7 +138,7 @@ type cleanupOptions struct {
 	progress func(deleted int64) error
 }
 
-// BatchSize sets how many sessions one statement deletes: 500 by default, 1 to 10000.
+// BatchSize sets how many rows one statement deletes: 500 by default, 1 to 10000.
 func BatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
 
 // OnProgress is called after each batch with the number deleted so far. Its error stops
@@ -147,17 +147,25 @@ func OnProgress(f func(deleted int64) error) CleanupOption {
 	return func(o *cleanupOptions) { o.progress = f }
 }
 
-// DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
-// commit by themselves, and returns how many it deleted, also beside an error: it may
-// be stopped through ctx at any time and called again. Several at once do no harm. Call
-// it from a job, once an hour say.
-func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 	o := cleanupOptions{batch: 500, progress: func(int64) error { return nil }}
 	for _, option := range opts {
 		option(&o)
 	}
 	if o.batch < 1 || o.batch > 10000 || o.progress == nil {
-		return 0, &ArgumentError{"BatchSize, OnProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
+		return o, &ArgumentError{"BatchSize, OnProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
+	}
+	return o, nil
+}
+
+// DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
+// commit by themselves, and returns how many it deleted, also beside an error: it may
+// be stopped through ctx at any time and called again. Several at once do no harm. Call
+// it from a job, once an hour say.
+func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+	o, err := newCleanup(opts)
+	if err != nil {
+		return 0, err
 	}
 	now := r.opts.now()
 	for {

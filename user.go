@@ -76,7 +76,7 @@ var errDuplicate = errors.New("gormkey: duplicate")
 // statement that failed; no message of a database tells it reliably.
 func duplicateAs(err, sentinel error) error {
 	if isDuplicate(err) {
-		return &decision{sentinel, err}
+		return &decision{sentinel, withoutValues(err)}
 	}
 	return err
 }
@@ -235,8 +235,19 @@ func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {
-	if err := tx.Where(r.b.ownerIs(userID)).Delete(new(Session[U])).Error; err != nil {
+	if err := r.deleteSessions(tx.Where(r.b.ownerIs(userID))).Error; err != nil {
 		return err
 	}
 	return tx.Where(r.b.ownerIs(userID)).Delete(new(Key[U])).Error
+}
+
+// deleteSessions deletes the sessions that a query's conditions name.
+func (r *Repository[U]) deleteSessions(query *gorm.DB) *gorm.DB {
+	query = query.Session(&gorm.Session{})
+	return r.b.deleteAll(func(limit int) *gorm.DB {
+		if limit > 0 {
+			return query.Limit(limit).Delete(new(Session[U]))
+		}
+		return query.Delete(new(Session[U]))
+	})
 }

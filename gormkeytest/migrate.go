@@ -80,6 +80,10 @@ func migrateTwice(s *suite) {
 				s.Errorf("the first run lacks %q:\n%s", want, first)
 			}
 		}
+		must(s, db.Create(&account{User: gormkey.User{ID: "row"}, Email: "row@example.com"}).Error)
+		must(s, db.Create(&login{Key: gormkey.Key[account]{ID: "email:row", UserID: "row"}}).Error)
+		must(s, db.Create(&device{Session: gormkey.Session[account]{ID: "row", UserID: "row"}}).Error)
+		record.taken() // from here on with rows, whose values some drivers report as the columns' sizes
 		must(s, plugin.AutoMigrate(db))
 		must(s, db.AutoMigrate(plugin.Models()...))
 		if again := record.taken(); len(again) > 0 {
@@ -254,10 +258,10 @@ func migrateRebuildGuard(s *suite) {
 	plugin := newPlugin[v2](s)
 	must(s, next.Use(plugin))
 	err = next.AutoMigrate(plugin.Models()...)
-	if next.Name() == "sqlite" && s.enforced && (err == nil || !strings.Contains(err.Error(), "Plugin.AutoMigrate")) {
+	if next.Name() == "sqlite" && s.enforced && s.declared && (err == nil || !strings.Contains(err.Error(), "Plugin.AutoMigrate") || !strings.Contains(err.Error(), "age >= 0") && !strings.Contains(err.Error(), "UNIQUE")) {
 		s.Errorf("a rebuild of the users' table: got %v", err)
 	}
-	if next.Name() != "sqlite" || !s.enforced {
+	if next.Name() != "sqlite" || !s.enforced || !s.declared {
 		must(s, err)
 	}
 	equal(s, "users", count(s, next, "members"), 1)

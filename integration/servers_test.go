@@ -35,6 +35,11 @@ var (
 		driver: "postgres", start: ".ci/engines pgbouncer",
 		dsn: cmp.Or(os.Getenv("GORMKEY_PGBOUNCER_DSN"), "host=127.0.0.1 port=6432 user=postgres sslmode=disable"),
 	}
+	// vitessServer has the keyspaces of integration/vitess.
+	vitessServer = &server{
+		driver: "mysql", start: ".ci/engines vitess",
+		dsn: cmp.Or(os.Getenv("GORMKEY_VITESS_DSN"), "root@tcp(127.0.0.1:15306)/"),
+	}
 	mysqlServer = &server{
 		driver: "mysql", start: "docker compose up -d mysql, or .ci/engines mariadb",
 		dsn: cmp.Or(os.Getenv("GORMKEY_MYSQL_DSN"), "root@tcp(127.0.0.1:3306)/"),
@@ -127,13 +132,13 @@ func postgresDSN(dsn string, settings ...string) string {
 // an UPDATE that changes nothing reports no rows: MySQL's own way, and the harder one.
 func newMySQL(t testing.TB, parameters ...string) string {
 	t.Helper()
-	return mysqlDSN(t, mysqlServer.newDatabase(t, ""), parameters...)
+	return mysqlDSN(t, mysqlServer, mysqlServer.newDatabase(t, ""), parameters...)
 }
 
 // mysqlDSN sets parameters, pairs of name and value, and the database.
-func mysqlDSN(t testing.TB, database string, parameters ...string) string {
+func mysqlDSN(t testing.TB, s *server, database string, parameters ...string) string {
 	t.Helper()
-	config, err := mysqldriver.ParseDSN(mysqlServer.dsn)
+	config, err := mysqldriver.ParseDSN(s.dsn)
 	app.Must(t, err)
 	config.DBName, config.ParseTime = database, true
 	config.Params = map[string]string{"charset": "utf8mb4"}

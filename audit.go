@@ -1,0 +1,267 @@
+package gormkey
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// Problem is what a [Finding] is about.
+type Problem string
+
+// The problems that [Repository.Audit] finds.
+const (
+	MissingTable  Problem = "missing table"
+	MissingColumn Problem = "missing column"
+	// MissingIndex: a delete or a cleanup reads the whole table.
+	MissingIndex Problem = "missing index"
+	// InexactID: an id column matches ids that differ in case, accents or blanks, so a
+	// statement may find another person's row.
+	InexactID Problem = "inexact id"
+	// WrongExpiryType: an expiry column cannot hold 64-bit milliseconds, or compares
+	// them as text.
+	WrongExpiryType Problem = "wrong expiry type"
+	// Orphans: keys or sessions without a user.
+	Orphans Problem = "orphans"
+	// ForeignKeyMissing: the plugin has foreign keys on, and the table has none.
+	ForeignKeyMissing Problem = "foreign key missing"
+	// ForeignKeyPresent: the plugin has them off, and the table has one.
+	ForeignKeyPresent Problem = "foreign key present"
+	// ForeignKeysUnenforced: the connection's PRAGMA foreign_keys is off. The plugin's
+	// callbacks stand in for it.
+	ForeignKeysUnenforced Problem = "foreign keys unenforced"
+)
+
+// Finding is one thing that [Repository.Audit] found.
+type Finding struct {
+	Problem Problem
+	Table   string
+	Column  string // "" where it is about the table
+	Count   int64  // rows, of Orphans
+	Found   string // what is there: a type, or a constraint's name
+	Action  string // what to do: a call, or a statement to run
+}
+
+// String returns the finding in one line.
+func (f Finding) String() string {
+	name := f.Table
+	if f.Column != "" {
+		name += "." + f.Column
+	}
+	text := fmt.Sprintf("%s: %s", name, f.Problem)
+	switch {
+	case f.Count > 0:
+		text += fmt.Sprintf(" (%d)", f.Count)
+	case f.Found != "":
+		text += fmt.Sprintf(" (%s)", f.Found)
+	}
+	return text + ": " + f.Action
+}
+
+// Audit compares the tables with what the plugin expects of them, and looks for keys and
+// sessions without a user. It changes nothing. No finding is nil.
+//
+// It reads the catalog, and the keys and sessions once by their index on user_id, each
+// against the users' primary key; memory does not grow with them. Among a million
+// sessions that takes about a second: run it from a job or a command, not in a request.
+func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
+	db, err := r.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const op = "audit"
+	var findings []Finding
+	users, err := readTable(db, r.b.user.Table, r.b.user.Table)
+	if err != nil {
+		return nil, report(ctx, op, err)
+	}
+	findings = append(findings, r.auditColumns(r.b.user, users)...)
+	for _, s := range []*schema.Schema{r.b.key, r.b.session} {
+		table, err := readTable(db, s.Table, r.b.user.Table)
+		if err != nil {
+			return nil, report(ctx, op, err)
+		}
+		findings = append(findings, r.auditColumns(s, table)...)
+		if !table.exists {
+			continue
+		}
+		findings = append(findings, r.auditForeignKeys(s.Table, table)...)
+		n, err := r.b.countOrphans(db, s.Table, table, users)
+		if err != nil {
+			return nil, report(ctx, op, err)
+		}
+		if n > 0 {
+			findings = append(findings, Finding{Problem: Orphans, Table: s.Table, Column: "user_id", Count: n, Action: "delete them with Repository.Repair"})
+		}
+	}
+	if r.b.dialect == "sqlite" && r.b.foreignKeys {
+		var enforced bool
+		if err := db.Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
+			return nil, report(ctx, op, err)
+		}
+		if !enforced {
+			findings = append(findings, Finding{Problem: ForeignKeysUnenforced, Table: r.b.user.Table,
+				Action: "turn them on for every connection in the DSN, by _pragma=foreign_keys(1) or _foreign_keys=on"})
+		}
+	}
+	return findings, nil
+}
+
+// auditColumns compares a table's columns and indexes with those of its model.
+func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (findings []Finding) {
+	const migrate = "run Plugin.AutoMigrate, or the statements of Plugin.PendingSQL"
+	if !table.exists {
+		return []Finding{{Problem: MissingTable, Table: s.Table, Action: migrate}}
+	}
+	for _, name := range s.DBNames {
+		if _, ok := table.columns[name]; !ok && !s.FieldsByDBName[name].IgnoreMigration {
+			findings = append(findings, Finding{Problem: MissingColumn, Table: s.Table, Column: name, Action: migrate})
+		}
+	}
+	var ids, indexes, expiries []string // of the embedded struct
+	switch s {
+	case r.b.user:
+		ids = []string{r.b.userID.DBName}
+	case r.b.key:
+		ids, indexes = []string{"id", "user_id"}, []string{"user_id"}
+	case r.b.session:
+		ids, indexes = []string{"id", "user_id"}, []string{"user_id", "idle_expires"}
+		expiries = []string{"active_expires", "idle_expires", "absolute_expires"}
+	}
+	for _, name := range indexes {
+		if _, ok := table.columns[name]; ok && !table.leading[name] {
+			findings = append(findings, Finding{Problem: MissingIndex, Table: s.Table, Column: name, Action: migrate})
+		}
+	}
+	for _, name := range ids {
+		ofUser := name == "user_id" || s == r.b.user
+		if c, ok := table.columns[name]; ok && !c.exact && (!ofUser || r.opts.userIDType == "") {
+			findings = append(findings, Finding{Problem: InexactID, Table: s.Table, Column: name, Found: c.Type, Action: r.exactAction(s, name)})
+		}
+	}
+	for _, name := range expiries {
+		if c, ok := table.columns[name]; ok && !wideInteger(r.b.dialect, c.Type) {
+			findings = append(findings, Finding{Problem: WrongExpiryType, Table: s.Table, Column: name, Found: c.Type,
+				Action: "change it to bigint (SQLite: INTEGER); the values are milliseconds since 1970"})
+		}
+	}
+	return findings
+}
+
+func (r *Repository[U]) exactAction(s *schema.Schema, column string) string {
+	f := s.FieldsByDBName[column]
+	switch r.b.dialect {
+	case "mysql":
+		return "run " + exactStatement(s.Table, column, f.Size)
+	case "postgres":
+		return "change its type to text with a deterministic collation"
+	}
+	return "make the table anew without COLLATE on it"
+}
+
+var integerType = regexp.MustCompile(`(?i)^(bigint|int8)\b`)
+
+// wideInteger reports whether a type of the dialect holds 64-bit integers.
+func wideInteger(dialect, columnType string) bool {
+	if dialect == "sqlite" { // whose affinity goes by the letters
+		return strings.Contains(columnType, "int")
+	}
+	return integerType.MatchString(columnType)
+}
+
+func (r *Repository[U]) auditForeignKeys(name string, table tableInfo) []Finding {
+	switch {
+	case r.b.foreignKeys && len(table.foreignKeys) == 0:
+		return []Finding{{Problem: ForeignKeyMissing, Table: name, Column: "user_id", Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
+	case !r.b.foreignKeys && len(table.foreignKeys) > 0:
+		return []Finding{{Problem: ForeignKeyPresent, Table: name, Column: "user_id", Found: strings.Join(table.foreignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
+	}
+	return nil
+}
+
+// orphaned is the condition that a row of the table has no user.
+func (b *binding) orphaned(table string) clause.Expression {
+	owner, id := clause.Column{Table: table, Name: "user_id"}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
+	sql, vars := "? = ?", []any{id, owner}
+	if b.inexact {
+		sql += " AND CAST(? AS BINARY) = CAST(? AS BINARY)"
+		vars = append(vars, id, owner)
+	}
+	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE " + sql + ")", Vars: append([]any{clause.Table{Name: b.user.Table}}, vars...)}
+}
+
+// countOrphans counts the rows of a table without a user.
+func (b *binding) countOrphans(db *gorm.DB, name string, table, users tableInfo) (n int64, err error) {
+	if _, ok := table.columns["user_id"]; !ok {
+		return 0, nil
+	}
+	query, vars := "SELECT COUNT(*) FROM ?", []any{clause.Table{Name: name}}
+	if users.exists {
+		query, vars = query+" WHERE ?", append(vars, b.orphaned(name))
+	}
+	err = db.Session(&gorm.Session{NewDB: true}).Raw(query, vars...).Scan(&n).Error
+	return n, err
+}
+
+// Repair deletes the keys and sessions that have no user, in batches that each commit by
+// themselves, and returns how many it deleted, also beside an error: it may be stopped
+// through ctx and called again. A user without a key is left as it is.
+func (r *Repository[U]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+	o, err := newCleanup(opts)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range []*schema.Schema{r.b.session, r.b.key} {
+		var after []any // the id that the next batch begins behind
+		for {
+			ids, n, err := r.repairBatch(ctx, s.Table, after, o.batch)
+			deleted += n
+			if err != nil {
+				return deleted, err
+			}
+			if len(ids) == 0 {
+				break
+			}
+			after = []any{ids[len(ids)-1]}
+			if n > 0 {
+				if err := o.progress(deleted); err != nil {
+					return deleted, err
+				}
+			}
+		}
+	}
+	return deleted, nil
+}
+
+// repairBatch finds orphans by their ids, in order, and deletes those that still are.
+func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []any, size int) (ids []string, deleted int64, err error) {
+	const op = "repair"
+	db, err := r.session(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	id := clause.Column{Table: table, Name: "id"}
+	behind := clause.Expr{SQL: "1 = 1"}
+	if len(after) > 0 {
+		behind = clause.Expr{SQL: "? > ?", Vars: []any{id, after[0]}}
+	}
+	err = db.Raw("SELECT ? FROM ? WHERE ? AND ? ORDER BY ? LIMIT "+fmt.Sprint(size), id, clause.Table{Name: table}, behind, r.b.orphaned(table), id).Scan(&ids).Error
+	if err != nil || len(ids) == 0 {
+		return nil, 0, report(ctx, op, err)
+	}
+	err = r.write(ctx, op, false, func(tx *gorm.DB) error {
+		result := tx.Exec("DELETE FROM ? WHERE ? AND ?", clause.Table{Name: table}, r.b.among(id, slices.Clone(ids)), r.b.orphaned(table))
+		deleted = result.RowsAffected
+		return result.Error
+	})
+	if err != nil {
+		return ids, 0, err
+	}
+	return ids, deleted, nil
+}

@@ -1,0 +1,426 @@
+package gormkeytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var schemaCases = []testCase{
+	{"schema/exported SQL and AutoMigrate make the same tables", schemaExport},
+	{"schema/pending SQL is what AutoMigrate would send", schemaPending},
+	{"schema/version 1 is brought up to date", schemaVersions},
+	{"schema/foreign keys turned on and off", schemaToggle},
+	{"schema/a migration of the application loses no rows", schemaMigrate},
+	{"audit/nothing is wrong", auditClean},
+	{"audit/orphans, and their repair", auditOrphans},
+	{"audit/indexes, columns and tables", auditSchema},
+}
+
+var exportNames = gormkey.TableNames{User: "people", Key: "people_keys", Session: "people_sessions"}
+
+func schemaExport(s *suite) {
+	for _, opts := range [][]gormkey.Option{
+		{gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{})},
+		{gormkey.WithTableNames(exportNames), gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour)},
+	} {
+		migrated, exported := s.newDB(s.T), s.newDB(s.T)
+		p, q := newPlugin[account](s, opts...), newPlugin[account](s, opts...)
+		must(s, migrated.Use(p))
+		must(s, p.AutoMigrate(migrated))
+		must(s, exported.Use(q))
+		record := recordDDL(exported)
+		up, down, err := q.SQL(exported)
+		must(s, err)
+		if sent := record.taken(); len(sent) > 0 {
+			s.Errorf("SQL sent %q", sent)
+		}
+		for _, statement := range up {
+			if !s.declared && strings.Contains(statement, "FOREIGN KEY") {
+				s.Errorf("without foreign keys: %s", statement)
+			}
+			must(s, exported.Exec(statement).Error)
+		}
+		equal(s, "catalog", catalog(s, exported), catalog(s, migrated))
+		record.taken()
+		must(s, q.AutoMigrate(exported))
+		if sent := record.taken(); len(sent) > 0 {
+			s.Errorf("AutoMigrate on the exported tables sent %q", sent)
+		}
+		for _, statement := range down {
+			must(s, exported.Exec(statement).Error)
+		}
+		equal(s, "catalog after down", catalog(s, exported), "")
+		for _, statement := range up { // and up again
+			must(s, exported.Exec(statement).Error)
+		}
+	}
+}
+
+// catalog returns what the engine itself says of the tables.
+func catalog(s *suite, db *gorm.DB) string {
+	s.Helper()
+	db = db.Session(&gorm.Session{NewDB: true})
+	var lines []string
+	switch db.Name() {
+	case "sqlite":
+		must(s, db.Raw("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name").Scan(&lines).Error)
+	case "postgres":
+		must(s, db.Raw(`SELECT concat_ws(' ', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+			WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY c.relname, a.attnum`).Scan(&lines).Error)
+		for _, query := range []string{
+			"SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+			"SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1",
+		} {
+			var more []string
+			must(s, db.Raw(query).Scan(&more).Error)
+			lines = append(lines, more...)
+		}
+	default:
+		var tables []string
+		must(s, db.Raw("SHOW TABLES").Scan(&tables).Error)
+		slices.Sort(tables)
+		for _, table := range tables {
+			var created struct {
+				SQL string `gorm:"column:Create Table"`
+			}
+			must(s, db.Raw("SHOW CREATE TABLE `"+table+"`").Scan(&created).Error)
+			lines = append(lines, created.SQL)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func schemaPending(s *suite) {
+	db := s.newDB(s.T)
+	first := newPlugin[account](s)
+	must(s, db.Use(first))
+	pending, err := first.PendingSQL(db)
+	must(s, err)
+	up, _, err := first.SQL(db)
+	must(s, err)
+	equal(s, "pending on an empty database", strings.Join(pending, "\n"), strings.Join(up, "\n"))
+	must(s, first.AutoMigrate(db))
+	pending, err = first.PendingSQL(db)
+	must(s, err)
+	equal(s, "pending when up to date", len(pending), 0)
+
+	// A later version of the application, with columns of the plugin's and its own.
+	opts := []gormkey.Option{gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour), gormkey.WithSessionModel(&device{})}
+	next := s.again(db)
+	plugin := newPlugin[account](s, opts...)
+	must(s, next.Use(plugin))
+	before := catalog(s, next)
+	pending, err = plugin.PendingSQL(next)
+	must(s, err)
+	equal(s, "catalog after asking", catalog(s, next), before)
+	if text := strings.Join(pending, "\n"); !strings.Contains(text, "absolute_expires") || !strings.Contains(text, "country") {
+		s.Fatalf("pending: got %s", text)
+	}
+	for _, statement := range pending {
+		must(s, next.Exec(statement).Error)
+	}
+	other := s.newDB(s.T)
+	must(s, other.Use(newPlugin[account](s)))
+	must(s, other.AutoMigrate(newPlugin[account](s).Models()...))
+	migrated := s.again(other)
+	same := newPlugin[account](s, opts...)
+	must(s, migrated.Use(same))
+	must(s, same.AutoMigrate(migrated))
+	equal(s, "catalog", catalog(s, next), catalog(s, migrated))
+	pending, err = plugin.PendingSQL(next)
+	must(s, err)
+	equal(s, "pending after it", len(pending), 0)
+}
+
+// version1 is schema version 1 of CHANGELOG.md, as its release made it.
+var version1 = map[string][]string{
+	"sqlite": {
+		"CREATE TABLE `auth_user` (`id` text NOT NULL,`email` text,PRIMARY KEY (`id`))",
+		"CREATE TABLE `user_key` (`id` text NOT NULL,`user_id` text NOT NULL,`hashed_password` text,PRIMARY KEY (`id`),CONSTRAINT `fk_user_key_user` FOREIGN KEY (`user_id`) REFERENCES `auth_user`(`id`) ON DELETE CASCADE ON UPDATE CASCADE)",
+		"CREATE INDEX `idx_user_key_user_id` ON `user_key`(`user_id`)",
+		"CREATE TABLE `user_session` (`id` text NOT NULL,`user_id` text NOT NULL,`active_expires` bigint NOT NULL,`idle_expires` bigint NOT NULL,PRIMARY KEY (`id`),CONSTRAINT `fk_user_session_user` FOREIGN KEY (`user_id`) REFERENCES `auth_user`(`id`) ON DELETE CASCADE ON UPDATE CASCADE)",
+		"CREATE INDEX `idx_user_session_user_id` ON `user_session`(`user_id`)",
+		"CREATE INDEX `idx_user_session_idle_expires` ON `user_session`(`idle_expires`)",
+	},
+	"postgres": {
+		`CREATE TABLE "auth_user" ("id" varchar(15) NOT NULL,"email" varchar(191),PRIMARY KEY ("id"))`,
+		`CREATE TABLE "user_key" ("id" varchar(255) NOT NULL,"user_id" varchar(15) NOT NULL,"hashed_password" varchar(255),PRIMARY KEY ("id"),CONSTRAINT "fk_user_key_user" FOREIGN KEY ("user_id") REFERENCES "auth_user"("id") ON DELETE CASCADE ON UPDATE CASCADE)`,
+		`CREATE INDEX "idx_user_key_user_id" ON "user_key" ("user_id")`,
+		`CREATE TABLE "user_session" ("id" varchar(128) NOT NULL,"user_id" varchar(15) NOT NULL,"active_expires" bigint NOT NULL,"idle_expires" bigint NOT NULL,PRIMARY KEY ("id"),CONSTRAINT "fk_user_session_user" FOREIGN KEY ("user_id") REFERENCES "auth_user"("id") ON DELETE CASCADE ON UPDATE CASCADE)`,
+		`CREATE INDEX "idx_user_session_user_id" ON "user_session" ("user_id")`,
+		`CREATE INDEX "idx_user_session_idle_expires" ON "user_session" ("idle_expires")`,
+	},
+	"mysql": {
+		"CREATE TABLE `auth_user` (`id` varbinary(15) NOT NULL,`email` varchar(191),PRIMARY KEY (`id`))",
+		"CREATE TABLE `user_key` (`id` varbinary(255) NOT NULL,`user_id` varbinary(15) NOT NULL,`hashed_password` varchar(255),PRIMARY KEY (`id`),INDEX `idx_user_key_user_id` (`user_id`),CONSTRAINT `fk_user_key_user` FOREIGN KEY (`user_id`) REFERENCES `auth_user`(`id`) ON DELETE CASCADE ON UPDATE CASCADE)",
+		"CREATE TABLE `user_session` (`id` varbinary(128) NOT NULL,`user_id` varbinary(15) NOT NULL,`active_expires` bigint NOT NULL,`idle_expires` bigint NOT NULL,PRIMARY KEY (`id`),INDEX `idx_user_session_user_id` (`user_id`),INDEX `idx_user_session_idle_expires` (`idle_expires`),CONSTRAINT `fk_user_session_user` FOREIGN KEY (`user_id`) REFERENCES `auth_user`(`id`) ON DELETE CASCADE ON UPDATE CASCADE)",
+	},
+}
+
+var foreignKeyDDL = regexp.MustCompile(`,CONSTRAINT \S+ FOREIGN KEY .* ON UPDATE CASCADE`)
+
+// schemaVersions brings a database of each earlier version up to date, by AutoMigrate
+// and by PendingSQL, and wants the same tables, and the rows that were there.
+func schemaVersions(s *suite) {
+	fresh := open[owned](s, s.newDB(s.T))
+	for number, ddl := range map[int]map[string][]string{1: version1} {
+		for name, update := range map[string]func(p *gormkey.Plugin[owned], db *gorm.DB) error{
+			"AutoMigrate": func(p *gormkey.Plugin[owned], db *gorm.DB) error { return p.AutoMigrate(db) },
+			"PendingSQL": func(p *gormkey.Plugin[owned], db *gorm.DB) error {
+				pending, err := p.PendingSQL(db)
+				for _, statement := range pending {
+					if err == nil {
+						err = db.Exec(statement).Error
+					}
+				}
+				return err
+			},
+		} {
+			db := s.newDB(s.T)
+			for _, statement := range ddl[db.Name()] {
+				if !s.declared {
+					statement = foreignKeyDDL.ReplaceAllString(statement, "")
+				}
+				must(s, db.Exec(statement).Error)
+			}
+			must(s, db.Exec("INSERT INTO auth_user (id, email) VALUES ('u', 'u@x')").Error)
+			must(s, db.Exec("INSERT INTO user_key (id, user_id) VALUES ('email:u', 'u')").Error)
+			must(s, db.Exec("INSERT INTO user_session (id, user_id, active_expires, idle_expires) VALUES ('s', 'u', 1, 4102444800000)").Error)
+			plugin := newPlugin[owned](s)
+			must(s, db.Use(plugin))
+			must(s, update(plugin, db))
+			equal(s, fmt.Sprintf("catalog of version %d after %s", number, name), normalized(catalog(s, db)), normalized(catalog(s, fresh.db)))
+			equal(s, "rows", rows(s, db), [3]int64{1, 1, 1})
+			auth, err := gormkey.From[owned](db)
+			must(s, err)
+			findings, err := auth.Audit(s.Context())
+			must(s, err)
+			equal(s, "findings", len(withoutPragma(findings)), 0)
+		}
+	}
+}
+
+// normalized hides how a statement was written, which SQLite keeps.
+func normalized(catalog string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(catalog, " IF NOT EXISTS", ""), " ", "")
+}
+
+// withoutPragma leaves out what Unenforced finds by its nature.
+func withoutPragma(findings []gormkey.Finding) []gormkey.Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f gormkey.Finding) bool { return f.Problem == gormkey.ForeignKeysUnenforced })
+}
+
+// problems returns the findings as text, without what to do.
+func problems(findings []gormkey.Finding) (list []string) {
+	for _, f := range withoutPragma(findings) {
+		text := string(f.Problem) + " " + f.Table
+		if f.Column != "" {
+			text += "." + f.Column
+		}
+		if f.Count > 0 {
+			text += fmt.Sprintf(" %d", f.Count)
+		}
+		list = append(list, text)
+		if f.Action == "" || !strings.Contains(f.String(), f.Table) {
+			list = append(list, "unhelpful: "+f.String())
+		}
+	}
+	return list
+}
+
+func equalLists(s *suite, what string, got, want []string) {
+	s.Helper()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		s.Errorf("%s:\ngot  %q\nwant %q", what, got, want)
+	}
+}
+
+func schemaToggle(s *suite) {
+	if s.declared == false && s.enforced == false {
+		s.Skip("the engine refuses foreign keys")
+	}
+	ctx := s.Context()
+	on := gormkey.New[owned]()
+	db := s.newDB(s.T)
+	must(s, db.Use(on))
+	must(s, on.AutoMigrate(db))
+	wantErr(s, "dropping what the next AutoMigrate adds", on.DropForeignKeys(db), gormkey.ErrInvalidArgument)
+
+	offDB := s.again(db)
+	off := gormkey.New[owned](gormkey.WithoutForeignKeys())
+	must(s, offDB.Use(off))
+	must(s, off.AutoMigrate(offDB))
+	auth, err := gormkey.From[owned](offDB)
+	must(s, err)
+	f := &fixture[owned]{Repository: auth, db: offDB, plugin: off}
+	addPeople(s, f)
+	findings, err := auth.Audit(ctx)
+	must(s, err)
+	equalLists(s, "off on tables with foreign keys", problems(findings), []string{"foreign key present user_key.user_id", "foreign key present user_session.user_id"})
+	must(s, off.DropForeignKeys(offDB))
+	must(s, off.DropForeignKeys(offDB))
+	findings, err = auth.Audit(ctx)
+	must(s, err)
+	equalLists(s, "after they were dropped", problems(findings), nil)
+	equal(s, "rows", rows(s, offDB), [3]int64{4, 4, 4})
+	must(s, offDB.Exec("DELETE FROM auth_user WHERE id = 'u0'").Error) // which nobody sees
+	wantViolated(&suite{T: s.T}, "off", offDB.Create(&ownedKey{ID: "k:x", UserID: "u0"}).Error)
+
+	backDB := s.again(db)
+	back := gormkey.New[owned]()
+	must(s, backDB.Use(back))
+	err = back.AutoMigrate(backDB)
+	var orphaned *gormkey.OrphanError
+	wantErr(s, "on again, with orphans", err, gormkey.ErrOrphans)
+	if !errors.As(err, &orphaned) || orphaned.Count != 1 {
+		s.Errorf("got %v", err)
+	}
+	_, err = back.PendingSQL(backDB)
+	wantErr(s, "pending, with orphans", err, gormkey.ErrOrphans)
+	equal(s, "rows", rows(s, backDB), [3]int64{3, 4, 4})
+	auth, err = gormkey.From[owned](backDB)
+	must(s, err)
+	findings, err = auth.Audit(ctx)
+	must(s, err)
+	equalLists(s, "on, without foreign keys", problems(findings), []string{
+		"foreign key missing user_key.user_id", "foreign key missing user_session.user_id", "orphans user_key.user_id 1", "orphans user_session.user_id 1",
+	})
+	n, err := auth.Repair(ctx)
+	must(s, err)
+	equal(s, "repaired", n, 2)
+	must(s, back.AutoMigrate(backDB))
+	findings, err = auth.Audit(ctx)
+	must(s, err)
+	equalLists(s, "on again", problems(findings), nil)
+	equal(s, "rows", rows(s, backDB), [3]int64{3, 3, 3})
+	if s.enforced {
+		if err := backDB.Exec("INSERT INTO user_key (id, user_id) VALUES ('k:y', 'nobody')").Error; err == nil {
+			s.Error("raw SQL for a missing user: got no error")
+		}
+	}
+}
+
+// schemaMigrate drops a column and changes a type, which GORM does on SQLite by dropping
+// the table.
+func schemaMigrate(s *suite) {
+	old := open[v1](s, s.newDB(s.T))
+	ctx := s.Context()
+	u := &v1{Email: "u@example.com", Age: 7}
+	must(s, old.CreateUser(ctx, u, email("u@example.com")))
+	_, err := old.SignIn(ctx, email("u@example.com"))
+	must(s, err)
+	counts := func() [3]int64 {
+		return [3]int64{count(s, old.db, "members"), count(s, old.db, "user_key"), count(s, old.db, "user_session")}
+	}
+	for name, migrate := range map[string]func(tx *gorm.DB) error{
+		"AlterColumn": func(tx *gorm.DB) error { return tx.Migrator().AlterColumn(&v1{}, "Email") },
+		"DropColumn":  func(tx *gorm.DB) error { return tx.Migrator().DropColumn(&v1{}, "Age") },
+	} {
+		err := old.db.Transaction(func(tx *gorm.DB) error { return migrate(tx) })
+		if old.db.Name() == "sqlite" && s.enforced && err == nil && counts() != [3]int64{1, 1, 1} {
+			s.Errorf("%s in a transaction: rows %v, and no error", name, counts())
+		}
+		if err != nil && !strings.Contains(err.Error(), "Plugin.Migrate") {
+			s.Errorf("%s in a transaction: got %v", name, err)
+		}
+		equal(s, name+": rows", counts(), [3]int64{1, 1, 1})
+	}
+	must(s, old.plugin.Migrate(old.db, func(tx *gorm.DB) error {
+		if !tx.Migrator().HasColumn(&v1{}, "Age") {
+			return nil // an engine that could do so without a rebuild
+		}
+		return tx.Migrator().DropColumn(&v1{}, "Age")
+	}))
+	equal(s, "rows", counts(), [3]int64{1, 1, 1})
+	equal(s, "column", old.db.Migrator().HasColumn(&v1{}, "Age"), false)
+	wantErr(s, "nil", old.plugin.Migrate(old.db, nil), gormkey.ErrInvalidArgument)
+}
+
+func auditClean(s *suite) {
+	f := s.accounts(gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour))
+	ada := signUp(s, f, "ada")
+	_, err := f.CreateSession(s.Context(), ada.ID)
+	must(s, err)
+	findings, err := f.Audit(s.Context())
+	must(s, err)
+	equalLists(s, "findings", problems(findings), nil)
+	n, err := f.Repair(s.Context())
+	must(s, err)
+	equal(s, "repaired", n, 0)
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
+}
+
+func auditOrphans(s *suite) {
+	if s.declared && s.enforced {
+		s.Skip("the database lets none in")
+	}
+	f := open[owned](s, s.newDB(s.T))
+	addPeople(s, f)
+	for i := range 25 {
+		must(s, f.db.Exec("INSERT INTO user_session (id, user_id, active_expires, idle_expires) VALUES (?, 'gone', 1, 1)", fmt.Sprintf("o%02d", i)).Error)
+	}
+	must(s, f.db.Exec("INSERT INTO user_key (id, user_id) VALUES ('', 'gone')").Error)
+	findings, err := f.Audit(s.Context())
+	must(s, err)
+	equalLists(s, "findings", problems(findings), []string{"orphans user_key.user_id 1", "orphans user_session.user_id 25"})
+	var progress []int64
+	n, err := f.Repair(s.Context(), gormkey.BatchSize(10), gormkey.OnProgress(func(n int64) error {
+		progress = append(progress, n)
+		return nil
+	}))
+	must(s, err)
+	equal(s, "repaired", n, 26)
+	equal(s, "progress", fmt.Sprint(progress), "[10 20 25 26]")
+	equal(s, "rows", rows(s, f.db), [3]int64{4, 4, 4})
+	_, err = f.Repair(s.Context(), gormkey.BatchSize(0))
+	wantErr(s, "batch of none", err, gormkey.ErrInvalidArgument)
+}
+
+func auditSchema(s *suite) {
+	f := open[owned](s, s.newDB(s.T))
+	ctx := s.Context()
+	must(s, f.db.Migrator().DropIndex(&ownedSession{}, "idx_user_session_idle_expires"))
+	must(s, f.db.Exec("ALTER TABLE user_key DROP COLUMN hashed_password").Error)
+	findings, err := f.Audit(ctx)
+	must(s, err)
+	equalLists(s, "findings", problems(findings), []string{"missing column user_key.hashed_password", "missing index user_session.idle_expires"})
+	must(s, f.plugin.AutoMigrate(f.db))
+	findings, err = f.Audit(ctx)
+	must(s, err)
+	equalLists(s, "after AutoMigrate", problems(findings), nil)
+
+	must(s, f.db.Exec("DROP TABLE user_session").Error)
+	narrow := map[string]string{"sqlite": "blob", "postgres": "integer", "mysql": "int"}[f.db.Name()]
+	must(s, f.db.Exec("CREATE TABLE user_session (id varchar(128) PRIMARY KEY, user_id varchar(15) NOT NULL, active_expires bigint NOT NULL, idle_expires "+narrow+" NOT NULL)").Error)
+	findings, err = f.Audit(ctx)
+	must(s, err)
+	want := []string{"missing index user_session.user_id", "missing index user_session.idle_expires", "wrong expiry type user_session.idle_expires"}
+	if s.declared {
+		want = append(want, "foreign key missing user_session.user_id")
+	}
+	if f.db.Name() == "mysql" {
+		want = append(want, "inexact id user_session.id", "inexact id user_session.user_id")
+	}
+	equalLists(s, "a table of somebody else's", problems(findings), want)
+	must(s, f.db.Exec("DROP TABLE user_session").Error)
+	findings, err = f.Audit(ctx)
+	must(s, err)
+	equalLists(s, "no table", problems(findings), []string{"missing table user_session"})
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := f.Audit(cancelled); err == nil {
+		s.Error("Audit on a cancelled context: got no error")
+	}
+}

@@ -1,0 +1,169 @@
+package gormkey
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// exportSetting marks a migration whose statements are written down, not sent.
+const exportSetting = "gormkey:export"
+
+// registerRebuild watches how GORM's SQLite migrator changes some columns: it makes a new
+// table, copies the rows, drops the old one and renames the new.
+func (p *Plugin[U]) registerRebuild(db *gorm.DB, b *binding) error {
+	r := &rebuilds{tables: []string{b.user.Table, b.key.Table, b.session.Table}}
+	return errors.Join(
+		db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":rebuild", func(tx *gorm.DB) {
+			guardRebuild(tx, b)
+			r.noteIndexes(tx)
+		}),
+		db.Callback().Raw().After("gorm:raw").Register(p.Name()+":rebuilt", r.restoreIndexes),
+	)
+}
+
+// rebuilds gives rebuilt tables their indexes back, which go with the old ones: GORM's
+// AutoMigrate makes the model's again, its DropColumn, AlterColumn and DropConstraint
+// none.
+type rebuilds struct {
+	tables []string
+	noted  sync.Map // rebuild → []index
+}
+
+type rebuild struct {
+	pool  gorm.ConnPool
+	table string
+}
+
+// index is one of a table and the columns that it needs.
+type index struct {
+	SQL     string
+	Columns string // separated by commas
+}
+
+// noteIndexes remembers the indexes that can be made on the new table.
+func (r *rebuilds) noteIndexes(tx *gorm.DB) {
+	if tx.Error != nil || tx.DryRun {
+		return
+	}
+	copying := tx.Statement.SQL.String()
+	for _, table := range r.tables {
+		if !strings.HasPrefix(copying, "INSERT INTO `"+table+"__temp`(") {
+			continue
+		}
+		var all, kept []index
+		err := fresh(tx).Raw("SELECT m.sql, (SELECT group_concat(name) FROM pragma_index_info(m.name)) AS columns "+
+			"FROM sqlite_master m WHERE m.type = 'index' AND m.tbl_name = ? AND m.sql IS NOT NULL", table).Scan(&all).Error
+		if err != nil {
+			_ = tx.AddError(err)
+			return
+		}
+		for _, i := range all {
+			if !slices.ContainsFunc(strings.Split(i.Columns, ","), func(c string) bool { return !strings.Contains(copying, "`"+c+"`") }) {
+				kept = append(kept, i)
+			}
+		}
+		r.noted.Store(rebuild{tx.Statement.ConnPool, table}, kept)
+	}
+}
+
+// restoreIndexes makes them.
+func (r *rebuilds) restoreIndexes(tx *gorm.DB) {
+	if tx.Error != nil || tx.DryRun || !strings.HasPrefix(tx.Statement.SQL.String(), "ALTER TABLE `") {
+		return
+	}
+	for _, table := range r.tables {
+		if tx.Statement.SQL.String() != "ALTER TABLE `"+table+"__temp` RENAME TO `"+table+"`" {
+			continue
+		}
+		noted, _ := r.noted.LoadAndDelete(rebuild{tx.Statement.ConnPool, table})
+		indexes, _ := noted.([]index)
+		for _, i := range indexes {
+			if err := fresh(tx).Exec(i.SQL).Error; err != nil {
+				_ = tx.AddError(err)
+				return
+			}
+		}
+	}
+}
+
+// guardRebuild turns a loss of rows into an error: GORM's SQLite migrator changes some
+// columns by making a new table and dropping the old one, and with foreign keys enforced
+// the drop cascades to every key and session, without an error.
+func guardRebuild(tx *gorm.DB, b *binding) {
+	table := b.user.Table
+	if tx.Error != nil || tx.DryRun || tx.Statement.SQL.String() != "DROP TABLE "+tx.Statement.Quote(table) {
+		return
+	}
+	if _, ok := tx.Get(exportSetting); ok {
+		return
+	}
+	var enforced bool
+	if err := fresh(tx).Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
+		_ = tx.AddError(err)
+		return
+	}
+	if !enforced {
+		return
+	}
+	for _, child := range []string{b.key.Table, b.session.Table} {
+		if info, err := readTable(tx, child, table); err != nil || !info.exists || len(info.foreignKeys) == 0 {
+			_ = tx.AddError(err)
+			continue
+		}
+		var rows []int
+		if err := fresh(tx).Raw("SELECT 1 FROM ? LIMIT 1", clause.Table{Name: child}).Scan(&rows).Error; err != nil {
+			_ = tx.AddError(err)
+		} else if len(rows) > 0 {
+			_ = tx.AddError(fmt.Errorf("gormkey: SQLite makes this change by dropping %s and making it anew%s, and with foreign keys enforced "+
+				"the drop would delete every key and session; run it with Plugin.AutoMigrate or in Plugin.Migrate", table, rebuildChange(tx, table)))
+			return
+		}
+	}
+}
+
+// rebuildChange describes how the new table, which is there by now, differs.
+func rebuildChange(tx *gorm.DB, table string) string {
+	var ddl []string
+	err := fresh(tx).Raw("SELECT sql FROM sqlite_master WHERE type = 'table' AND name IN (?, ?) ORDER BY length(name)",
+		bareTable(table), bareTable(table)+"__temp").Scan(&ddl).Error
+	if err != nil || len(ddl) != 2 {
+		return ""
+	}
+	before, after := difference(columnsOf(ddl[0]), columnsOf(ddl[1]))
+	switch {
+	case before == "":
+		return fmt.Sprintf(" with %q more", after)
+	case after == "":
+		return fmt.Sprintf(" without %q", before)
+	}
+	return fmt.Sprintf(" with %q in place of %q", after, before)
+}
+
+// columnsOf returns what stands between the parentheses of a CREATE TABLE.
+func columnsOf(ddl string) string {
+	_, columns, _ := strings.Cut(ddl, "(")
+	return strings.TrimSuffix(strings.TrimSpace(columns), ")")
+}
+
+// difference returns what is between the common start and the common end of two texts.
+func difference(a, b string) (string, string) {
+	start := 0
+	for start < len(a) && start < len(b) && a[start] == b[start] {
+		start++
+	}
+	for start > 0 && (start < len(a) && !utf8.RuneStart(a[start]) || start < len(b) && !utf8.RuneStart(b[start])) {
+		start--
+	}
+	a, b = a[start:], b[start:]
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return strings.Trim(a, ", "), strings.Trim(b, ", ")
+}
