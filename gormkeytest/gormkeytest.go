@@ -117,6 +117,9 @@ type suite struct {
 	enforced bool             // the database obeys those that there are
 }
 
+// refusesForeignKeys tells whether the engine takes none at all.
+func (s *suite) refusesForeignKeys() bool { return !s.declared && !s.enforced }
+
 // newPlugin returns a plugin with the run's options and more.
 func newPlugin[U any, P gormkey.UserModel[U]](s *suite, opts ...gormkey.Option) *gormkey.Plugin[U] {
 	return gormkey.New[U, P](append(slices.Clone(s.options), opts...)...)

@@ -134,7 +134,7 @@ func migrateAtOnce(s *suite) {
 			s.Errorf("process %d: %v", i, err)
 		}
 	}
-	equal(s, "table", db.Migrator().HasTable("notes"), true)
+	equal(s, "table", handles[0].Migrator().HasTable("notes"), true)
 }
 
 type post struct {

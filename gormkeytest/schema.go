@@ -248,7 +248,7 @@ func equalLists(s *suite, what string, got, want []string) {
 }
 
 func schemaToggle(s *suite) {
-	if s.declared == false && s.enforced == false {
+	if s.refusesForeignKeys() {
 		s.Skip("the engine refuses foreign keys")
 	}
 	ctx := s.Context()

@@ -145,6 +145,9 @@ func statementIndexes(s *suite) {
 		prefix, bad = "EXPLAIN QUERY PLAN ", []string{"SCAN "}
 	}
 	for _, st := range explain {
+		if s.refusesForeignKeys() { // Vitess explains no prepared statement
+			st.sql, st.args = f.db.Explain(st.sql, st.args...), nil
+		}
 		rows, err := conn.QueryContext(s.Context(), prefix+st.sql, st.args...)
 		if err != nil {
 			s.Fatalf("%s: explaining %s: %v", st.verb, st.sql, err)
@@ -194,11 +197,12 @@ func fill(s *suite, f *fixture[account], n int) {
 	must(s, f.db.CreateInBatches(users, 100).Error)
 	must(s, f.db.CreateInBatches(keys, 100).Error)
 	must(s, f.db.CreateInBatches(sessions, 100).Error)
-	if f.db.Name() != "sqlite" {
-		analyze := "ANALYZE auth_user, user_key, user_session"
-		if f.db.Name() == "mysql" {
-			analyze = "ANALYZE TABLE auth_user, user_key, user_session"
+	for _, table := range []string{"auth_user", "user_key", "user_session"} {
+		switch f.db.Name() {
+		case "mysql":
+			must(s, f.db.Session(&gorm.Session{NewDB: true}).Exec("ANALYZE TABLE "+table).Error)
+		case "postgres":
+			must(s, f.db.Session(&gorm.Session{NewDB: true}).Exec("ANALYZE "+table).Error)
 		}
-		must(s, f.db.Session(&gorm.Session{NewDB: true}).Exec(analyze).Error)
 	}
 }

@@ -1,10 +1,13 @@
 package integration_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
+	mysqldriver "github.com/go-sql-driver/mysql"
 	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
 
@@ -68,5 +71,104 @@ func TestVitessRefusesForeignKeys(t *testing.T) {
 	app.Must(t, db.Use(plugin))
 	if err := plugin.AutoMigrate(db); err == nil || !strings.Contains(err.Error(), "VT10001") {
 		t.Errorf("a plugin with foreign keys: got %v, want VT10001", err)
+	}
+}
+
+// TestVitessSharded: users with their keys and sessions on two shards, as the VSchema of
+// integration/vitess has it. A key's id is unique over both.
+func TestVitessSharded(t *testing.T) {
+	vitessServer.connected(t)
+	ctx := t.Context()
+	db := openKeyspace(t, "gks")
+	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	app.Flow(t, auth)
+	for round := range 10 {
+		login := app.Email(fmt.Sprintf("taken-%d@example.com", round))
+		errs := make([]error, 8)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { errs[i] = auth.CreateUser(ctx, &app.Account{Email: fmt.Sprintf("%d-%d", round, i)}, login) })
+		}
+		wg.Wait()
+		winners := 0
+		for _, err := range errs {
+			if err == nil {
+				winners++
+			} else if !errors.Is(err, gormkey.ErrDuplicateKey) {
+				t.Errorf("round %d: got %v, want %v", round, err, gormkey.ErrDuplicateKey)
+			}
+		}
+		if winners != 1 {
+			t.Errorf("round %d: got %d winners, want 1", round, winners)
+		}
+		session, err := auth.SignIn(ctx, login)
+		app.Must(t, err)
+		create := func(i int) {
+			err := db.Create(&gormkey.Session[app.Account]{ID: fmt.Sprintf("%d-%d", round, i), UserID: session.UserID}).Error
+			if err != nil && !errors.Is(err, gorm.ErrForeignKeyViolated) {
+				t.Errorf("create: %v", err)
+			}
+		}
+		for i := range 4 {
+			wg.Go(func() { create(i) })
+		}
+		wg.Go(func() { app.Must(t, db.Delete(session.User).Error) })
+		wg.Wait()
+	}
+	findings, err := auth.Audit(ctx)
+	app.Must(t, err)
+	if len(findings) > 0 {
+		t.Errorf("audit: got %v, want nothing", findings)
+	}
+}
+
+// TestVitessRowLimit: Vitess refuses a statement that deletes over 10,000 rows.
+func TestVitessRowLimit(t *testing.T) {
+	db := openVitess(t)
+	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	ctx := t.Context()
+	const n = 10_500
+	for name, remove := range map[string]func(ada *app.Account) error{
+		"DeleteUser":                func(ada *app.Account) error { return auth.DeleteUser(ctx, ada.ID) },
+		"a plain delete":            func(ada *app.Account) error { return db.Delete(ada).Error },
+		"InvalidateAllUserSessions": func(ada *app.Account) error { return auth.InvalidateAllUserSessions(ctx, ada.ID) },
+	} {
+		ada := &app.Account{Email: name}
+		app.Must(t, auth.CreateUser(ctx, ada))
+		sessions := make([]gormkey.Session[app.Account], n)
+		for i := range sessions {
+			sessions[i] = gormkey.Session[app.Account]{ID: fmt.Sprintf("s%d", i), UserID: ada.ID}
+		}
+		app.Must(t, db.CreateInBatches(sessions, 2000).Error)
+		if err := remove(ada); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var left int64
+		if app.Must(t, db.Model(&gormkey.Session[app.Account]{}).Count(&left).Error); left != 0 {
+			t.Fatalf("%s: got %d sessions, want none", name, left)
+		}
+	}
+}
+
+// TestVitessErrors: its errors quote the whole statement with its values; none of ours
+// does, nor does the driver's error behind it.
+func TestVitessErrors(t *testing.T) {
+	db := openVitess(t)
+	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	ctx := t.Context()
+	ada := &app.Account{User: gormkey.User{ID: "canary-user"}, Email: "ada@example.com"}
+	app.Must(t, auth.CreateUser(ctx, ada, app.Email("canary-key")))
+	errs := map[string]error{"taken key": auth.CreateUser(ctx, &app.Account{Email: "canary-mail"}, app.Email("canary-key"))}
+	_, errs["long attribute"] = auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": strings.Repeat("canary", 100)})
+	app.Must(t, db.Exec("DROP TABLE user_session").Error)
+	_, errs["no table"] = auth.SignIn(ctx, app.Email("canary-key"))
+	for name, err := range errs {
+		var driver *mysqldriver.MySQLError
+		switch {
+		case !errors.As(err, &driver) || driver.Number == 0:
+			t.Errorf("%s: got %v, with no error of the driver behind it", name, err)
+		case strings.Contains(err.Error()+driver.Error(), "canary"):
+			t.Errorf("%s: %v; %v", name, err, driver)
+		}
 	}
 }
