@@ -35,6 +35,7 @@ type Profile struct{ AccountID string }
 var (
 	ctx         = context.Background()
 	db          *gorm.DB
+	plugin      *gormkey.Plugin[Account]
 	auth        *gormkey.Repository[Account]
 	account     *Account
 	login       gormkey.Credentials
@@ -49,12 +50,12 @@ func use(...any) {}
 func main() {
 `
 
-// TestREADME runs the programs in README.md and docs/sqlite.md, and compiles the rest.
+// TestREADME runs the programs in README.md and docs, and compiles the rest.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
 	pieces := snippets
-	for _, file := range []string{"README.md", "docs/sqlite.md"} {
+	for _, file := range []string{"README.md", "docs/sqlite.md", "docs/migrations.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +76,7 @@ func TestREADME(t *testing.T) {
 			}
 			pieces += "\tfunc() {\n" + source + "\tuse(" + strings.Join(names, ", ") + ")\n}()\n"
 		}
-		if programs == 0 {
+		if programs == 0 && file != "docs/migrations.md" {
 			t.Errorf("%s has no program", file)
 		}
 	}

@@ -19,6 +19,10 @@ func TestDocs(t *testing.T) {
 	}{
 		{"../docs/postgresql.md", newPostgres},
 		{"../docs/mysql.md", func(t testing.TB) string { return newMySQL(t) }},
+		{"../docs/planetscale.md", func(t testing.TB) string {
+			keyspace, _ := takeKeyspace(t)
+			return mysqlDSN(t, vitessServer, keyspace)
+		}},
 	} {
 		t.Run(filepath.Base(guide.file), func(t *testing.T) {
 			text, err := os.ReadFile(guide.file)

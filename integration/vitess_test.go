@@ -28,14 +28,22 @@ func init() {
 
 func openVitess(t testing.TB) *gorm.DB {
 	t.Helper()
+	_, db := takeKeyspace(t)
+	return db
+}
+
+// takeKeyspace returns a keyspace of the test's own, and a handle on it.
+func takeKeyspace(t testing.TB) (string, *gorm.DB) {
+	t.Helper()
 	vitessServer.connected(t)
 	keyspace := <-vitessKeyspaces
 	t.Cleanup(func() { vitessKeyspaces <- keyspace })
-	return openKeyspace(t, keyspace)
+	return keyspace, openKeyspace(t, keyspace)
 }
 
 func openKeyspace(t testing.TB, keyspace string) *gorm.DB {
 	t.Helper()
+	vitessServer.connected(t)
 	db := open(t, mysql.Open(mysqlDSN(t, vitessServer, keyspace)), &gorm.Config{})
 	t.Cleanup(func() {
 		var tables []string
