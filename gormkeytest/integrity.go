@@ -496,7 +496,7 @@ func integrityIsolation(s *suite) {
 func raceIntegrity(s *suite) {
 	f := open[owned](s, s.newDB(s.T))
 	var created, refused atomic.Int64
-	for round := range rounds(40) {
+	for round := range fullRounds(40, 500) {
 		users := []string{fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)}
 		for _, id := range users {
 			must(s, f.db.Create(&owned{User: gormkey.User{ID: id}, Email: users[0]}).Error)
@@ -532,6 +532,7 @@ func raceIntegrity(s *suite) {
 		atOnce(fs...)
 	}
 	equal(s, "orphans", orphans(s, f.db), 0)
+	equal(s, "users", count(s, f.db, "auth_user"), 0)
 	noneInUse(s, f.db)
 	s.Logf("%d created, %d refused", created.Load(), refused.Load())
 }

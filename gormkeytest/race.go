@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,14 @@ func rounds(n int) int {
 		return max(1, n/10)
 	}
 	return n
+}
+
+// fullRounds is rounds for a race that GORMKEY_FULL=1 runs at its whole size.
+func fullRounds(n, full int) int {
+	if os.Getenv("GORMKEY_FULL") == "1" {
+		return full
+	}
+	return rounds(n)
 }
 
 // atOnce runs the functions together and waits for them.
@@ -98,7 +107,7 @@ func raceDelete(s *suite, opts ...gormkey.Option) {
 			s.Errorf("%s: %v", what, err)
 		}
 	}
-	for round := range rounds(60) {
+	for round := range fullRounds(60, 1000) {
 		u := &account{Email: fmt.Sprint(round)}
 		must(s, f.CreateUser(ctx, u, email(u.Email)))
 		fs := repeat(4, func(i int) {

@@ -19,6 +19,7 @@ var schemaCases = []testCase{
 	{"schema/pending SQL is what AutoMigrate would send", schemaPending},
 	{"schema/version 1 is brought up to date", schemaVersions},
 	{"schema/foreign keys turned on and off", schemaToggle},
+	{"schema/foreign keys of one plugin, none of another", schemaMixed},
 	{"schema/a migration of the application loses no rows", schemaMigrate},
 	{"audit/nothing is wrong", auditClean},
 	{"audit/orphans, and their repair", auditOrphans},
@@ -310,6 +311,31 @@ func schemaToggle(s *suite) {
 			s.Error("raw SQL for a missing user: got no error")
 		}
 	}
+}
+
+func schemaMixed(s *suite) {
+	if s.refusesForeignKeys() {
+		s.Skip("the engine refuses foreign keys")
+	}
+	db := s.newDB(s.T)
+	record := recordDDL(db)
+	with := gormkey.New[account]()
+	without := gormkey.New[admin](gormkey.WithoutForeignKeys(), gormkey.WithTableNames(gormkey.TableNames{User: "admins", Key: "admin_keys", Session: "admin_sessions"}))
+	must(s, db.Use(with))
+	must(s, db.Use(without))
+	must(s, with.AutoMigrate(db))
+	must(s, without.AutoMigrate(db, &post{}))
+	for _, statement := range record.taken() {
+		admins := strings.Contains(statement, "admin")
+		if strings.HasPrefix(statement, "CREATE TABLE") && strings.Contains(statement, "user_id") && strings.Contains(statement, "FOREIGN KEY") == admins {
+			s.Errorf("got %s", statement)
+		}
+		if strings.Contains(statement, "posts") && strings.HasPrefix(statement, "CREATE TABLE") && !strings.Contains(statement, "FOREIGN KEY") {
+			s.Errorf("the application's own table: %s", statement)
+		}
+	}
+	err := db.Create(&gormkey.Session[admin]{ID: "s", UserID: "nobody"}).Error
+	wantErr(s, "a session of no admin", err, gorm.ErrForeignKeyViolated)
 }
 
 // schemaMigrate drops a column and changes a type, which GORM does on SQLite by dropping

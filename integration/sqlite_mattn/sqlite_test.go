@@ -15,7 +15,10 @@ import (
 
 const options = "?_foreign_keys=on&_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate"
 
-func TestContract(t *testing.T)  { gormkeytest.Run(t, newDB) }
+func TestContract(t *testing.T) { gormkeytest.Run(t, newDB) }
+func TestContractWithoutForeignKeys(t *testing.T) {
+	gormkeytest.Run(t, newDB, gormkeytest.WithoutForeignKeys())
+}
 func TestReference(t *testing.T) { app.RunReference(t, newDB) }
 
 func newDB(t testing.TB) *gorm.DB {
