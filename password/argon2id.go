@@ -16,7 +16,8 @@ import (
 //	$argon2id$v=19$m=19456,t=2,p=1$<salt>$<key>
 //
 // of 97 bytes at the default settings. A zero field means its default. Verify reads
-// any settings up to 1 GiB of memory and 4 GiB of memory times passes.
+// any settings up to 1 GiB of memory and 4 GiB of memory times passes, and Django's form,
+// which begins with "argon2$argon2id$".
 type Argon2id struct {
 	Memory      uint32 // KiB, 8 for each lane to 1 GiB; 19456 by default (19 MiB, OWASP ASVS 5.0 appendix C)
 	Iterations  uint32 // passes, 1 or more, with memory times passes up to 4 GiB; 2 by default
@@ -68,7 +69,7 @@ func (a Argon2id) Hash(password string) (string, error) {
 	}
 	salt := make([]byte, saltSize)
 	_, _ = rand.Read(salt)
-	key := a.key(password, salt, keySize)
+	key := a.key(normalize(password), salt, keySize)
 	b64 := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
 		argon2.Version, a.Memory, a.Iterations, a.Parallelism, b64(salt), b64(key)), nil
@@ -81,11 +82,16 @@ func (a Argon2id) Verify(password, hash string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := Check(password); err != nil {
-		return false, err
-	}
-	key := h.Argon2id.key(password, h.salt, uint32(len(h.key)))
-	return subtle.ConstantTimeCompare(key, h.key) == 1, nil
+	return verifyForms(password, func(form string) bool {
+		key := h.Argon2id.key(form, h.salt, uint32(len(h.key)))
+		return subtle.ConstantTimeCompare(key, h.key) == 1
+	})
+}
+
+// CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
+func (Argon2id) CheckHash(hash string) error {
+	_, err := parseArgon2id(hash)
+	return err
 }
 
 // Outdated reports whether hash takes less memory, or less memory times passes, than
@@ -100,7 +106,7 @@ func (a Argon2id) Outdated(hash string) bool {
 func (a Argon2id) work() uint64 { return uint64(a.Memory) * uint64(a.Iterations) }
 
 func (a Argon2id) key(password string, salt []byte, size uint32) []byte {
-	return argon2.IDKey([]byte(normalize(password)), salt, a.Iterations, a.Memory, a.Parallelism, size)
+	return argon2.IDKey([]byte(password), salt, a.Iterations, a.Memory, a.Parallelism, size)
 }
 
 // check holds the bounds of RFC 9106 § 3.1 and ours.
@@ -116,7 +122,11 @@ func (a Argon2id) check() error {
 }
 
 func parseArgon2id(hash string) (*argon2idHash, error) {
-	parts := strings.Split(hash, "$")
+	if len(hash) > maxHash {
+		return nil, ErrFormat
+	}
+	// Django puts its own name before it.
+	parts := strings.Split(strings.TrimPrefix(hash, "argon2"), "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v=19" {
 		return nil, ErrFormat
 	}

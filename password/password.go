@@ -1,8 +1,10 @@
 // Package password hashes and verifies passwords. It knows no database: gormkey calls
 // it, and an application may use it alone.
 //
-// [Argon2id] is the default. A [Limiter] keeps the number of hashes that run at once,
-// and so their memory, within bounds.
+// [Argon2id] is the default; [Bcrypt], [Scrypt] and [Lucia] make hashes that other
+// systems read. [Any] makes hashes of one of them and verifies those of all, and of
+// PBKDF2. [Pepper] adds a secret that is not in the database. A [Limiter] keeps the
+// number of hashes that run at once, and so their memory, within bounds.
 package password
 
 import (
@@ -29,8 +31,9 @@ var (
 	// ErrFormat: the hash is not of a format that the hasher reads, or asks for more
 	// work than it accepts.
 	ErrFormat = errors.New("password: unknown hash format")
-	// ErrTooLong: the password is over [MaxLength] bytes.
-	ErrTooLong = fmt.Errorf("password: over %d bytes", MaxLength)
+	// ErrTooLong: the password is over [MaxLength] bytes, or over what the format takes
+	// whole.
+	ErrTooLong = errors.New("password: too long")
 	// ErrNotUTF8: the password is not valid UTF-8.
 	ErrNotUTF8 = errors.New("password: not valid UTF-8")
 	// ErrTooShort: the password has fewer characters than [MinLength] asks for.
@@ -46,11 +49,37 @@ const MaxLength = 4096
 func Check(password string) error {
 	switch {
 	case len(password) > MaxLength:
-		return ErrTooLong
+		return fmt.Errorf("%w: over %d bytes", ErrTooLong, MaxLength)
 	case !utf8.ValidString(password):
 		return ErrNotUTF8
 	}
 	return nil
+}
+
+// maxHash is the longest stored hash that is looked at, in bytes.
+const maxHash = 1024
+
+// forms returns what a typed password may have been hashed as: in NFKC, as everything
+// here hashes it, and, if that differs, as it is, as other systems do.
+func forms(password string) []string {
+	normal := normalize(password)
+	if normal == password {
+		return []string{normal}
+	}
+	return []string{normal, password}
+}
+
+// verifyForms checks a password and tries its forms on a hash.
+func verifyForms(password string, matches func(form string) bool) (bool, error) {
+	if err := Check(password); err != nil {
+		return false, err
+	}
+	for _, form := range forms(password) {
+		if matches(form) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // MinLength returns a policy that asks for at least n characters (code points, as
