@@ -120,7 +120,7 @@ func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (finding
 		return []Finding{{Problem: MissingTable, Table: s.Table, Action: migrate}}
 	}
 	for _, name := range s.DBNames {
-		if _, ok := table.columns[name]; !ok && !s.FieldsByDBName[name].IgnoreMigration {
+		if _, ok := table.columns[name]; !ok && (r.b.frozen[s.Table] || !s.FieldsByDBName[name].IgnoreMigration) {
 			findings = append(findings, Finding{Problem: MissingColumn, Table: s.Table, Column: name, Action: migrate})
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/gormkey/gormkey/password"
 )
 
 // Credentials name a key, with its password or explicitly without one. Neither the
@@ -25,6 +23,10 @@ type Credentials struct {
 	// application has proved the identity itself, as after an OAuth callback; never
 	// from a request.
 	NoPassword bool `json:"-"`
+	// PasswordHash, instead of a password, stores a hash that another system made, as it
+	// is: of a format that [password.Any] or the plugin's hasher reads. It is for calls
+	// that store credentials, never for a sign-in.
+	PasswordHash HashedPassword `json:"-"`
 }
 
 // Format writes the credentials without the password.
@@ -76,14 +78,30 @@ func checkContext(ctx context.Context) error {
 // checkNewPassword is for passwords that will be stored: what was typed at a sign-in
 // is not asked to be strong.
 func (o *options) checkNewPassword(c Credentials) error {
+	if c.PasswordHash != "" {
+		return o.checkPasswordHash(c)
+	}
 	if c.NoPassword {
 		return checkNoPassword(c)
 	}
-	if err := checkPassword(c.Password); err != nil {
+	if err := o.checkPassword(c.Password); err != nil {
 		return err
 	}
 	if err := o.passwordPolicy(c.Password); err != nil {
 		return fmt.Errorf("%w: %w", &ArgumentError{"password", "is refused by the policy"}, err)
+	}
+	return nil
+}
+
+func (o *options) checkPasswordHash(c Credentials) error {
+	if c.Password != "" || c.NoPassword {
+		return &ArgumentError{"password", "is given, or NoPassword is set, beside PasswordHash"}
+	}
+	if err := checkText("password hash", string(c.PasswordHash), hashSize); err != nil {
+		return err
+	}
+	if err := o.hasher.CheckHash(string(c.PasswordHash)); err != nil {
+		return fmt.Errorf("%w: %w", &ArgumentError{"password hash", "cannot be verified"}, err)
 	}
 	return nil
 }
@@ -95,8 +113,8 @@ func checkNoPassword(c Credentials) error {
 	return nil
 }
 
-func checkPassword(s string) error {
-	if err := password.Check(s); err != nil {
+func (o *options) checkPassword(s string) error {
+	if err := o.hasher.CheckPassword(s); err != nil {
 		return fmt.Errorf("%w: %w", &ArgumentError{"password", "cannot be hashed"}, err)
 	}
 	return nil

@@ -338,6 +338,10 @@ func (r *Repository[U]) newKeys(ctx context.Context, credentials []Credentials) 
 		if c.NoPassword {
 			continue
 		}
+		if c.PasswordHash != "" {
+			keys[i].HashedPassword = &c.PasswordHash
+			continue
+		}
 		hash, err := r.hash(ctx, c.Password)
 		if err != nil {
 			return nil, err

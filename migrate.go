@@ -103,7 +103,7 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 			users = table
 			continue
 		}
-		if !table.exists || len(table.foreignKeys) > 0 {
+		if !table.exists || len(table.foreignKeys) > 0 || b.frozen[s.Table] {
 			continue
 		}
 		n, err := b.countOrphans(tx, s.Table, table, users)

@@ -39,7 +39,7 @@ type options struct {
 	clock            func() time.Time
 	keyModel         any
 	sessionModel     any
-	hasher           password.Hasher
+	hasher           password.Any
 	limiter          *password.Limiter
 	passwordPolicy   func(string) error
 	hooks            []Hook
@@ -47,6 +47,10 @@ type options struct {
 	generatesDefault bool // newUserID is ours
 	noForeignKeys    bool
 	vitess           bool
+	lucia            bool // tables and tokens are Lucia v2's
+	hashTokens       bool // … and the tokens are on their way to be hashed
+	hasherGiven      bool
+	policyGiven      bool
 }
 
 func defaultOptions() options {
@@ -57,8 +61,6 @@ func defaultOptions() options {
 		active:           DefaultActivePeriod,
 		idle:             DefaultIdlePeriod,
 		clock:            time.Now,
-		hasher:           password.Argon2id{},
-		passwordPolicy:   password.MinLength(DefaultPasswordMinLength),
 	}
 }
 
@@ -111,10 +113,11 @@ func WithKeyModel(model any) Option { return func(o *options) { o.keyModel = mod
 // others a default or let them be NULL.
 func WithSessionModel(model any) Option { return func(o *options) { o.sessionModel = model } }
 
-// WithPasswordHasher sets what makes and verifies password hashes, [password.Argon2id]
-// by default. A hash that it calls outdated is made anew at the next sign-in.
+// WithPasswordHasher sets what makes password hashes, [password.Argon2id] by default.
+// Hashes of the other formats that [password.Any] reads verify too. One that the hasher
+// calls outdated is made anew at the next sign-in.
 func WithPasswordHasher(hasher password.Hasher) Option {
-	return func(o *options) { o.hasher = hasher }
+	return func(o *options) { o.hasher, o.hasherGiven = password.Any{Hasher: hasher}, true }
 }
 
 // WithPasswordLimiter sets the limiter that hashing passes; by default each plugin has
@@ -127,7 +130,7 @@ func WithPasswordLimiter(limiter *password.Limiter) Option {
 // least. Its error is returned inside an [ArgumentError], so it must not quote the
 // password. It runs before anything is hashed. Look up known breached passwords here.
 func WithPasswordPolicy(check func(password string) error) Option {
-	return func(o *options) { o.passwordPolicy = check }
+	return func(o *options) { o.passwordPolicy, o.policyGiven = check, true }
 }
 
 // WithHook adds a hook for [Event]s. Hooks run in the order in which they were given, and
@@ -181,8 +184,8 @@ func (o *options) validate() error {
 		option string
 		isNil  bool
 	}{
-		{"WithUserIDGenerator", o.newUserID == nil}, {"WithClock", o.clock == nil}, {"WithPasswordHasher", o.hasher == nil},
-		{"WithPasswordPolicy", o.passwordPolicy == nil},
+		{"WithUserIDGenerator", o.newUserID == nil}, {"WithClock", o.clock == nil}, {"WithPasswordHasher", o.hasherGiven && o.hasher.Hasher == nil},
+		{"WithPasswordPolicy", o.policyGiven && o.passwordPolicy == nil},
 	} {
 		if f.isNil {
 			bad("%s: is nil", f.option)
@@ -193,10 +196,11 @@ func (o *options) validate() error {
 			bad("WithHook: is nil")
 		}
 	}
-	if v, ok := o.hasher.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			bad("WithPasswordHasher: %w", err)
-		}
+	if err := o.hasher.Validate(); err != nil {
+		bad("WithPasswordHasher: %w", err)
+	}
+	if o.hashTokens && !o.lucia {
+		bad("HashTokens: goes with LuciaV2; without it tokens are hashed anyway")
 	}
 	errs = append(errs, o.tables.validate())
 	if err := errors.Join(errs...); err != nil {
@@ -204,6 +208,15 @@ func (o *options) validate() error {
 	}
 	if o.limiter == nil {
 		o.limiter = password.NewLimiter(0, 0, 0)
+	}
+	if !o.hasherGiven && o.lucia {
+		o.hasher = password.Any{Hasher: password.Lucia{}}
+	}
+	if !o.policyGiven {
+		o.passwordPolicy = password.MinLength(DefaultPasswordMinLength)
+		if o.lucia {
+			o.passwordPolicy = func(string) error { return nil }
+		}
 	}
 	return o.validateUserID()
 }
@@ -225,7 +238,7 @@ func (o *options) validateUserID() error {
 
 // maxUserID is the longest user id in bytes.
 func (o *options) maxUserID() int {
-	if o.userIDType != "" {
+	if o.userIDType != "" || o.lucia {
 		return 255
 	}
 	return o.userIDLength

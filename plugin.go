@@ -17,6 +17,7 @@ type Plugin[U any] struct {
 	opts  options
 	base  func(*U) *User
 	bound atomic.Pointer[binding]
+	work  work
 }
 
 var _ gorm.Plugin = (*Plugin[User])(nil)

@@ -23,6 +23,9 @@ type binding struct {
 	userID               *schema.Field
 	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
+	frozen       map[string]bool // tables of Lucia's that are left as they are
+	castExpiries bool            // they are not stored as integers
+
 	foreignKeys  bool // the tables are to have their foreign keys
 	inexact      bool // id columns may match more than equal bytes
 	plainColumns bool // every column can be named in a SELECT
@@ -104,7 +107,7 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		dropColumn(b.session, "absolute_expires")
 		dropColumn(b.baseSession, "absolute_expires")
 	}
-	return b, nil
+	return b, b.freeze(opts)
 }
 
 // children returns the schemas of keys and sessions, registered and base.

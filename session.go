@@ -71,7 +71,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		}
 		restore(dest, came)
 		now := r.opts.now()
-		*session = Session[U]{ID: token.ID(), UserID: source.userID}
+		*session = Session[U]{ID: r.opts.sessionID(token), UserID: source.userID}
 		if r.opts.hasAbsolute {
 			session.AbsoluteExpires = now + milli(r.opts.absolute)
 		}
@@ -100,7 +100,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 	if err != nil {
 		restore(dest, came)
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
-			return find(db, new(Session[U]), r.b.idIs(token.ID()))
+			return find(db, new(Session[U]), r.b.idIs(r.opts.sessionID(token)))
 		})
 	}
 	session.Token, session.Fresh = token, true
@@ -195,8 +195,12 @@ func (r *Repository[U]) readSession(ctx context.Context, token Token, dest Sessi
 	if err != nil {
 		return err
 	}
-	id := token.ID()
-	if err = r.loadSession(db, id, dest); err == nil && renew {
+	for _, id := range r.opts.sessionIDs(token) {
+		if err = r.loadSession(db, id, dest); !errors.Is(err, ErrInvalidSession) {
+			break
+		}
+	}
+	if err == nil && renew {
 		err = r.renew(ctx, db, dest)
 	}
 	if err == nil {

@@ -3,6 +3,7 @@ package gormkey
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -52,7 +53,7 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 	token := newToken() // whatever dest holds
 	var more []func(*gorm.DB) error
 	if o.replaced.wellFormed() && o.replaced != token {
-		more = append(more, func(tx *gorm.DB) error { return r.endSession(tx, o.replaced.ID()) })
+		more = append(more, func(tx *gorm.DB) error { return r.endTokens(tx, o.replaced) })
 	}
 	// A second round, for a password that was changed between the check and the insert.
 	for range 2 {
@@ -104,7 +105,10 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPassword(c.Password); err != nil {
+	if c.PasswordHash != "" {
+		return nil, &ArgumentError{"password hash", "signs nobody in"}
+	}
+	if err := r.opts.checkPassword(c.Password); err != nil {
 		return nil, err
 	}
 	if c.NoPassword {
@@ -136,7 +140,8 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 }
 
 // checkCredentials returns why the credentials are not the key's, nil if they are. It
-// hashes once on every path that a password takes (OWASP ASVS 6.3.8).
+// hashes once on every path that a password takes (OWASP ASVS 6.3.8), and makes a weaker
+// hash take as long as one of today.
 func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
 	if c.NoPassword {
 		switch {
@@ -154,21 +159,30 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 		reason = ErrInvalidPassword
 	}
 	err = r.opts.limiter.Do(ctx, func() error {
+		start := time.Now()
 		if reason == nil {
-			matches, err := r.opts.hasher.Verify(c.Password, string(*key.HashedPassword))
+			hash := string(*key.HashedPassword)
+			matches, err := r.opts.hasher.Verify(c.Password, hash)
 			switch {
 			case err == nil && matches:
 				return nil
 			case err == nil:
 				reason = ErrInvalidPassword
+				if r.opts.hasher.Outdated(hash) {
+					r.plugin.work.topUp(start)
+				} else {
+					r.plugin.work.note(time.Since(start))
+				}
 				return nil
 			}
 			reason = err
-			if !errors.Is(err, password.ErrFormat) {
+			if !errors.Is(err, password.ErrFormat) && !errors.Is(err, password.ErrPepper) {
 				return nil
 			}
 		}
-		_, err := r.opts.hasher.Hash(c.Password) // the same work for nothing
+		start = time.Now()
+		err := r.opts.hasher.Dummy(c.Password) // the same work for nothing
+		r.plugin.work.note(time.Since(start))
 		return err
 	})
 	return reason, err

@@ -18,7 +18,20 @@ func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
 	if !token.wellFormed() {
 		return ErrInvalidSession
 	}
-	return r.InvalidateSession(ctx, token.ID())
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
+	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error { return r.endTokens(tx, token) })
+}
+
+// endTokens ends the session of a token, under whichever of its ids.
+func (r *Repository[U]) endTokens(tx *gorm.DB, token Token) error {
+	for _, id := range r.opts.sessionIDs(token) {
+		if err := r.endSession(tx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // InvalidateSession ends a session by its id, for good: a validation that begins after
@@ -126,7 +139,12 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 	})
 }
 
+// deadAt reads the digits of an expiry that is stored as a text or a blob, which SQLite
+// takes for greater than any number.
 func (r *Repository[U]) deadAt(now UnixMilli) clause.Expression {
+	if r.b.castExpiries {
+		return clause.Expr{SQL: "CAST(? AS INTEGER) < ?", Vars: []any{clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, now}}
+	}
 	return clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, Value: now}
 }
 

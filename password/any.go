@@ -33,6 +33,18 @@ func (a Any) Hash(password string) (string, error) { return a.made().Hash(passwo
 // Outdated is the made format's.
 func (a Any) Outdated(hash string) bool { return a.made().Outdated(hash) }
 
+// Dummy does the work of a Verify of the made format that fails, for a key that there
+// is not.
+func (a Any) Dummy(password string) error { return dummy(a.made(), password) }
+
+func dummy(h Hasher, password string) error {
+	if d, ok := h.(interface{ Dummy(string) error }); ok {
+		return d.Dummy(password)
+	}
+	_, err := h.Hash(password)
+	return err
+}
+
 // CheckPassword is the made format's, [Check] if it has none.
 func (a Any) CheckPassword(password string) error {
 	if c, ok := a.made().(interface{ CheckPassword(string) error }); ok {

@@ -88,6 +88,12 @@ func (a Argon2id) Verify(password, hash string) (bool, error) {
 	})
 }
 
+// Dummy does the work of a Verify that fails, for a key that there is not.
+func (a Argon2id) Dummy(password string) error {
+	a = a.withDefaults()
+	return dummyForms(password, func(form string) { a.key(form, make([]byte, saltSize), keySize) })
+}
+
 // CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
 func (Argon2id) CheckHash(hash string) error {
 	_, err := parseArgon2id(hash)

@@ -82,6 +82,13 @@ func (b Bcrypt) Verify(password, hash string) (bool, error) {
 	})
 }
 
+// Dummy does the work of a Verify that fails, for a key that there is not.
+func (b Bcrypt) Dummy(password string) error {
+	return dummyForms(password, func(form string) {
+		_, _ = bcrypt.GenerateFromPassword([]byte(form[:min(len(form), bcryptLength)]), b.withDefaults().Cost)
+	})
+}
+
 // CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
 func (Bcrypt) CheckHash(hash string) error {
 	_, err := bcryptCost(hash)

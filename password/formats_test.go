@@ -125,6 +125,17 @@ func TestR19Defaults(t *testing.T) {
 	}
 }
 
+// TestDummy: it takes what Verify takes, though Hash may not.
+func TestDummy(t *testing.T) {
+	for name, h := range made {
+		for typed, want := range map[string]error{"": nil, "ﬁ": nil, strings.Repeat("x", 100): nil, "a\x00b": nil, strings.Repeat("x", 4097): password.ErrTooLong} {
+			if err := (password.Any{Hasher: h}).Dummy(typed); !errors.Is(err, want) {
+				t.Errorf("%s: Dummy of %d bytes: got %v, want %v", name, len(typed), err, want)
+			}
+		}
+	}
+}
+
 // TestBcryptWhole: bcrypt itself reads 72 bytes, and a NUL as the end of a round.
 func TestBcryptWhole(t *testing.T) {
 	b := password.Bcrypt{}

@@ -96,6 +96,13 @@ func (p Pepper) Verify(password, hash string) (bool, error) {
 	return matches && failed == nil, errors.Join(err, failed)
 }
 
+// Dummy does the work of a Verify that fails, for a key that there is not.
+func (p Pepper) Dummy(password string) error {
+	var failed error
+	err := dummyForms(password, func(form string) { failed = errors.Join(failed, dummy(p.inner(), pepper(p.Keys[p.Current], form))) })
+	return errors.Join(err, failed)
+}
+
 // CheckHash reports [ErrFormat] or [ErrPepper] for what Verify cannot read.
 func (p Pepper) CheckHash(hash string) error {
 	id, hash, err := p.parse(hash)

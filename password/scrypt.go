@@ -91,6 +91,13 @@ func (s Scrypt) Verify(password, hash string) (bool, error) {
 	})
 }
 
+// Dummy does the work of a Verify that fails, for a key that there is not.
+func (s Scrypt) Dummy(password string) error {
+	s = s.withDefaults()
+	h := scryptHash{n: 1 << s.LogN, r: uint64(s.R), p: uint64(s.P), salt: make([]byte, saltSize)}
+	return dummyForms(password, func(form string) { h.derive(form, keySize) })
+}
+
 // CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
 func (Scrypt) CheckHash(hash string) error {
 	_, err := parseScrypt(hash)

@@ -1,0 +1,171 @@
+package gormkey
+
+import (
+	"context"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// LuciaV2 fits the plugin to the tables of a Lucia v2, so that both may work on them at
+// once:
+//
+//   - The tables may have any of the column types that Lucia documents. AutoMigrate
+//     sends no DDL for a table that is there, not even for a missing index; your own new
+//     columns are added. [Repository.Audit] says what the tables lack.
+//   - A session's id is the token itself, as in Lucia: who reads the table can sign in as
+//     anybody, so do not log or show [Session].ID, nor an [Event]'s SessionID. After Lucia
+//     is gone, [HashTokens] leads out of it. A token of 64 hexadecimal digits is taken for
+//     a hashed one, and one under 22 characters is refused.
+//   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]
+//     changes that. There is no password policy but your own, and a password that is not
+//     valid UTF-8 counts as JavaScript would have it.
+//   - User ids may have up to 255 bytes. On MySQL and MariaDB id columns may be of any
+//     collation, as with [InsecureInexactIDs].
+//
+// Lucia's faults are not part of it: see docs/from-lucia.md.
+func LuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, true } }
+
+// HashTokens, beside [LuciaV2], stores the SHA-256 of each new session's token instead
+// of the token, and goes on accepting the sessions from before. Lucia itself, and a
+// gormkey without LuciaV2, do not find these from before and after: set it when no Lucia
+// is running, and all of your processes have LuciaV2. [Repository.HashStoredTokens] then
+// turns the old rows over, and nobody is signed out.
+func HashTokens() Option { return func(o *options) { o.hashTokens = true } }
+
+// sessionID is the id under which a token's session is stored.
+func (o *options) sessionID(t Token) string {
+	if o.lucia && !o.hashTokens && !isHashedID(string(t)) {
+		return string(t)
+	}
+	return t.ID()
+}
+
+// sessionIDs are the ids under which a token's session may be found, the likelier one
+// first. What looks like a hash is never an id as it is: somebody who read the table
+// would sign in with it.
+func (o *options) sessionIDs(t Token) []string {
+	switch {
+	case !o.lucia || isHashedID(string(t)):
+		return []string{t.ID()}
+	case o.hashTokens:
+		return []string{t.ID(), string(t)}
+	default:
+		return []string{string(t), t.ID()}
+	}
+}
+
+// isHashedID reports whether id has the form of a hashed token.
+func isHashedID(id string) bool {
+	return len(id) == 64 && strings.Trim(id, "0123456789abcdef") == ""
+}
+
+// freeze leaves Lucia's tables as they are: for a table that is there, GORM's migrator
+// is told nothing of its columns, nor of the indexes and constraints of Key and Session.
+func (b *binding) freeze(opts *options) error {
+	if !opts.lucia {
+		return nil
+	}
+	b.frozen = map[string]bool{}
+	for _, s := range append(b.children(), b.user) {
+		table, err := readTable(b.db, s.Table, b.user.Table)
+		if err != nil {
+			return err
+		}
+		if !table.exists {
+			continue
+		}
+		b.frozen[s.Table] = true
+		for _, f := range s.Fields {
+			if _, ok := table.columns[f.DBName]; ok && f.DBName != "" {
+				f.IgnoreMigration = true
+			}
+		}
+		for _, name := range []string{"user_id", "idle_expires"} {
+			if f := s.FieldsByDBName[name]; f != nil && s != b.user {
+				delete(f.TagSettings, "INDEX")
+			}
+		}
+		for _, rel := range s.Relationships.Relations {
+			for _, ref := range rel.References {
+				if ref.PrimaryKey == b.userID && s != b.user {
+					rel.Field.TagSettings["CONSTRAINT"] = "-"
+				}
+			}
+		}
+		if c, ok := table.columns["idle_expires"]; ok && b.dialect == "sqlite" && !wideInteger(b.dialect, c.Type) {
+			b.castExpiries = true
+		}
+	}
+	return nil
+}
+
+// HashStoredTokens replaces the tokens in the sessions' table by their SHA-256, in
+// batches that each commit by themselves, and returns how many it replaced, also beside
+// an error: it may be stopped through ctx and called again, beside any number of
+// requests. It wants [HashTokens], so that sessions are found in both forms meanwhile.
+// Once it has returned 0, no token is left.
+func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOption) (replaced int64, err error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	if !r.opts.hashTokens {
+		return 0, &ArgumentError{"plugin", "was not given HashTokens, without which the sessions would not be found"}
+	}
+	o, err := newCleanup(opts)
+	if err != nil {
+		return 0, err
+	}
+	const op = "hash stored tokens"
+	id, table := clause.Column{Name: "id"}, clause.Table{Name: r.b.session.Table}
+	behind := clause.Expr{SQL: "1 = 1"}
+	for {
+		db, err := r.session(ctx)
+		if err != nil {
+			return replaced, err
+		}
+		var ids []string
+		if err := db.Raw("SELECT ? FROM ? WHERE ? ORDER BY ? LIMIT ?", id, table, behind, id, o.batch).Scan(&ids).Error; err != nil {
+			return replaced, report(ctx, op, err)
+		}
+		if len(ids) == 0 {
+			return replaced, nil
+		}
+		behind = clause.Expr{SQL: "? > ?", Vars: []any{id, ids[len(ids)-1]}}
+		n, err := r.hashTokens(ctx, op, ids)
+		replaced += n
+		if err != nil {
+			return replaced, err
+		}
+		if n > 0 {
+			if err := o.progress(replaced); err != nil {
+				return replaced, err
+			}
+		}
+	}
+}
+
+func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
+	err = r.transact(ctx, op, func(tx *gorm.DB) error {
+		n = 0
+		if err := r.b.lockWrites(tx); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if isHashedID(id) {
+				continue
+			}
+			result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", Token(id).ID())
+			if result.Error != nil {
+				return result.Error
+			}
+			n += result.RowsAffected
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
