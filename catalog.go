@@ -87,15 +87,17 @@ func (t *tableInfo) readMySQL(db *gorm.DB, table, users string) error {
 		return err
 	}
 	for _, m := range mysqlForeignKey.FindAllStringSubmatch(created.SQL, -1) {
-		if unquotedName(m[2]) == bareTable(users) {
+		// A database is written out only where it is another than the table's.
+		if m[3] == bareTable(users) && (m[2] == "" || m[2] == strings.TrimSuffix(users, "."+m[3])) {
 			t.foreignKeys = append(t.foreignKeys, m[1])
 		}
 	}
 	return nil
 }
 
-// mysqlForeignKey finds name and table; a table of another database is "db`.`table".
-var mysqlForeignKey = regexp.MustCompile("CONSTRAINT `([^`]+)` FOREIGN KEY \\(`user_id`\\) REFERENCES (?:`[^`]+`\\.)?(`[^`]+`)")
+// mysqlForeignKey finds the constraint's name, the other database if there is one, and
+// the table.
+var mysqlForeignKey = regexp.MustCompile("CONSTRAINT `([^`]+)` FOREIGN KEY \\(`user_id`\\) REFERENCES (?:`([^`]+)`\\.)?`([^`]+)`")
 
 func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
 	name, owner := db.Statement.Quote(table), db.Statement.Quote(users)
@@ -103,9 +105,10 @@ func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
 		Name, Type string
 		Exact      bool
 	}
-	// A nondeterministic collation or citext takes different texts for equal.
+	// A nondeterministic collation and citext take different texts for equal, char(n)
+	// those that differ in blanks at the end.
 	err := db.Raw("SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, "+
-		"COALESCE(c.collisdeterministic, TRUE) AND format_type(a.atttypid, NULL) <> 'citext' AS exact "+
+		"COALESCE(c.collisdeterministic, TRUE) AND format_type(a.atttypid, NULL) NOT IN ('citext', 'character') AS exact "+
 		"FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation "+
 		"WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped", name).Scan(&columns).Error
 	if err != nil {
@@ -136,8 +139,13 @@ func (t *tableInfo) readSQLite(db *gorm.DB, table, users string) error {
 	if err := db.Raw("SELECT name, type FROM pragma_table_info(?, ?)", bare, schemaName).Scan(&columns).Error; err != nil {
 		return err
 	}
+	var ddl string
+	if err := db.Raw("SELECT COALESCE(sql, '') FROM ?.sqlite_master WHERE type = 'table' AND name = ?", clause.Table{Name: schemaName}, bare).Scan(&ddl).Error; err != nil {
+		return err
+	}
 	for _, c := range columns {
-		t.columns[c.Name] = columnInfo{strings.ToLower(c.Type), true}
+		collate := regexp.MustCompile("(?i)[(,]\\s*[`\"\\[]?" + regexp.QuoteMeta(c.Name) + "[`\"\\]]?\\s[^,]*\\bcollate\\s+[`\"]?(nocase|rtrim)").FindStringSubmatch(ddl)
+		t.columns[c.Name] = columnInfo{strings.ToLower(c.Type), collate == nil}
 	}
 	var indexes []struct {
 		Name, Coll string

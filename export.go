@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
@@ -17,21 +17,19 @@ import (
 // migration tool where the program has no right to DDL. It sends nothing: db may be
 // opened on [Offline].
 func (p *Plugin[U]) SQL(db *gorm.DB, more ...any) (up, down []string, err error) {
-	b, db, err := p.migrationHandle(db)
+	_, db, err = p.migrationHandle(db)
 	if err != nil {
 		return nil, nil, err
 	}
-	models := append(p.Models(), more...)
-	up, err = recordExecs(db, nil, func(tx *gorm.DB) error { return tx.Migrator().CreateTable(models...) })
+	up, err = recordExecs(db, nil, func(tx *gorm.DB) error { return tx.AutoMigrate(append(p.Models(), more...)...) })
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, model := range slices.Backward(models) {
-		stmt := &gorm.Statement{DB: db}
-		if err := stmt.Parse(model); err != nil {
-			return nil, nil, fmt.Errorf("gormkey: %w", err)
+	for _, statement := range slices.Backward(up) {
+		if table, ok := strings.CutPrefix(statement, "CREATE TABLE "); ok {
+			table, _, _ = strings.Cut(table, " (")
+			down = append(down, "DROP TABLE "+table)
 		}
-		down = append(down, "DROP TABLE "+b.db.Statement.Quote(stmt.Table))
 	}
 	return up, down, nil
 }
@@ -48,16 +46,44 @@ func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 	if err := b.refuseOrphans(db); err != nil {
 		return nil, err
 	}
-	statements, err := recordExecs(db, db.Statement.ConnPool, func(tx *gorm.DB) error {
-		return tx.AutoMigrate(append(p.Models(), more...)...)
-	})
+	migrate := func(tx *gorm.DB) error { return tx.AutoMigrate(append(p.Models(), more...)...) }
+	if b.dialect == "sqlite" {
+		return pendingSQLite(db, migrate)
+	}
+	statements, err := recordExecs(db, db.Statement.ConnPool, migrate)
 	if err != nil {
 		return nil, err
 	}
-	if drop := "DROP TABLE " + b.db.Statement.Quote(b.user.Table); b.dialect == "sqlite" && slices.Contains(statements, drop) {
-		// See guardRebuild. The pragma does nothing inside a transaction, nor does the
-		// migrator's own.
-		statements = slices.DeleteFunc(statements, func(s string) bool { return strings.HasPrefix(s, "PRAGMA foreign_keys") })
+	seen := map[string]bool{} // an index of a new column is asked for twice, since the first time was not sent
+	return slices.DeleteFunc(statements, func(s string) bool {
+		twice := seen[s]
+		seen[s] = true
+		return twice
+	}), nil
+}
+
+// errUndo rolls back what was done to see what would be.
+var errUndo = errors.New("gormkey: undo")
+
+// pendingSQLite migrates in a transaction that it rolls back: a table that is rebuilt
+// twice is rebuilt from what the first time left, so the statements have to be sent.
+func pendingSQLite(db *gorm.DB, migrate func(tx *gorm.DB) error) ([]string, error) {
+	var statements []string
+	err := migrateSQLite(db, func(tx *gorm.DB) error {
+		pool := &execRecorder{ConnPool: tx.Statement.ConnPool, explain: tx.Explain, send: true}
+		tx = tx.Session(&gorm.Session{NewDB: true, Logger: logger.Discard}).Set(exportSetting, true).Session(&gorm.Session{})
+		tx.Config.ConnPool, tx.Statement.ConnPool = pool, pool
+		if err := migrate(tx); err != nil {
+			return err
+		}
+		statements = pool.statements
+		return errUndo
+	})
+	if !errors.Is(err, errUndo) {
+		return nil, err
+	}
+	drops := func(s string) bool { return strings.HasPrefix(s, "DROP TABLE") }
+	if slices.ContainsFunc(statements, drops) { // see guardRebuild; inside a transaction the pragma does nothing
 		statements = append(append([]string{"PRAGMA foreign_keys = OFF"}, statements...), "PRAGMA foreign_keys = ON")
 	}
 	return statements, nil
@@ -82,6 +108,7 @@ func recordExecs(db *gorm.DB, source gorm.ConnPool, work func(tx *gorm.DB) error
 type execRecorder struct {
 	gorm.ConnPool
 	explain    func(sql string, vars ...any) string
+	send       bool // the statements too
 	statements []string
 }
 
@@ -90,12 +117,17 @@ var (
 	_ gorm.TxCommitter      = (*execRecorder)(nil)
 )
 
-// ExecContext writes a statement down. Savepoints are the migrator's own.
-func (r *execRecorder) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+// ExecContext writes a statement down. Savepoints and pragmas are the migrator's own.
+func (r *execRecorder) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if r.send {
+		if result, err := r.ConnPool.ExecContext(ctx, query, args...); err != nil {
+			return result, err
+		}
+	}
 	if len(args) > 0 {
 		query = r.explain(query, args...)
 	}
-	for _, verb := range []string{"SAVEPOINT", "ROLLBACK TO", "RELEASE"} {
+	for _, verb := range []string{"SAVEPOINT", "ROLLBACK TO", "RELEASE", "PRAGMA"} {
 		if strings.HasPrefix(strings.ToUpper(query), verb) {
 			return driver.RowsAffected(0), nil
 		}

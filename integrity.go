@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
 )
 
@@ -45,7 +47,7 @@ func (p *Plugin[U]) registerIntegrity(db *gorm.DB, b *binding) error {
 type guarded struct {
 	pool      gorm.ConnPool // the handle's, if the transaction is ours, since the application turned GORM's off
 	savepoint bool          // in the application's transaction
-	users     int           // users that the statement itself is to delete
+	users     []string      // that the statement itself is to delete
 	before    int64         // users that were deleted before it
 }
 
@@ -62,6 +64,9 @@ func (b *binding) begin(tx *gorm.DB, g *guarded) bool {
 			options = append(options, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 		}
 		own := tx.Begin(options...)
+		if own.Error == gorm.ErrInvalidTransaction && b.foreignKeys {
+			return false // a pool without transactions, as GORM lets pass
+		}
 		if own.Error != nil {
 			_ = tx.AddError(own.Error)
 			return false
@@ -90,11 +95,15 @@ func (b *binding) finish(tx *gorm.DB) {
 		return
 	}
 	tx.InstanceSet(b.setting(), nil)
-	if tx.Error == nil && g.users > 0 && tx.RowsAffected != int64(g.users) {
-		_ = tx.AddError(fmt.Errorf("gormkey: %d of %d users in %s were deleted, so nothing was: a trigger or another Delete callback kept the others",
-			tx.RowsAffected, g.users, b.user.Table))
+	if tx.Error == nil && len(g.users) > 0 && tx.RowsAffected != int64(len(g.users)) {
+		_ = tx.AddError(b.checkGone(tx, g.users))
 	}
-	tx.RowsAffected += g.before
+	if tx.RowsAffected += g.before; tx.Error != nil {
+		tx.RowsAffected = 0
+	}
+	if tx.Statement.Result != nil {
+		tx.Statement.Result.RowsAffected = tx.RowsAffected
+	}
 	switch {
 	case g.pool != nil:
 		if tx.Error != nil {
@@ -109,10 +118,31 @@ func (b *binding) finish(tx *gorm.DB) {
 		if err := undo.RollbackTo(savepointName).Error; err != nil {
 			_ = tx.AddError(err)
 		}
+	case g.savepoint:
+		_ = tx.AddError(fresh(tx).Exec("RELEASE SAVEPOINT " + savepointName).Error)
 	}
-	if tx.Error != nil {
-		tx.RowsAffected = 0
+}
+
+// checkGone looks for users that a delete left behind. The number of rows does not tell:
+// with RETURNING it is that of the structs.
+func (b *binding) checkGone(tx *gorm.DB, users []string) error {
+	var left []string
+	id := clause.Column{Name: b.userID.DBName}
+	err := fresh(tx).Raw("SELECT ? FROM ? WHERE ?", id, clause.Table{Name: b.user.Table}, b.among(id, users)).Scan(&left).Error
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("gormkey: %d of %d users in %s were not deleted, so nothing was: a trigger or another Delete callback kept them", len(left), len(users), b.user.Table)
 	}
+	return err
+}
+
+// is reports whether a name that a statement has is the table's.
+func (b *binding) is(name, table string) bool {
+	if name == table || b.dialect == "sqlite" && strings.EqualFold(name, table) {
+		return true
+	}
+	// The schema or database that unqualified names are in, written out.
+	schemaName, bare, qualified := strings.Cut(name, ".")
+	return qualified && !strings.Contains(table, ".") && schemaName == b.home && b.is(bare, table)
 }
 
 // checkOwners refuses keys and sessions of users who are not there, and holds those who
@@ -120,30 +150,16 @@ func (b *binding) finish(tx *gorm.DB) {
 // a foreign key.
 func (b *binding) checkOwners(tx *gorm.DB) {
 	stmt := tx.Statement
-	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 || !targets(stmt, b.key.Table) && !targets(stmt, b.session.Table) {
+	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 {
+		return
+	}
+	if table := targetTable(stmt); !b.is(table, b.key.Table) && !b.is(table, b.session.Table) {
 		return
 	}
 	if _, ok := tx.Get(wholeSetting); ok {
 		return
 	}
-	var ids []any
-	seen := map[string]bool{}
-	missing := false
-	eachRow(stmt, func(row insertedRow) {
-		switch id := ownerValue(row.get("user_id")).(type) {
-		case nil:
-			missing = true
-		case string:
-			if id == "" {
-				missing = true
-			} else if !seen[id] {
-				seen[id] = true
-				ids = append(ids, id)
-			}
-		default: // an SQL expression
-			ids = append(ids, id)
-		}
-	})
+	ids, missing := b.owners(stmt)
 	if !b.begin(tx, &guarded{}) {
 		return
 	}
@@ -158,29 +174,74 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	}
 }
 
-// ownerValue returns a user id as text, nil for none, or the expression that it is.
-func ownerValue(value any) any {
+// owners returns the user ids that a statement would write, texts and SQL expressions,
+// and whether a row has none.
+func (b *binding) owners(stmt *gorm.Statement) (ids []any, missing bool) {
+	seen := map[string]bool{}
+	add := func(value any) {
+		switch id := b.ownerValue(value).(type) {
+		case nil:
+			missing = true
+		case string:
+			if id == "" {
+				missing = true
+			} else if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		default:
+			ids = append(ids, id)
+		}
+	}
+	rows := 0
+	eachRow(stmt, func(row insertedRow) {
+		rows++
+		values := row.all("user_id")
+		if len(values) == 0 {
+			missing = true
+		}
+		for _, value := range values {
+			add(value)
+		}
+	})
+	if conflict, ok := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict); ok {
+		for _, update := range conflict.DoUpdates {
+			if _, proposed := update.Value.(clause.Column); update.Column.Name == "user_id" && !proposed {
+				add(update.Value)
+			}
+		}
+	}
+	return ids, missing || rows == 0 // rows of a type that cannot be read have none to show
+}
+
+// ownerValue returns a user id as text, nil for none, or what the database is to make of
+// it.
+func (b *binding) ownerValue(value any) any {
+	rv := reflect.ValueOf(value)
+	if value == nil || rv.Kind() == reflect.Pointer && rv.IsNil() {
+		return nil
+	}
 	if v, ok := value.(driver.Valuer); ok {
 		if value, err := v.Value(); err == nil {
-			return ownerValue(value)
+			return b.ownerValue(value)
 		}
 	}
 	switch v := value.(type) {
-	case nil, string, clause.Expression, *gorm.DB:
+	case string, clause.Expression, *gorm.DB:
 		return v
 	case []byte:
+		if b.dialect == "sqlite" {
+			return nil // a blob, which equals no text
+		}
 		return string(v)
 	}
-	rv := reflect.ValueOf(value)
-	switch {
-	case rv.Kind() == reflect.Pointer && rv.IsNil():
-		return nil
-	case rv.Kind() == reflect.Pointer:
-		return ownerValue(rv.Elem().Interface())
-	case rv.Kind() == reflect.String:
+	switch rv.Kind() {
+	case reflect.Pointer:
+		return b.ownerValue(rv.Elem().Interface())
+	case reflect.String:
 		return rv.String()
 	}
-	return fmt.Sprint(value)
+	return clause.Expr{SQL: "?", Vars: []any{value}}
 }
 
 // lacks reports whether one of the ids, texts or expressions, is no user's, and share-locks
@@ -205,7 +266,7 @@ func (b *binding) lacks(tx *gorm.DB, ids []any) (bool, error) {
 		err := tx.Raw("SELECT ? FROM ? WHERE ? "+condition+" ORDER BY ?"+b.shareLock(), id, table, id, value, id).Scan(&found).Error
 		set := make(map[string]bool, len(found))
 		for _, one := range found {
-			set[one] = true
+			set[b.folded(one)] = true
 		}
 		return set, err
 	}
@@ -217,7 +278,7 @@ func (b *binding) lacks(tx *gorm.DB, ids []any) (bool, error) {
 			return false, err
 		}
 		for _, one := range part { // byte by byte, whatever the column's collation
-			if !found[one] {
+			if !found[b.folded(one)] {
 				return true, nil
 			}
 		}
@@ -229,6 +290,15 @@ func (b *binding) lacks(tx *gorm.DB, ids []any) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// folded is an id as it is compared: one of a type of the database's own, uuid say, may
+// come back in another letter case.
+func (b *binding) folded(id string) string {
+	if b.ownType {
+		return strings.ToLower(id)
+	}
+	return id
 }
 
 // shareLock is the clause that holds read rows of the users against a delete.
@@ -247,14 +317,14 @@ func (b *binding) shareLock() string {
 // ids: its own conditions may hold for others by then, or no longer for these.
 func (b *binding) cascade(tx *gorm.DB) {
 	stmt := tx.Statement
-	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 || !targets(stmt, b.user.Table) {
+	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 || !b.is(targetTable(stmt), b.user.Table) {
 		return
 	}
 	if _, ok := tx.Get(wholeSetting); ok {
 		return
 	}
-	if stmt.Schema != nil && len(stmt.Schema.DeleteClauses) > 0 && !stmt.Unscoped {
-		return // a soft delete keeps the row, so a foreign key would not act
+	if b.softDeletes(tx) {
+		return // which keeps the row, so a foreign key would not act
 	}
 	query, conditions := doomed(tx, b.userID.DBName)
 	if !conditions && !tx.AllowGlobalUpdate {
@@ -271,7 +341,6 @@ func (b *binding) cascade(tx *gorm.DB) {
 		}
 		g.savepoint = true
 	}
-	query.Statement.ConnPool = stmt.ConnPool
 	ids, err := b.lockDoomed(tx, query)
 	if err == nil {
 		err = b.deleteDoomed(tx, g, ids)
@@ -279,56 +348,84 @@ func (b *binding) cascade(tx *gorm.DB) {
 	_ = tx.AddError(err)
 }
 
-// doomed returns a query for the rows that a delete statement would delete, and whether
-// the statement has conditions at all. It mirrors GORM's own delete.
+// softDeletes reports whether the statement's model turns a delete into an update, by
+// letting GORM build one.
+func (b *binding) softDeletes(tx *gorm.DB) bool {
+	s := tx.Statement.Schema
+	if s == nil || len(s.DeleteClauses) == 0 || tx.Statement.Unscoped {
+		return false
+	}
+	trial := tx.Session(&gorm.Session{NewDB: true, DryRun: true, SkipHooks: true, Logger: logger.Discard}).
+		Where("1 = 0").Delete(reflect.New(s.ModelType).Interface())
+	return !strings.HasPrefix(trial.Statement.SQL.String(), "DELETE")
+}
+
+// doomed returns a statement that selects the rows that a delete statement would delete,
+// and whether that has conditions at all. It mirrors GORM's own delete, and so passes
+// none of the application's Query callbacks, which a delete does not pass either.
 func doomed(tx *gorm.DB, id string) (query *gorm.DB, conditions bool) {
 	stmt := tx.Statement
-	query = fresh(tx).Clauses(clause.Select{Columns: []clause.Column{{Table: clause.CurrentTable, Name: id}}})
-	if stmt.Schema != nil {
-		query = query.Model(reflect.New(stmt.Schema.ModelType).Interface())
-	}
-	if stmt.Unscoped {
-		query = query.Unscoped()
-	}
-	query.Statement.Table, query.Statement.TableExpr = stmt.Table, stmt.TableExpr
+	column := clause.Column{Table: clause.CurrentTable, Name: id}
+	query = fresh(tx).Clauses(clause.Select{Columns: []clause.Column{column}}, clause.From{})
+	query.Statement.Schema, query.Statement.Model = stmt.Schema, stmt.Model
+	query.Statement.Table, query.Statement.TableExpr, query.Statement.Unscoped = stmt.Table, stmt.TableExpr, stmt.Unscoped
 	for _, name := range []string{"FROM", "WHERE", "ORDER BY", "LIMIT"} {
 		if c, ok := stmt.Clauses[name]; ok && c.Expression != nil && slices.Contains(stmt.BuildClauses, name) {
 			query.Statement.Clauses[name] = c
 			conditions = conditions || name == "WHERE"
 		}
 	}
-	if stmt.Schema == nil {
-		return query, conditions
-	}
-	addIDs := func(v reflect.Value) {
-		_, values := schema.GetIdentityFieldValuesMap(stmt.Context, v, stmt.Schema.PrimaryFields)
-		column, in := schema.ToQueryValues(stmt.Table, stmt.Schema.PrimaryFieldDBNames, values)
-		if len(in) > 0 {
-			query.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.IN{Column: column, Values: in}}})
-			conditions = true
+	if stmt.Schema != nil {
+		for _, c := range stmt.Schema.DeleteClauses {
+			query.Statement.AddClause(c)
+		}
+		addIDs := func(v reflect.Value) {
+			_, values := schema.GetIdentityFieldValuesMap(stmt.Context, v, stmt.Schema.PrimaryFields)
+			column, in := schema.ToQueryValues(stmt.Table, stmt.Schema.PrimaryFieldDBNames, values)
+			if len(in) > 0 {
+				query.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.IN{Column: column, Values: in}}})
+				conditions = true
+			}
+		}
+		addIDs(stmt.ReflectValue)
+		if stmt.ReflectValue.CanAddr() && stmt.Dest != stmt.Model && stmt.Model != nil {
+			addIDs(reflect.ValueOf(stmt.Model))
 		}
 	}
-	addIDs(stmt.ReflectValue)
-	if stmt.ReflectValue.CanAddr() && stmt.Dest != stmt.Model && stmt.Model != nil {
-		addIDs(reflect.ValueOf(stmt.Model))
+	if _, ordered := query.Statement.Clauses["ORDER BY"]; !ordered { // so that two deletes do not wait for each other
+		query.Statement.AddClause(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column}}})
 	}
+	query.Statement.AddClause(clause.Locking{Strength: "UPDATE"})
 	return query, conditions
 }
 
-// lockDoomed reads and locks the users that query finds.
-func (b *binding) lockDoomed(tx, query *gorm.DB) ([]string, error) {
-	if err := b.checkIsolation(fresh(tx)); err != nil {
+// lockDoomed reads and locks the users that query selects.
+func (b *binding) lockDoomed(tx, query *gorm.DB) (ids []string, err error) {
+	if err := b.checkIsolation(tx); err != nil {
 		return nil, err
 	}
 	if err := b.lockWrites(fresh(tx)); err != nil {
 		return nil, err
 	}
-	if _, ordered := query.Statement.Clauses["ORDER BY"]; !ordered {
-		query = query.Order(clause.OrderByColumn{Column: clause.Column{Table: clause.CurrentTable, Name: b.userID.DBName}})
+	query.Statement.ConnPool = tx.Statement.ConnPool
+	query.Statement.Build("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT", "FOR")
+	if query.Error != nil {
+		return nil, query.Error
 	}
-	var ids []string
-	err := query.Clauses(clause.Locking{Strength: "UPDATE"}).Pluck(b.userID.DBName, &ids).Error
-	return ids, err
+	query.Statement.Schema, query.Statement.Model = nil, nil
+	rows, err := query.Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
 }
 
 // deleteDoomed deletes the children of the users, and users beyond what the statement
@@ -369,7 +466,7 @@ func (b *binding) deleteDoomed(tx *gorm.DB, g *guarded, ids []string) error {
 		delete(stmt.Clauses, "ORDER BY")
 		delete(stmt.Clauses, "LIMIT")
 		stmt.Clauses["WHERE"] = clause.Clause{Name: "WHERE", Expression: clause.Where{Exprs: []clause.Expression{b.among(clause.Column{Table: clause.CurrentTable, Name: b.userID.DBName}, part)}}}
-		g.users = len(part)
+		g.users = part
 		return nil
 	}
 }
@@ -390,17 +487,22 @@ func (b *binding) among(c clause.Column, ids []string) clause.Expression {
 }
 
 // checkIsolation refuses a transaction of PostgreSQL in which the delete would not see
-// the keys and sessions that were committed while it waited for the user's lock.
+// the keys and sessions that were committed while it waited for the user's lock. GORM's
+// own, around one statement, is put at READ COMMITTED, if no hook has read in it.
 func (b *binding) checkIsolation(tx *gorm.DB) error {
 	if b.foreignKeys || b.dialect != "postgres" {
 		return nil
 	}
 	var level string
-	if err := tx.Raw("SHOW transaction_isolation").Scan(&level).Error; err != nil {
+	if err := fresh(tx).Raw("SHOW transaction_isolation").Scan(&level).Error; err != nil {
 		return err
 	}
-	if level != "read committed" && level != "read uncommitted" {
-		return &IsolationError{level}
+	if level == "read committed" || level == "read uncommitted" {
+		return nil
 	}
-	return nil
+	_, started := tx.InstanceGet("gorm:started_transaction")
+	if started && fresh(tx).Exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").Error == nil {
+		return nil
+	}
+	return &IsolationError{level}
 }

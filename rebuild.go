@@ -3,6 +3,7 @@ package gormkey
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -28,9 +29,9 @@ func (p *Plugin[U]) registerRebuild(db *gorm.DB, b *binding) error {
 	)
 }
 
-// rebuilds gives rebuilt tables their indexes back, which go with the old ones: GORM's
-// AutoMigrate makes the model's again, its DropColumn, AlterColumn and DropConstraint
-// none.
+// rebuilds gives rebuilt tables their indexes and triggers back, which go with the old
+// ones: GORM's AutoMigrate makes the model's indexes again, its DropColumn, AlterColumn
+// and DropConstraint none. An index on an expression of a column that is dropped fails.
 type rebuilds struct {
 	tables []string
 	noted  sync.Map // rebuild → []index
@@ -41,7 +42,7 @@ type rebuild struct {
 	table string
 }
 
-// index is one of a table and the columns that it needs.
+// index is an index or a trigger of a table, and the columns that it needs.
 type index struct {
 	SQL     string
 	Columns string // separated by commas
@@ -58,20 +59,22 @@ func (r *rebuilds) noteIndexes(tx *gorm.DB) {
 			continue
 		}
 		var all, kept []index
-		err := fresh(tx).Raw("SELECT m.sql, (SELECT group_concat(name) FROM pragma_index_info(m.name)) AS columns "+
-			"FROM sqlite_master m WHERE m.type = 'index' AND m.tbl_name = ? AND m.sql IS NOT NULL", table).Scan(&all).Error
+		err := fresh(tx).Raw("SELECT m.sql, COALESCE((SELECT group_concat(name) FROM pragma_index_info(m.name) WHERE m.type = 'index'), '') AS columns "+
+			"FROM sqlite_master m WHERE m.type IN ('index', 'trigger') AND m.tbl_name = ? AND m.sql IS NOT NULL ORDER BY m.type, m.name", table).Scan(&all).Error
 		if err != nil {
 			_ = tx.AddError(err)
 			return
 		}
 		for _, i := range all {
-			if !slices.ContainsFunc(strings.Split(i.Columns, ","), func(c string) bool { return !strings.Contains(copying, "`"+c+"`") }) {
+			if !slices.ContainsFunc(strings.Split(i.Columns, ","), func(c string) bool { return c != "" && !strings.Contains(copying, "`"+c+"`") }) {
 				kept = append(kept, i)
 			}
 		}
 		r.noted.Store(rebuild{tx.Statement.ConnPool, table}, kept)
 	}
 }
+
+var createIndex = regexp.MustCompile(`(?i)^CREATE (UNIQUE INDEX|INDEX|TRIGGER)\b`)
 
 // restoreIndexes makes them.
 func (r *rebuilds) restoreIndexes(tx *gorm.DB) {
@@ -85,7 +88,9 @@ func (r *rebuilds) restoreIndexes(tx *gorm.DB) {
 		noted, _ := r.noted.LoadAndDelete(rebuild{tx.Statement.ConnPool, table})
 		indexes, _ := noted.([]index)
 		for _, i := range indexes {
-			if err := fresh(tx).Exec(i.SQL).Error; err != nil {
+			// Written down and run again, by Plugin.PendingSQL, it meets itself.
+			statement := createIndex.ReplaceAllString(i.SQL, "$0 IF NOT EXISTS")
+			if err := fresh(tx).Exec(statement).Error; err != nil {
 				_ = tx.AddError(err)
 				return
 			}
@@ -96,9 +101,10 @@ func (r *rebuilds) restoreIndexes(tx *gorm.DB) {
 // guardRebuild turns a loss of rows into an error: GORM's SQLite migrator changes some
 // columns by making a new table and dropping the old one, and with foreign keys enforced
 // the drop cascades to every key and session, without an error.
+// That also happens to a table that the users' table points at with a cascade.
 func guardRebuild(tx *gorm.DB, b *binding) {
-	table := b.user.Table
-	if tx.Error != nil || tx.DryRun || tx.Statement.SQL.String() != "DROP TABLE "+tx.Statement.Quote(table) {
+	quoted, dropping := strings.CutPrefix(tx.Statement.SQL.String(), "DROP TABLE ")
+	if tx.Error != nil || tx.DryRun || !dropping {
 		return
 	}
 	if _, ok := tx.Get(exportSetting); ok {
@@ -112,20 +118,43 @@ func guardRebuild(tx *gorm.DB, b *binding) {
 	if !enforced {
 		return
 	}
-	for _, child := range []string{b.key.Table, b.session.Table} {
-		if info, err := readTable(tx, child, table); err != nil || !info.exists || len(info.foreignKeys) == 0 {
-			_ = tx.AddError(err)
+	table := unquotedName(quoted)
+	reached, err := pointingAt(tx, table)
+	if err != nil {
+		_ = tx.AddError(err)
+		return
+	}
+	for _, ours := range []string{b.user.Table, b.key.Table, b.session.Table} {
+		if !slices.Contains(reached, strings.ToLower(bareTable(ours))) {
 			continue
 		}
 		var rows []int
-		if err := fresh(tx).Raw("SELECT 1 FROM ? LIMIT 1", clause.Table{Name: child}).Scan(&rows).Error; err != nil {
+		if err := fresh(tx).Raw("SELECT 1 FROM ? LIMIT 1", clause.Table{Name: ours}).Scan(&rows).Error; err != nil {
 			_ = tx.AddError(err)
 		} else if len(rows) > 0 {
 			_ = tx.AddError(fmt.Errorf("gormkey: SQLite makes this change by dropping %s and making it anew%s, and with foreign keys enforced "+
-				"the drop would delete every key and session; run it with Plugin.AutoMigrate or in Plugin.Migrate", table, rebuildChange(tx, table)))
+				"the drop would delete the rows of %s; run it with Plugin.AutoMigrate or in Plugin.Migrate", table, rebuildChange(tx, table), ours))
 			return
 		}
 	}
+}
+
+// pointingAt returns the tables, in lower case, whose rows go with those of a table, by
+// one foreign key or several.
+func pointingAt(tx *gorm.DB, table string) (reached []string, err error) {
+	for next := []string{table}; len(next) > 0; next = next[1:] {
+		var children []string
+		err := fresh(tx).Raw(`SELECT DISTINCT lower(m.name) FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table' AND lower(f."table") = lower(?) AND f.on_delete = 'CASCADE'`, next[0]).Scan(&children).Error
+		if err != nil {
+			return nil, err
+		}
+		for _, child := range children {
+			if !slices.Contains(reached, child) {
+				reached, next = append(reached, child), append(next, child)
+			}
+		}
+	}
+	return reached, nil
 }
 
 // rebuildChange describes how the new table, which is there by now, differs.
@@ -138,6 +167,8 @@ func rebuildChange(tx *gorm.DB, table string) string {
 	}
 	before, after := difference(columnsOf(ddl[0]), columnsOf(ddl[1]))
 	switch {
+	case before == after:
+		return ""
 	case before == "":
 		return fmt.Sprintf(" with %q more", after)
 	case after == "":

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // insertedRow is one row of an INSERT, a struct or a map, as callbacks see it.
@@ -39,7 +40,13 @@ func eachRow(stmt *gorm.Statement, visit func(insertedRow)) {
 		return
 	}
 	visitStruct := func(v reflect.Value) {
-		if v = reflect.Indirect(v); v.Kind() == reflect.Struct && v.Type() == stmt.Schema.ModelType {
+		if v = reflect.Indirect(v); v.Kind() != reflect.Struct {
+			return
+		}
+		if v.Type() != stmt.Schema.ModelType && v.Type().ConvertibleTo(stmt.Schema.ModelType) {
+			v = v.Convert(stmt.Schema.ModelType) // a copy, which GORM reads alike
+		}
+		if v.Type() == stmt.Schema.ModelType {
 			visit(insertedRow{stmt: stmt, value: v})
 		}
 	}
@@ -55,63 +62,84 @@ func eachRow(stmt *gorm.Statement, visit func(insertedRow)) {
 
 // get returns the value of a column, nil for none.
 func (r insertedRow) get(column string) any {
-	if r.values != nil {
-		return r.values[r.key(column)]
+	if values := r.all(column); len(values) > 0 {
+		return values[0]
 	}
-	f := r.stmt.Schema.FieldsByDBName[column]
-	if f == nil {
-		return nil
+	return nil
+}
+
+// all returns the values of a column: a map may name it more than once.
+func (r insertedRow) all(column string) (values []any) {
+	for _, key := range r.keys(column) {
+		values = append(values, r.values[key])
 	}
-	value, _ := f.ValueOf(r.stmt.Context, r.value)
-	return value
+	if r.values == nil {
+		if f := r.stmt.Schema.FieldsByDBName[column]; f != nil {
+			value, _ := f.ValueOf(r.stmt.Context, r.value)
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // set writes the value of a column that the row's model has.
 func (r insertedRow) set(column string, value any) error {
-	if r.values != nil {
-		r.values[r.key(column)] = value
-		return nil
+	if r.values == nil {
+		return r.stmt.Schema.FieldsByDBName[column].Set(r.stmt.Context, r.value, value)
 	}
-	return r.stmt.Schema.FieldsByDBName[column].Set(r.stmt.Context, r.value, value)
+	keys := append(r.keys(column), column)
+	r.values[keys[0]] = value
+	return nil
 }
 
-// key returns the name that a map gives a column: the database's or Go's.
-func (r insertedRow) key(column string) string {
-	if _, ok := r.values[column]; ok || r.stmt.Schema == nil {
-		return column
-	}
+// keys returns the names that a map gives a column: the database's, in the letter case
+// that it may not mind, or Go's.
+func (r insertedRow) keys(column string) (keys []string) {
 	for k := range r.values {
-		if f := r.stmt.Schema.LookUpField(k); f != nil && f.DBName == column {
-			return k
+		if strings.EqualFold(k, column) {
+			keys = append(keys, k)
+		} else if r.stmt.Schema != nil {
+			if f := r.stmt.Schema.LookUpField(k); f != nil && f.DBName == column {
+				keys = append(keys, k)
+			}
 		}
 	}
-	return column
+	return keys
 }
 
-// targets reports whether a statement's table is the given one, whatever model it has
-// and under whatever alias.
-func targets(stmt *gorm.Statement, table string) bool {
-	return targetTable(stmt) == table
-}
-
+// targetTable returns the name of the table that an INSERT or DELETE changes, whatever
+// model it has and under whatever alias.
 func targetTable(stmt *gorm.Statement) string {
-	if stmt.TableExpr == nil {
-		if stmt.Table == "" && stmt.Schema != nil {
-			return stmt.Schema.Table
-		}
+	if from, ok := stmt.Clauses["FROM"].Expression.(clause.From); ok && len(from.Tables) > 0 {
+		return from.Tables[0].Name
+	}
+	if insert, ok := stmt.Clauses["INSERT"].Expression.(clause.Insert); ok && insert.Table.Name != "" && insert.Table.Name != clause.CurrentTable {
+		return insert.Table.Name
+	}
+	switch e := stmt.TableExpr; {
+	case e == nil && stmt.Table == "" && stmt.Schema != nil:
+		return stmt.Schema.Table
+	case e == nil:
 		return stmt.Table
+	case len(e.Vars) == 0:
+		return unquotedName(e.SQL)
+	case e.SQL == "?":
+		table, _ := e.Vars[0].(clause.Table)
+		return table.Name
 	}
-	if len(stmt.TableExpr.Vars) > 0 {
-		return "" // a subquery
-	}
-	return unquotedName(stmt.TableExpr.SQL)
+	return "" // a subquery
 }
 
-// unquotedName returns the name at the start of an SQL text, without its quotes.
+// unquotedName returns the name at the start of an SQL text, without its quotes, and
+// without PostgreSQL's ONLY.
 func unquotedName(sql string) string {
+	sql = strings.TrimSpace(sql)
+	if first, rest, ok := strings.Cut(sql, " "); ok && strings.EqualFold(first, "only") {
+		sql = strings.TrimSpace(rest)
+	}
 	name := strings.Builder{}
 	var quote rune
-	for _, c := range strings.TrimSpace(sql) {
+	for _, c := range sql {
 		switch {
 		case quote != 0 && c == quote:
 			quote = 0

@@ -26,11 +26,13 @@ type binding struct {
 	frozen       map[string]bool // tables of Lucia's that are left as they are
 	castExpiries bool            // they are not stored as integers
 
-	foreignKeys  bool // the tables are to have their foreign keys
-	inexact      bool // id columns may match more than equal bytes
-	plainColumns bool // every column can be named in a SELECT
-	vitess       bool // the database is one
-	noAutocommit bool // the DSN says autocommit=0: a lone statement is not durable
+	foreignKeys  bool   // the tables are to have their foreign keys
+	home         string // the schema or database of unqualified names, where the integrity callbacks ask
+	ownType      bool   // ids have a type of the database's own
+	inexact      bool   // id columns may match more than equal bytes
+	plainColumns bool   // every column can be named in a SELECT
+	vitess       bool   // the database is one
+	noAutocommit bool   // the DSN says autocommit=0: a lone statement is not durable
 }
 
 // model is one of the structs of a plugin with the table that it belongs to.
@@ -64,7 +66,7 @@ func (p *Plugin[U]) tables() []string {
 func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	b := &binding{db: db.Session(&gorm.Session{NewDB: true}), cache: schemaCache(db), dialect: db.Name()}
 	b.inexact = b.dialect == "mysql" && opts.inexactIDs
-	b.foreignKeys, b.vitess = !opts.noForeignKeys, opts.vitess
+	b.foreignKeys, b.vitess, b.ownType = !opts.noForeignKeys, opts.vitess, opts.userIDType != ""
 	for _, m := range models {
 		if b.cache == nil {
 			break
@@ -74,6 +76,9 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		}
 	}
 	if err := checkExactIDs(db, opts, models); err != nil {
+		return nil, err
+	}
+	if err := b.readHome(); err != nil {
 		return nil, err
 	}
 	if b.dialect == "mysql" {
@@ -110,6 +115,21 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	return b, b.freeze(opts)
 }
 
+// readHome asks where an unqualified name is.
+func (b *binding) readHome() error {
+	query := map[string]string{"mysql": "SELECT COALESCE(DATABASE(), '')", "postgres": "SELECT COALESCE(current_schema(), '')"}[b.dialect]
+	if b.dialect == "sqlite" {
+		b.home = "main"
+	}
+	if query == "" || b.foreignKeys {
+		return nil
+	}
+	if err := b.db.Raw(query).Scan(&b.home).Error; err != nil {
+		return fmt.Errorf("reading the current schema: %w", err)
+	}
+	return nil
+}
+
 // children returns the schemas of keys and sessions, registered and base.
 func (b *binding) children() []*schema.Schema {
 	return []*schema.Schema{b.key, b.session, b.baseKey, b.baseSession}
@@ -135,6 +155,13 @@ func (b *binding) setTypes(opts *options) {
 		userID.Size, userID.DataType = b.userID.Size, b.userID.DataType
 		if f := s.PrioritizedPrimaryField; f.DataType == schema.String {
 			varbinary(f)
+		}
+	}
+	for _, rel := range b.user.Relationships.Many2Many { // whose join table was parsed with the user
+		for _, ref := range rel.References {
+			if ref.PrimaryKey == b.userID {
+				ref.ForeignKey.Size, ref.ForeignKey.DataType = b.userID.Size, b.userID.DataType
+			}
 		}
 	}
 	if b.dialect == "sqlite" {

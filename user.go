@@ -55,7 +55,11 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 		events := []Event{{Type: UserCreated, UserID: base.ID}}
 		for _, key := range keys {
 			key.UserID = base.ID
-			if err := whole(tx).Omit(clause.Associations).Create(key).Error; err != nil {
+			insert := tx
+			if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
+				insert = whole(tx)
+			}
+			if err := insert.Omit(clause.Associations).Create(key).Error; err != nil {
 				return duplicateAs(err, ErrDuplicateKey)
 			}
 			events = append(events, Event{Type: KeyAdded, UserID: base.ID, KeyID: key.ID})
@@ -208,8 +212,16 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 				return err
 			}
 		}
-		if err := whole(tx).Omit(clause.Associations).Delete(user).Error; err != nil {
-			return err
+		handle := tx
+		if !r.b.user.BeforeDelete { // which may add keys and sessions
+			handle = whole(tx)
+		}
+		result := handle.Omit(clause.Associations).Delete(user)
+		if result.Error != nil {
+			return result.Error
+		}
+		if result.RowsAffected == 0 {
+			return errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
 		}
 		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
 	})

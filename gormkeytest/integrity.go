@@ -9,6 +9,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey"
 )
@@ -24,6 +25,7 @@ var integrityCases = []testCase{
 	{"integrity/delete of thousands", integrityDeleteThousands},
 	{"integrity/a delete that fails half way leaves everything", integrityDeleteFails},
 	{"integrity/a callback that keeps users", integrityForeignCallback},
+	{"integrity/hooks and conditions of the application", integrityHooks},
 	{"integrity/soft delete keeps keys and sessions", integritySoftDelete},
 	{"integrity/another user type is left alone", integrityTwoTypes},
 	{"integrity/statements of a plain call", integrityStatements},
@@ -138,6 +140,26 @@ func integrityCreateMissing(s *suite) {
 		"generics in batches": func(db *gorm.DB) error {
 			return gorm.G[ownedKey](db).CreateInBatches(ctx, &[]ownedKey{{ID: "x", UserID: "u0"}, {ID: "y", UserID: "nobody"}}, 2)
 		},
+		"written out with its schema": func(db *gorm.DB) error {
+			return db.Table(home(s, f.db) + ".user_key").Create(map[string]any{"id": "x", "user_id": "nobody"}).Error
+		},
+		"table by a clause": func(db *gorm.DB) error {
+			return db.Table("?", clause.Table{Name: "user_key"}).Create(map[string]any{"id": "x", "user_id": "nobody"}).Error
+		},
+		"INSERT clause": func(db *gorm.DB) error {
+			return db.Clauses(clause.Insert{Table: clause.Table{Name: "user_key"}}).Create(&ownedKey{ID: "x", UserID: "nobody"}).Error
+		},
+		"another type of the same fields": func(db *gorm.DB) error {
+			type alike ownedKey
+			return db.Model(&ownedKey{}).Create(&alike{ID: "x", UserID: "nobody"}).Error
+		},
+		"nil in a map": func(db *gorm.DB) error {
+			return db.Model(&ownedKey{}).Create(map[string]any{"id": "x", "user_id": (*sql.NullString)(nil)}).Error
+		},
+		"an upsert that assigns it": func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.Assignments(map[string]any{"user_id": "nobody"})}).
+				Create(&ownedKey{ID: "k:u0", UserID: "u0"}).Error
+		},
 		"association of a user who is gone": func(db *gorm.DB) error {
 			return db.Model(&owned{User: gormkey.User{ID: "nobody"}}).Association("Sessions").Append(&ownedSession{ID: "x"})
 		},
@@ -236,6 +258,15 @@ func integrityDelete(s *suite) {
 		{"Table and another struct", 3, func(db *gorm.DB) error {
 			return db.Table("auth_user").Where("id = ?", "u0").Delete(&struct{ ID string }{}).Error
 		}},
+		{"Table with its schema", 3, func(db *gorm.DB) error {
+			return db.Table(home(s, f.db)+".auth_user").Where("id = ?", "u0").Delete(&owned{}).Error
+		}},
+		{"Table by a clause", 3, func(db *gorm.DB) error {
+			return db.Table("?", clause.Table{Name: "auth_user"}).Where("id = ?", "u0").Delete(&owned{}).Error
+		}},
+		{"FROM clause", 3, func(db *gorm.DB) error {
+			return db.Clauses(clause.From{Tables: []clause.Table{{Name: "auth_user"}}}).Where("id = ?", "u0").Delete(&owned{}).Error
+		}},
 		{"generics", 3, func(db *gorm.DB) error {
 			_, err := gorm.G[owned](db).Where("id = ?", "u1").Delete(ctx)
 			return err
@@ -281,6 +312,12 @@ func integrityDelete(s *suite) {
 				err = fmt.Errorf("returned %+v", gone)
 			}
 			return err
+		}}, struct {
+			name string
+			left int64
+			run  func(db *gorm.DB) error
+		}{"Returning into one struct", 2, func(db *gorm.DB) error {
+			return db.Clauses(clause.Returning{}).Where("id IN ?", []string{"u1", "u2"}).Delete(&owned{}).Error
 		}})
 	}
 	for _, form := range forms {
@@ -309,6 +346,14 @@ func integrityDelete(s *suite) {
 		}
 	}
 	noneInUse(s, f.db)
+}
+
+// home returns the schema or database of unqualified names.
+func home(s *suite, db *gorm.DB) (name string) {
+	s.Helper()
+	query := map[string]string{"sqlite": "SELECT 'main'", "postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[db.Name()]
+	must(s, db.Session(&gorm.Session{NewDB: true}).Raw(query).Scan(&name).Error)
+	return name
 }
 
 func noneInUse(s *suite, db *gorm.DB) {
@@ -402,6 +447,10 @@ func integrityForeignCallback(s *suite) {
 	must(s, f.db.Callback().Delete().Before("gorm:delete").Register("test:tenant", func(tx *gorm.DB) {
 		tx.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Neq{Column: "id", Value: "u0"}}})
 	}))
+	if err := f.DeleteUser(s.Context(), "u0"); err == nil || !strings.Contains(err.Error(), "not deleted") {
+		s.Errorf("DeleteUser: got %v", err)
+	}
+	equal(s, "rows after DeleteUser", rows(s, f.db), [3]int64{4, 4, 4})
 	err := f.db.Delete(&owned{}, "id IN ?", []string{"u0", "u1"}).Error
 	if !s.enforced || !s.declared {
 		if err == nil || !strings.Contains(err.Error(), "1 of 2 users") {
@@ -412,6 +461,55 @@ func integrityForeignCallback(s *suite) {
 	}
 	must(s, err)
 	equal(s, "rows", rows(s, f.db), [3]int64{3, 3, 3})
+}
+
+// clinger gives itself a session when it is to be deleted.
+type clinger struct {
+	gormkey.User
+	Tenant tenant `gorm:"size:16"`
+}
+
+func (c *clinger) BeforeDelete(tx *gorm.DB) error {
+	return tx.Create(&gormkey.Session[clinger]{ID: "late", UserID: c.ID}).Error
+}
+
+// tenant is a type whose deletes have a condition, and are deletes all the same.
+type tenant string
+
+func (tenant) DeleteClauses(f *schema.Field) []clause.Interface {
+	return []clause.Interface{clause.Where{Exprs: []clause.Expression{clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: f.DBName}, Value: "ours"}}}}
+}
+
+func integrityHooks(s *suite) {
+	f := open[clinger](s, s.newDB(s.T))
+	ctx := s.Context()
+	for name, remove := range map[string]func(u *clinger) error{
+		"DeleteUser": func(u *clinger) error { return f.DeleteUser(ctx, u.ID) },
+		"plain":      func(u *clinger) error { return f.db.Delete(u).Error },
+	} {
+		u := &clinger{Tenant: "ours"}
+		must(s, f.CreateUser(ctx, u, email("u@x")))
+		if err := remove(u); err != nil {
+			s.Errorf("%s: %v", name, err)
+		}
+		equal(s, name+": rows", rows(s, f.db), [3]int64{})
+	}
+	theirs := &clinger{Tenant: "theirs"}
+	must(s, f.CreateUser(ctx, theirs, email("v@x")))
+	must(s, f.db.Session(&gorm.Session{SkipHooks: true}).Delete(theirs).Error)
+	equal(s, "rows of another tenant", rows(s, f.db), [3]int64{1, 1, 0})
+
+	// A filter for queries, which a delete does not pass.
+	must(s, f.db.Callback().Query().Before("gorm:query").Register("test:filter", func(tx *gorm.DB) {
+		if tx.Statement.Schema != nil && tx.Statement.Schema.Table == "auth_user" {
+			tx.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "1 = 0"}}})
+		}
+	}))
+	must(s, f.db.Exec("UPDATE auth_user SET tenant = 'ours'").Error)
+	result := f.db.Session(&gorm.Session{SkipHooks: true}).Delete(&clinger{User: gormkey.User{ID: theirs.ID}})
+	must(s, result.Error)
+	equal(s, "RowsAffected behind a filter", result.RowsAffected, 1)
+	equal(s, "rows", [2]int64{count(s, f.db, "user_key"), count(s, f.db, "user_session")}, [2]int64{})
 }
 
 func integritySoftDelete(s *suite) {
@@ -462,7 +560,7 @@ func integrityStatements(s *suite) {
 	must(s, f.db.Create([]ownedSession{{ID: "y", UserID: "u0"}, {ID: "z", UserID: "u1"}}).Error)
 	check("batch", 4)
 	must(s, f.db.Delete(&owned{}, "id = ?", "u0").Error)
-	check("delete", 6) // the isolation or PRAGMA, write lock, SELECT, three DELETEs
+	check("delete", 7) // the isolation or PRAGMA, write lock, SELECT, three DELETEs
 	must(s, f.db.Create(&owned{User: gormkey.User{ID: "fresh"}}).Error)
 	check("a user", 1)
 }

@@ -17,6 +17,9 @@ import (
 var schemaCases = []testCase{
 	{"schema/exported SQL and AutoMigrate make the same tables", schemaExport},
 	{"schema/pending SQL is what AutoMigrate would send", schemaPending},
+	{"schema/pending SQL of rebuilds", schemaPendingRebuild},
+	{"schema/a table that users point at is rebuilt", schemaParent},
+	{"schema/many to many", schemaManyToMany},
 	{"schema/version 1 is brought up to date", schemaVersions},
 	{"schema/foreign keys turned on and off", schemaToggle},
 	{"schema/foreign keys of one plugin, none of another", schemaMixed},
@@ -141,6 +144,129 @@ func schemaPending(s *suite) {
 	pending, err = plugin.PendingSQL(next)
 	must(s, err)
 	equal(s, "pending after it", len(pending), 0)
+}
+
+// schemaPendingRebuild changes two columns of one table and adds another, which on SQLite
+// are two rebuilds, on a table with indexes and a trigger of the application's own.
+func schemaPendingRebuild(s *suite) {
+	for name, update := range map[string]func(p *gormkey.Plugin[v2], db *gorm.DB) error{
+		"AutoMigrate": func(p *gormkey.Plugin[v2], db *gorm.DB) error { return p.AutoMigrate(db) },
+		"PendingSQL": func(p *gormkey.Plugin[v2], db *gorm.DB) error {
+			pending, err := p.PendingSQL(db)
+			if err != nil {
+				return err
+			}
+			return p.Migrate(db, func(tx *gorm.DB) error {
+				for _, statement := range pending {
+					if err := tx.Exec(statement).Error; err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	} {
+		old := open[v1](s, s.newDB(s.T))
+		u := &v1{Email: "U@example.com", Age: 7}
+		must(s, old.CreateUser(s.Context(), u, email("u@example.com")))
+		own := []string{}
+		if old.db.Name() == "sqlite" {
+			own = []string{"CREATE UNIQUE INDEX members_lower ON members(lower(email))", "CREATE TRIGGER members_keep BEFORE DELETE ON members BEGIN SELECT RAISE(ABORT, 'kept'); END"}
+		}
+		for _, statement := range own {
+			must(s, old.db.Exec(statement).Error)
+		}
+		next := s.again(old.db)
+		plugin := newPlugin[v2](s)
+		must(s, next.Use(plugin))
+		must(s, update(plugin, next))
+		pending, err := plugin.PendingSQL(next)
+		must(s, err)
+		equal(s, name+": pending after it", strings.Join(pending, "\n"), "")
+		equal(s, name+": rows", count(s, next, "members", "email = 'U@example.com' AND age = 7 AND nick IS NULL"), 1)
+		equal(s, name+": keys", count(s, next, "user_key"), 1)
+		if len(own) > 0 {
+			equal(s, name+": index and trigger", count(s, next, "sqlite_master", "name IN ('members_lower', 'members_keep')"), 2)
+		}
+	}
+}
+
+// employer is a table that users point at with a cascade.
+type employer struct {
+	ID   uint
+	Name string `gorm:"size:64"`
+}
+
+type employee struct {
+	gormkey.User
+	EmployerID uint
+	Employer   *employer `gorm:"constraint:OnDelete:CASCADE"`
+}
+
+// checkedEmployer is employer with a constraint more.
+type checkedEmployer struct {
+	ID   uint
+	Name string `gorm:"size:64;check:named,name <> ''"`
+}
+
+func (checkedEmployer) TableName() string { return "employers" }
+
+func schemaParent(s *suite) {
+	if s.refusesForeignKeys() {
+		s.Skip("the engine refuses foreign keys")
+	}
+	db := s.newDB(s.T)
+	plugin := newPlugin[employee](s)
+	must(s, db.Use(plugin))
+	must(s, plugin.AutoMigrate(db, &employer{}))
+	must(s, db.Create(&employee{User: gormkey.User{ID: "u"}, Employer: &employer{Name: "x"}}).Error)
+	must(s, db.Create(&gormkey.Key[employee]{ID: "k:u", UserID: "u"}).Error)
+	err := db.AutoMigrate(&checkedEmployer{})
+	if db.Name() == "sqlite" && s.enforced && (err == nil || !strings.Contains(err.Error(), "Plugin.Migrate")) {
+		s.Errorf("a rebuild that cascades to the users: got %v", err)
+	}
+	equal(s, "rows", rows(s, db), [3]int64{1, 1, 0})
+	must(s, plugin.AutoMigrate(db, &checkedEmployer{}))
+	equal(s, "rows", rows(s, db), [3]int64{1, 1, 0})
+}
+
+// team is what users have many to many.
+type team struct {
+	ID   uint
+	Name string `gorm:"size:64"`
+}
+
+type player struct {
+	gormkey.User
+	Teams []team `gorm:"many2many:player_teams"`
+}
+
+func schemaManyToMany(s *suite) {
+	migrated, exported := s.newDB(s.T), s.newDB(s.T)
+	p, q := newPlugin[player](s), newPlugin[player](s)
+	must(s, migrated.Use(p))
+	must(s, exported.Use(q))
+	must(s, p.AutoMigrate(migrated))
+	up, down, err := q.SQL(exported)
+	must(s, err)
+	for _, statement := range up {
+		must(s, exported.Exec(statement).Error)
+	}
+	parts := func(db *gorm.DB) string { // GORM writes constraints in any order
+		list := strings.FieldsFunc(catalog(s, db), func(r rune) bool { return r == ',' || r == '\n' })
+		for i := range list {
+			list[i] = strings.Trim(list[i], " )")
+		}
+		slices.Sort(list)
+		return strings.Join(list, "\n")
+	}
+	equal(s, "catalog", parts(exported), parts(migrated))
+	must(s, exported.Create(&player{User: gormkey.User{ID: "p"}, Teams: []team{{Name: "x"}}}).Error)
+	must(s, exported.Exec("DELETE FROM player_teams").Error)
+	for _, statement := range down {
+		must(s, exported.Exec(statement).Error)
+	}
+	equal(s, "catalog after down", catalog(s, exported), "")
 }
 
 // version1 is schema version 1 of CHANGELOG.md, as its release made it.
@@ -363,6 +489,7 @@ func schemaMigrate(s *suite) {
 		}
 		equal(s, name+": rows", counts(), [3]int64{1, 1, 1})
 	}
+	before := indexes(s, old.db)
 	must(s, old.plugin.Migrate(old.db, func(tx *gorm.DB) error {
 		if !tx.Migrator().HasColumn(&v1{}, "Age") {
 			return nil // an engine that could do so without a rebuild
@@ -371,7 +498,18 @@ func schemaMigrate(s *suite) {
 	}))
 	equal(s, "rows", counts(), [3]int64{1, 1, 1})
 	equal(s, "column", old.db.Migrator().HasColumn(&v1{}, "Age"), false)
+	equal(s, "indexes", indexes(s, old.db), before)
 	wantErr(s, "nil", old.plugin.Migrate(old.db, nil), gormkey.ErrInvalidArgument)
+}
+
+// indexes returns the names of the indexes on SQLite.
+func indexes(s *suite, db *gorm.DB) string {
+	s.Helper()
+	var names []string
+	if db.Name() == "sqlite" {
+		must(s, db.Raw("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").Scan(&names).Error)
+	}
+	return strings.Join(names, " ")
 }
 
 func auditClean(s *suite) {

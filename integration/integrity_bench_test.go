@@ -51,10 +51,10 @@ func openBenchSQLite(b *testing.B) *gorm.DB {
 		"?_foreign_keys=on&_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate&_synchronous=NORMAL"), &gorm.Config{PrepareStmt: true})
 }
 
-// onIntegrityEngines runs a benchmark on each engine, as far as it has foreign keys or none is asked for.
-func onIntegrityEngines(b *testing.B, none bool, run func(b *testing.B, e integrityEngine)) {
+// onIntegrityEngines runs a benchmark on each engine, or each with foreign keys.
+func onIntegrityEngines(b *testing.B, all bool, run func(b *testing.B, e integrityEngine)) {
 	for _, e := range integrityEngines {
-		if none || !e.none {
+		if all || !e.none {
 			b.Run(e.name, func(b *testing.B) { run(b, e) })
 		}
 	}
@@ -238,14 +238,10 @@ func BenchmarkCreateSessionForeignKeys(b *testing.B) {
 	})
 }
 
-// BenchmarkAudit: an audit of a million sessions, and a hundred thousand users, takes
-// seconds, and no more memory than one of a thousand ("x-small" is the ratio of what they
-// allocate, and "KiB-heap" the most that the heap grew in one).
+// BenchmarkAudit: an audit takes no more memory with a million sessions, and a hundred
+// thousand users, than with a thousand: "x-small" is the ratio of what they allocate, and
+// "KiB-heap" the most that the heap grew in one.
 func BenchmarkAudit(b *testing.B) {
-	sessions := 50_000
-	if os.Getenv("GORMKEY_BENCH_LARGE") == "1" {
-		sessions = 1_000_000
-	}
 	audit := func(b *testing.B, t *benchTable) (allocated, grown float64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -258,6 +254,11 @@ func BenchmarkAudit(b *testing.B) {
 		return float64(after.TotalAlloc - before.TotalAlloc), float64(after.HeapAlloc) - float64(before.HeapAlloc)
 	}
 	onIntegrityEngines(b, true, func(b *testing.B, e integrityEngine) {
+		sessions := 50_000
+		// Vitess ends a transaction, such as the one that fills a table, after 30 seconds.
+		if os.Getenv("GORMKEY_BENCH_LARGE") == "1" && e.name != "vitess" {
+			sessions = 1_000_000
+		}
 		for _, foreignKeys := range []bool{false, true} {
 			if foreignKeys && e.none {
 				continue
