@@ -99,3 +99,23 @@ func TestMySQLInsecureInexactIDs(t *testing.T) {
 		t.Errorf("alice's session: %v", err)
 	}
 }
+
+// TestPostgresDeleteRepeatableRead: where the server's default hides what a delete has to
+// see, GORM's own transaction around a plain delete is put at READ COMMITTED.
+func TestPostgresDeleteRepeatableRead(t *testing.T) {
+	postgresServer.connected(t)
+	dsn := postgresDSN(newPostgres(t), "default_transaction_isolation", "'repeatable read'")
+	db := open(t, postgres.Open(dsn), &gorm.Config{})
+	auth := app.Install(t, db, app.New(gormkey.WithoutForeignKeys()))
+	app.Flow(t, auth)
+	ada := &app.Account{Email: "ada@example.com"}
+	app.Must(t, auth.CreateUser(t.Context(), ada, login))
+	app.Must(t, db.Delete(ada).Error)
+	if _, err := auth.GetKey(t.Context(), login.Provider, login.ID); !errors.Is(err, gormkey.ErrInvalidKey) {
+		t.Errorf("the key of a deleted user: got %v", err)
+	}
+	err := db.Transaction(func(tx *gorm.DB) error { return tx.Delete(ada).Error })
+	if !errors.Is(err, gormkey.ErrIsolation) {
+		t.Errorf("in the caller's transaction: got %v, want %v", err, gormkey.ErrIsolation)
+	}
+}
