@@ -402,6 +402,13 @@ func BenchmarkSignInFailures(b *testing.B) {
 	must(b, err)
 	_, err = t.auth.CreateKey(t.ctx, benchUserID(1), gormkey.Credentials{Provider: "email", ID: "bob@example.com", NoPassword: true})
 	must(b, err)
+	for id, hash := range map[string]gormkey.HashedPassword{ // of a Lucia v2's users, of "correct horse battery staple"
+		"lucia@example.com":  "s2:dflj86rh5efampqh:b841c2560465bcab903eb8a5e8fa80f0cb28368ec745064013c6f77148d06201f2aefa03ff6bec122a9174d90f61af8e0cd7ed43fc8d58ac114476f2fb14a36c",
+		"bcrypt@example.com": "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG",
+	} {
+		_, err = t.auth.CreateKey(t.ctx, benchUserID(2), gormkey.Credentials{Provider: "email", ID: id, PasswordHash: hash})
+		must(b, err)
+	}
 	fail := func(c gormkey.Credentials) time.Duration {
 		start := time.Now()
 		if _, err := t.auth.SignIn(t.ctx, c); !errors.Is(err, gormkey.ErrInvalidCredentials) {
@@ -416,6 +423,8 @@ func BenchmarkSignInFailures(b *testing.B) {
 		{"unknown key", login("nobody@example.com", "wrong battery")},
 		{"key without password", login("bob@example.com", "wrong battery")},
 		{"empty password", login("ada@example.com", "")},
+		{"weaker older hash", login("bcrypt@example.com", "wrong battery")},
+		{"stronger older hash", login("lucia@example.com", "wrong battery")},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			var wrong, other []time.Duration

@@ -23,12 +23,17 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 type Account struct {
 	gormkey.User
 	Email string
 }
+
+var oldKey, newKey []byte
+
+var _ password.Hasher
 
 type Profile struct{ AccountID string }
 
@@ -55,7 +60,7 @@ func TestREADME(t *testing.T) {
 	t.Parallel()
 	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
 	pieces := snippets
-	for _, file := range []string{"README.md", "docs/sqlite.md", "docs/migrations.md"} {
+	for _, file := range []string{"README.md", "docs/sqlite.md", "docs/migrations.md", "docs/passwords.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -76,7 +81,7 @@ func TestREADME(t *testing.T) {
 			}
 			pieces += "\tfunc() {\n" + source + "\tuse(" + strings.Join(names, ", ") + ")\n}()\n"
 		}
-		if programs == 0 && file != "docs/migrations.md" {
+		if programs == 0 && (file == "README.md" || file == "docs/sqlite.md") {
 			t.Errorf("%s has no program", file)
 		}
 	}

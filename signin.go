@@ -140,8 +140,8 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 }
 
 // checkCredentials returns why the credentials are not the key's, nil if they are. It
-// hashes once on every path that a password takes (OWASP ASVS 6.3.8), and makes a weaker
-// hash take as long as one of today.
+// hashes once on every path that a password takes (OWASP ASVS 6.3.8), and makes each take
+// as long as an older hash, if there are any.
 func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
 	if c.NoPassword {
 		switch {
@@ -168,11 +168,11 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 				return nil
 			case err == nil:
 				reason = ErrInvalidPassword
+				kind := &r.plugin.work.today
 				if r.opts.hasher.Outdated(hash) {
-					r.plugin.work.topUp(start)
-				} else {
-					r.plugin.work.note(time.Since(start))
+					kind = &r.plugin.work.older
 				}
+				r.plugin.work.ended(kind, start)
 				return nil
 			}
 			reason = err
@@ -182,7 +182,7 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 		}
 		start = time.Now()
 		err := r.opts.hasher.Dummy(c.Password) // the same work for nothing
-		r.plugin.work.note(time.Since(start))
+		r.plugin.work.ended(&r.plugin.work.today, start)
 		return err
 	})
 	return reason, err

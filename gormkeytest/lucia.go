@@ -75,7 +75,7 @@ var luciaDocumented = []luciaSchema{
 	}},
 }
 
-var inlineForeignKey = regexp.MustCompile("(?i), FOREIGN KEY .*\\)| REFERENCES auth_user\\(id\\)")
+var inlineForeignKey = regexp.MustCompile(`(?i), FOREIGN KEY .*\)| REFERENCES auth_user\(id\)`)
 
 // reader is a user of a Lucia database, and visit its session.
 type reader struct {
