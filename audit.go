@@ -189,7 +189,7 @@ func (b *binding) orphaned(table string) clause.Expression {
 	owner, id := clause.Column{Table: table, Name: "user_id"}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
 	sql, vars := "? = ?", []any{id, owner}
 	if b.inexact {
-		sql += " AND CAST(? AS BINARY) = CAST(? AS BINARY)"
+		sql += " AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)"
 		vars = append(vars, id, owner)
 	}
 	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE " + sql + ")", Vars: append([]any{clause.Table{Name: b.user.Table}}, vars...)}

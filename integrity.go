@@ -481,7 +481,7 @@ func (b *binding) among(c clause.Column, ids []string) clause.Expression {
 	}
 	same := make([]clause.Expression, len(ids))
 	for i, id := range ids {
-		same[i] = clause.Expr{SQL: "(? = ? AND CAST(? AS BINARY) = CAST(? AS BINARY))", Vars: []any{c, id, c, id}}
+		same[i] = clause.Expr{SQL: "(? = ? AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY))", Vars: []any{c, id, c, id}}
 	}
 	return clause.Or(same...)
 }

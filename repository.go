@@ -206,7 +206,7 @@ func (b *binding) exactly(name, id string) clause.Expression {
 		return column(name, id)
 	}
 	c := clause.Column{Table: clause.CurrentTable, Name: name}
-	return clause.Expr{SQL: "? = ? AND CAST(? AS BINARY) = CAST(? AS BINARY)", Vars: []any{c, id, c, id}}
+	return clause.Expr{SQL: "? = ? AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)", Vars: []any{c, id, c, id}}
 }
 
 func column(name string, value any) clause.Expression {

@@ -117,7 +117,7 @@ func TestUnixMilliScan(t *testing.T) {
 		want gormkey.UnixMilli
 		ok   bool
 	}{
-		{int64(ms), ms, true}, {float64(ms), ms, true}, {"1795522416847", ms, true}, {"1795522416847.0", ms, true},
+		{int64(ms), ms, true}, {uint64(ms), ms, true}, {uint64(math.MaxUint64), 0, false}, {float64(ms), ms, true}, {"1795522416847", ms, true}, {"1795522416847.0", ms, true},
 		{[]byte("1795522416847"), ms, true}, {[]byte("1795522416847.0"), ms, true}, {nil, 0, true}, {int64(0), 0, true},
 		{int64(253402300799999), 253402300799999, true}, {int64(253402300800000), 0, false}, {int64(-1), 0, false},
 		{int64(math.MaxInt64), 0, false}, {float64(1.5), 0, false}, {math.NaN(), 0, false}, {math.Inf(1), 0, false}, {1e19, 0, false},

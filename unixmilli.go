@@ -41,6 +41,8 @@ func (m *UnixMilli) Scan(src any) error {
 	case nil:
 	case int64:
 		n = v
+	case uint64: // MySQL's BIGINT UNSIGNED by the text protocol
+		n = int64(min(v, maxMilli+1))
 	case float64:
 		n, err = wholeMilli(v)
 	case []byte:

@@ -100,6 +100,31 @@ func TestMySQLInsecureInexactIDs(t *testing.T) {
 	}
 }
 
+// TestMySQLLatin1: bytes are compared as the connection writes them, also where a column
+// of another character set holds others.
+func TestMySQLLatin1(t *testing.T) {
+	mysqlServer.connected(t)
+	db := open(t, mysql.Open(newMySQL(t, "interpolateParams", "true")), &gorm.Config{})
+	for _, statement := range []string{
+		"CREATE TABLE auth_user (id varchar(15) PRIMARY KEY, email varchar(255)) CHARACTER SET latin1",
+		"CREATE TABLE user_key (id varchar(255) PRIMARY KEY, user_id varchar(15) NOT NULL, hashed_password varchar(255)) CHARACTER SET latin1",
+		"CREATE TABLE user_session (id varchar(127) PRIMARY KEY, user_id varchar(15) NOT NULL, active_expires bigint unsigned NOT NULL, idle_expires bigint unsigned NOT NULL) CHARACTER SET latin1",
+	} {
+		app.Must(t, db.Exec(statement).Error)
+	}
+	auth := app.Install(t, db, app.New(gormkey.LuciaV2()))
+	ctx := t.Context()
+	app.Must(t, auth.CreateUser(ctx, &app.Account{User: gormkey.User{ID: "josé"}, Email: "josé@example.com"}, app.Email("josé@example.com")))
+	session, err := auth.SignIn(ctx, app.Email("josé@example.com"))
+	app.Must(t, err)
+	_, err = auth.ValidateSession(ctx, session.Token)
+	app.Must(t, err)
+	if _, err := auth.SignIn(ctx, app.Email("jose@example.com")); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+		t.Errorf("without the accent: got %v", err)
+	}
+	app.Must(t, auth.DeleteUser(ctx, "josé"))
+}
+
 // TestPostgresDeleteRepeatableRead: where the server's default hides what a delete has to
 // see, GORM's own transaction around a plain delete is put at READ COMMITTED.
 func TestPostgresDeleteRepeatableRead(t *testing.T) {
