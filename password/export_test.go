@@ -11,3 +11,6 @@ func ParseMemory(hash string) uint64 {
 	}
 	return h.work()
 }
+
+// ScryptKey is for tests of scrypt.
+var ScryptKey = scryptKey

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
-
-	"golang.org/x/crypto/scrypt"
 )
 
 // Lucia makes and verifies the hashes of Lucia v2,
@@ -89,11 +87,7 @@ func luciaSalt() string {
 }
 
 func luciaKey(password, salt string, r int) []byte {
-	key, err := scrypt.Key([]byte(normalize(wellFormed(password))), []byte(salt), luciaN, r, 1, luciaKeySize)
-	if err != nil {
-		panic(fmt.Sprintf("password: scrypt: %v", err)) // the settings are constants
-	}
-	return key
+	return scryptKey(normalize(wellFormed(password)), []byte(salt), luciaN, r, 1, luciaKeySize)
 }
 
 // parseLucia returns salt, key and block size. Lucia compares hexadecimal texts, so

@@ -8,8 +8,6 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
-
-	"golang.org/x/crypto/scrypt"
 )
 
 // Scrypt is RFC 7914's scrypt in the PHC string form,
@@ -115,11 +113,7 @@ func (s Scrypt) Outdated(hash string) bool {
 
 // derive is called with settings that were checked.
 func (h *scryptHash) derive(password string, size int) []byte {
-	key, err := scrypt.Key([]byte(password), h.salt, int(h.n), int(h.r), int(h.p), size)
-	if err != nil {
-		panic(fmt.Sprintf("password: scrypt: %v", err)) // settings that check lets pass
-	}
-	return key
+	return scryptKey(password, h.salt, int(h.n), int(h.r), int(h.p), size)
 }
 
 // check holds the bounds of RFC 7914 and ours, before any work.
