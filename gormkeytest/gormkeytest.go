@@ -71,7 +71,7 @@ type testCase struct {
 }
 
 // cases is filled by each file of this package with the cases of its noun.
-var cases = concat(pluginCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, schemaCases, luciaCases, raceCases, faultCases, transactionCases)
+var cases = concat(pluginCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, schemaCases, auditCases, luciaCases, raceCases, faultCases, transactionCases)
 
 func concat(lists ...[]testCase) (all []testCase) {
 	for _, l := range lists {

@@ -1,7 +1,6 @@
 package gormkeytest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -24,9 +23,6 @@ var schemaCases = []testCase{
 	{"schema/foreign keys turned on and off", schemaToggle},
 	{"schema/foreign keys of one plugin, none of another", schemaMixed},
 	{"schema/a migration of the application loses no rows", schemaMigrate},
-	{"audit/nothing is wrong", auditClean},
-	{"audit/orphans, and their repair", auditOrphans},
-	{"audit/indexes, columns and tables", auditSchema},
 }
 
 var exportNames = gormkey.TableNames{User: "people", Key: "people_keys", Session: "people_sessions"}
@@ -342,38 +338,6 @@ func normalized(catalog string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(catalog, " IF NOT EXISTS", ""), " ", "")
 }
 
-// withoutPragma leaves out what Unenforced finds by its nature.
-func withoutPragma(findings []gormkey.Finding) []gormkey.Finding {
-	return slices.DeleteFunc(slices.Clone(findings), func(f gormkey.Finding) bool { return f.Problem == gormkey.ForeignKeysUnenforced })
-}
-
-// problems returns the findings as text, without what to do.
-func problems(findings []gormkey.Finding) (list []string) {
-	for _, f := range withoutPragma(findings) {
-		text := string(f.Problem) + " " + f.Table
-		if f.Column != "" {
-			text += "." + f.Column
-		}
-		if f.Count > 0 {
-			text += fmt.Sprintf(" %d", f.Count)
-		}
-		list = append(list, text)
-		if f.Action == "" || !strings.Contains(f.String(), f.Table) {
-			list = append(list, "unhelpful: "+f.String())
-		}
-	}
-	return list
-}
-
-func equalLists(s *suite, what string, got, want []string) {
-	s.Helper()
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		s.Errorf("%s:\ngot  %q\nwant %q", what, got, want)
-	}
-}
-
 func schemaToggle(s *suite) {
 	if s.refusesForeignKeys() {
 		s.Skip("the engine refuses foreign keys")
@@ -510,81 +474,4 @@ func indexes(s *suite, db *gorm.DB) string {
 		must(s, db.Raw("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").Scan(&names).Error)
 	}
 	return strings.Join(names, " ")
-}
-
-func auditClean(s *suite) {
-	f := s.accounts(gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour))
-	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(s.Context(), ada.ID)
-	must(s, err)
-	findings, err := f.Audit(s.Context())
-	must(s, err)
-	equalLists(s, "findings", problems(findings), nil)
-	n, err := f.Repair(s.Context())
-	must(s, err)
-	equal(s, "repaired", n, 0)
-	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
-}
-
-func auditOrphans(s *suite) {
-	if s.declared && s.enforced {
-		s.Skip("the database lets none in")
-	}
-	f := open[owned](s, s.newDB(s.T))
-	addPeople(s, f)
-	for i := range 25 {
-		must(s, f.db.Exec("INSERT INTO user_session (id, user_id, active_expires, idle_expires) VALUES (?, 'gone', 1, 1)", fmt.Sprintf("o%02d", i)).Error)
-	}
-	must(s, f.db.Exec("INSERT INTO user_key (id, user_id) VALUES ('', 'gone')").Error)
-	findings, err := f.Audit(s.Context())
-	must(s, err)
-	equalLists(s, "findings", problems(findings), []string{"orphans user_key.user_id 1", "orphans user_session.user_id 25"})
-	var progress []int64
-	n, err := f.Repair(s.Context(), gormkey.BatchSize(10), gormkey.OnProgress(func(n int64) error {
-		progress = append(progress, n)
-		return nil
-	}))
-	must(s, err)
-	equal(s, "repaired", n, 26)
-	equal(s, "progress", fmt.Sprint(progress), "[10 20 25 26]")
-	equal(s, "rows", rows(s, f.db), [3]int64{4, 4, 4})
-	_, err = f.Repair(s.Context(), gormkey.BatchSize(0))
-	wantErr(s, "batch of none", err, gormkey.ErrInvalidArgument)
-}
-
-func auditSchema(s *suite) {
-	f := open[owned](s, s.newDB(s.T))
-	ctx := s.Context()
-	must(s, f.db.Migrator().DropIndex(&ownedSession{}, "idx_user_session_idle_expires"))
-	must(s, f.db.Exec("ALTER TABLE user_key DROP COLUMN hashed_password").Error)
-	findings, err := f.Audit(ctx)
-	must(s, err)
-	equalLists(s, "findings", problems(findings), []string{"missing column user_key.hashed_password", "missing index user_session.idle_expires"})
-	must(s, f.plugin.AutoMigrate(f.db))
-	findings, err = f.Audit(ctx)
-	must(s, err)
-	equalLists(s, "after AutoMigrate", problems(findings), nil)
-
-	must(s, f.db.Exec("DROP TABLE user_session").Error)
-	narrow := map[string]string{"sqlite": "blob", "postgres": "integer", "mysql": "int"}[f.db.Name()]
-	must(s, f.db.Exec("CREATE TABLE user_session (id varchar(128) PRIMARY KEY, user_id varchar(15) NOT NULL, active_expires bigint NOT NULL, idle_expires "+narrow+" NOT NULL)").Error)
-	findings, err = f.Audit(ctx)
-	must(s, err)
-	want := []string{"missing index user_session.user_id", "missing index user_session.idle_expires", "wrong expiry type user_session.idle_expires"}
-	if s.declared {
-		want = append(want, "foreign key missing user_session.user_id")
-	}
-	if f.db.Name() == "mysql" {
-		want = append(want, "inexact id user_session.id", "inexact id user_session.user_id")
-	}
-	equalLists(s, "a table of somebody else's", problems(findings), want)
-	must(s, f.db.Exec("DROP TABLE user_session").Error)
-	findings, err = f.Audit(ctx)
-	must(s, err)
-	equalLists(s, "no table", problems(findings), []string{"missing table user_session"})
-	cancelled, cancel := context.WithCancel(ctx)
-	cancel()
-	if _, err := f.Audit(cancelled); err == nil {
-		s.Error("Audit on a cancelled context: got no error")
-	}
 }
