@@ -6,7 +6,10 @@ go 1.25.0
 
 replace github.com/gormkey/gormkey => ../../
 
-ignore ./adapter-test/node_modules
+ignore (
+	./adapter-test/node_modules
+	./interop/node_modules
+)
 
 require (
 	github.com/go-sql-driver/mysql v1.8.1
