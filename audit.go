@@ -135,12 +135,16 @@ func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (finding
 	}
 	for _, name := range indexes {
 		if _, ok := table.columns[name]; ok && !table.leading[name] {
-			findings = append(findings, Finding{Problem: MissingIndex, Table: s.Table, Column: name, Action: migrate})
+			action := migrate
+			if r.b.frozen[s.Table] {
+				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", bareTable(s.Table), name, s.Table, name)
+			}
+			findings = append(findings, Finding{Problem: MissingIndex, Table: s.Table, Column: name, Action: action})
 		}
 	}
 	for _, name := range ids {
 		ofUser := name == "user_id" || s == r.b.user
-		if c, ok := table.columns[name]; ok && !c.exact && (!ofUser || r.opts.userIDType == "") {
+		if c, ok := table.columns[name]; ok && !c.exact && !r.opts.lucia && (!ofUser || r.opts.userIDType == "") {
 			findings = append(findings, Finding{Problem: InexactID, Table: s.Table, Column: name, Found: c.Type, Action: r.exactAction(s, name)})
 		}
 	}
@@ -176,7 +180,7 @@ func wideInteger(dialect, columnType string) bool {
 
 func (r *Repository[U]) auditForeignKeys(name string, table tableInfo) []Finding {
 	switch {
-	case r.b.foreignKeys && len(table.foreignKeys) == 0:
+	case r.b.foreignKeys && len(table.foreignKeys) == 0 && !r.b.frozen[name]:
 		return []Finding{{Problem: ForeignKeyMissing, Table: name, Column: "user_id", Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
 	case !r.b.foreignKeys && len(table.foreignKeys) > 0:
 		return []Finding{{Problem: ForeignKeyPresent, Table: name, Column: "user_id", Found: strings.Join(table.foreignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}

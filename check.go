@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -233,12 +234,28 @@ func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
 		sizes := map[string]int{"id": []int{opts.userIDLength, keyIDSize, sessionIDSize}[i], "user_id": opts.userIDLength}
 		for _, name := range []string{"id", "user_id"} {
 			c, ok := table.columns[name]
+			if ofUser := name == "user_id" || i == 0; ok && ofUser && opts.userIDType == "" && textWidth(c.Type) > opts.userIDLength {
+				errs = append(errs, fmt.Errorf("%s.%s is %s, wider than the user ids of %d bytes: give WithUserIDLength its width, or its ids would be cut", m.table, name, c.Type, opts.userIDLength))
+				continue
+			}
 			if ok && !c.exact && (opts.userIDType == "" || name == "id" && i > 0) {
 				errs = append(errs, &InexactIDError{Table: m.table, Column: name, Type: c.Type, Statement: exactStatement(m.table, name, sizes[name])})
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+var declaredWidth = regexp.MustCompile(`(?i)^(?:var)?(?:char|binary|character(?: varying)?)\((\d+)\)`)
+
+// textWidth returns the width that a column's type declares, 0 for none.
+func textWidth(columnType string) int {
+	m := declaredWidth.FindStringSubmatch(columnType)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
 }
 
 // exactStatement makes an id column of MySQL exact.

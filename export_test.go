@@ -1,5 +1,7 @@
 package gormkey
 
+import "time"
+
 // NewToken is for tests of the generator.
 var NewToken = newToken
 
@@ -16,3 +18,12 @@ func SchemaCacheFound[U any](r *Repository[U]) bool { return r.b.cache != nil }
 
 // Retryable is for tests of which codes are tried again.
 var Retryable = isRetryable
+
+// Work is for tests of how long failures take.
+type Work struct{ w work }
+
+func (w *Work) Note(kind string, took time.Duration)         { w.w.note(kind, took) }
+func (w *Work) Ended(kind, password string, start time.Time) { w.w.ended(kind, password, start) }
+
+// HashKind is for tests of it.
+var HashKind = hashKind

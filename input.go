@@ -90,6 +90,9 @@ func (o *options) checkNewPassword(c Credentials) error {
 	if err := o.passwordPolicy(c.Password); err != nil {
 		return fmt.Errorf("%w: %w", &ArgumentError{"password", "is refused by the policy"}, err)
 	}
+	if c.Password == "" {
+		return &ArgumentError{"password", "is empty; set NoPassword for a key without one"}
+	}
 	return nil
 }
 

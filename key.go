@@ -361,6 +361,8 @@ func (r *Repository[U]) hash(ctx context.Context, plain string) (hash HashedPass
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		return "", ErrBusy
+	case errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNUL): // for a format that takes less
+		return "", fmt.Errorf("%w: %w", &ArgumentError{"password", "cannot be hashed"}, err)
 	case err != nil:
 		return "", fmt.Errorf("gormkey: hashing a password: %w", err)
 	}

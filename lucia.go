@@ -21,7 +21,7 @@ import (
 //   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]
 //     changes that. There is no password policy but your own, and a password that is not
 //     valid UTF-8 counts as JavaScript would have it.
-//   - User ids may have up to 255 bytes. On MySQL and MariaDB id columns may be of any
+//   - User ids may be as long as the column, 255 bytes at most. On MySQL and MariaDB id columns may be of any
 //     collation, as with [InsecureInexactIDs].
 //
 // Lucia's faults are not part of it: see docs/from-lucia.md.
@@ -31,7 +31,8 @@ func LuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, 
 // of the token, and goes on accepting the sessions from before. Lucia itself, and a
 // gormkey without LuciaV2, do not find these from before and after: set it when no Lucia
 // is running, and all of your processes have LuciaV2. [Repository.HashStoredTokens] then
-// turns the old rows over, and nobody is signed out.
+// turns the old rows over, and nobody is signed out. A [Session].ID that was read before
+// names nothing after it.
 func HashTokens() Option { return func(o *options) { o.hashTokens = true } }
 
 // sessionID is the id under which a token's session is stored.
@@ -42,18 +43,14 @@ func (o *options) sessionID(t Token) string {
 	return t.ID()
 }
 
-// sessionIDs are the ids under which a token's session may be found, the likelier one
-// first. What looks like a hash is never an id as it is: somebody who read the table
-// would sign in with it.
+// sessionIDs are the ids under which a token's session may be found, in the order in
+// which its row moves while tokens are hashed, so that nobody looks past it. What looks
+// like a hash is never an id as it is: somebody who read the table would sign in with it.
 func (o *options) sessionIDs(t Token) []string {
-	switch {
-	case !o.lucia || isHashedID(string(t)):
+	if !o.lucia || isHashedID(string(t)) {
 		return []string{t.ID()}
-	case o.hashTokens:
-		return []string{t.ID(), string(t)}
-	default:
-		return []string{string(t), t.ID()}
 	}
+	return []string{string(t), t.ID()}
 }
 
 // isHashedID reports whether id has the form of a hashed token.
@@ -94,8 +91,11 @@ func (b *binding) freeze(opts *options) error {
 				}
 			}
 		}
-		if c, ok := table.columns["idle_expires"]; ok && b.dialect == "sqlite" && !wideInteger(b.dialect, c.Type) {
-			b.castExpiries = true
+		if s == b.user {
+			opts.userIDMax = 255
+			if n := textWidth(table.columns["id"].Type); n > 0 {
+				opts.userIDMax = min(n, 255)
+			}
 		}
 	}
 	return nil

@@ -48,6 +48,7 @@ type options struct {
 	noForeignKeys    bool
 	vitess           bool
 	lucia            bool // tables and tokens are Lucia v2's
+	userIDMax        int  // … the width of its column of user ids, once it is known
 	hashTokens       bool // … and the tokens are on their way to be hashed
 	hasherGiven      bool
 	policyGiven      bool
@@ -238,8 +239,11 @@ func (o *options) validateUserID() error {
 
 // maxUserID is the longest user id in bytes.
 func (o *options) maxUserID() int {
-	if o.userIDType != "" || o.lucia {
+	switch {
+	case o.userIDType != "":
 		return 255
+	case o.userIDMax > 0:
+		return o.userIDMax
 	}
 	return o.userIDLength
 }

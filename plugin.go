@@ -45,6 +45,9 @@ func (p *Plugin[U]) Name() string {
 	return "gormkey:" + t.PkgPath() + "." + t.Name()
 }
 
+// Format writes the name alone: the options may hold a pepper.
+func (p *Plugin[U]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name()) }
+
 // Initialize is called by db.Use. It checks the options and models, binds the models
 // to their tables and registers the plugin's callbacks; it sends no DDL. On MySQL and
 // MariaDB it reads the types of existing id columns. A later call for the same

@@ -112,7 +112,22 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		dropColumn(b.session, "absolute_expires")
 		dropColumn(b.baseSession, "absolute_expires")
 	}
+	if err := b.readExpiries(); err != nil {
+		return nil, err
+	}
 	return b, b.freeze(opts)
+}
+
+// readExpiries looks whether SQLite's column of expiries holds something else than
+// integers, as Drizzle's does.
+func (b *binding) readExpiries() error {
+	if b.dialect != "sqlite" {
+		return nil
+	}
+	table, err := readTable(b.db, b.session.Table, b.user.Table)
+	c, ok := table.columns["idle_expires"]
+	b.castExpiries = ok && !wideInteger(b.dialect, c.Type)
+	return err
 }
 
 // readHome asks where an unqualified name is.

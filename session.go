@@ -196,12 +196,12 @@ func (r *Repository[U]) readSession(ctx context.Context, token Token, dest Sessi
 		return err
 	}
 	for _, id := range r.opts.sessionIDs(token) {
-		if err = r.loadSession(db, id, dest); !errors.Is(err, ErrInvalidSession) {
+		if err = r.loadSession(db, id, dest); err == nil && renew {
+			err = r.renew(ctx, db, dest)
+		}
+		if !errors.Is(err, ErrInvalidSession) {
 			break
 		}
-	}
-	if err == nil && renew {
-		err = r.renew(ctx, db, dest)
 	}
 	if err == nil {
 		err = r.afterFind(db, dest, dest.AuthSession().User)

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-
-	"github.com/gormkey/gormkey/password"
 )
 
 // SignInOption changes what [Repository.SignIn] does.
@@ -168,22 +166,16 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 				return nil
 			case err == nil:
 				reason = ErrInvalidPassword
-				kind := &r.plugin.work.today
-				if r.opts.hasher.Outdated(hash) {
-					kind = &r.plugin.work.older
-				}
-				r.plugin.work.ended(kind, start)
+				r.plugin.work.ended(hashKind(hash), c.Password, start)
 				return nil
 			}
 			reason = err
-			if !errors.Is(err, password.ErrFormat) && !errors.Is(err, password.ErrPepper) {
-				return nil
-			}
 		}
-		start = time.Now()
-		err := r.opts.hasher.Dummy(c.Password) // the same work for nothing
-		r.plugin.work.ended(&r.plugin.work.today, start)
-		return err
+		// The same work for nothing. What the hasher says of the password is no answer
+		// here: of a key that exists it would be a reason, and not be shown.
+		_ = r.opts.hasher.Dummy(c.Password)
+		r.plugin.work.ended("dummy", c.Password, start)
+		return nil
 	})
 	return reason, err
 }

@@ -190,10 +190,11 @@ func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Reposito
 	_, err = auth.ValidateSession(ctx, gormkey.Token(strings.ToUpper(string(token))))
 	wantErr(s, schema.name+": another letter case", err, gormkey.ErrInvalidSession)
 
+	step("insert", db.Exec(insert, strings.Repeat("c3d4", 10), ada.ID, fmt.Sprint(now-1), fmt.Sprint(now+5000)).Error) // never renewed
 	clock.Advance(400 * 24 * time.Hour)
 	n, err := auth.DeleteDeadSessions(ctx)
 	step("DeleteDeadSessions", err)
-	equal(s, schema.name+": dead sessions", n, 2)
+	equal(s, schema.name+": dead sessions", n, 3)
 	_, err = auth.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
 	step("CreateKey", err)
 	_, err = auth.CreateSession(ctx, ada.ID)
@@ -236,6 +237,10 @@ func luciaForms(s *suite) {
 	wantErr(s, "a stolen hash", err, gormkey.ErrInvalidSession)
 	_, err = f.ValidateSession(ctx, session.Token) // which another process has hashed
 	must(s, err)
+	own := &gormkey.Session[reader]{Token: gormkey.Token(strings.Repeat("ab12", 16))}
+	must(s, f.CreateSessionInto(ctx, ada.ID, own))
+	equal(s, "id of a token like a hash", own.ID, own.Token.ID())
+	wantErr(s, "an empty password", f.CreateUser(ctx, &reader{}, gormkey.Credentials{Provider: "github", ID: "1"}), gormkey.ErrInvalidArgument)
 	_, err = f.HashStoredTokens(ctx)
 	wantErr(s, "HashStoredTokens without HashTokens", err, gormkey.ErrInvalidArgument)
 }
@@ -278,6 +283,37 @@ func luciaHashTokens(s *suite) {
 		s.Errorf("replaced %d before it was stopped", n)
 	}
 	all("half way")
+	// A row that is turned over while its token is looked for is found all the same.
+	r := record(next)
+	moving, err := gormkey.From[reader](next)
+	must(s, err)
+	validate := func(t gormkey.Token) error { _, err := moving.ValidateSession(ctx, t); return err }
+	signOut := func(t gormkey.Token) error { return moving.SignOut(ctx, t) }
+	for i, use := range []func(gormkey.Token) error{validate, signOut, validate, signOut} {
+		session, err := f.CreateSession(ctx, ada.ID)
+		must(s, err)
+		seen := 0
+		r.mu.Lock()
+		r.inject = func(sql string) error {
+			if seen++; seen == 1+i/2 {
+				return f.db.Exec("UPDATE user_session SET id = ? WHERE id = ?", session.Token.ID(), string(session.Token)).Error
+			}
+			return nil
+		}
+		r.mu.Unlock()
+		err = use(session.Token)
+		r.mu.Lock()
+		r.inject = nil
+		r.mu.Unlock()
+		must(s, err)
+		_, err = auth.ValidateSession(ctx, session.Token)
+		if i%2 == 0 {
+			must(s, err)
+			must(s, auth.SignOut(ctx, session.Token))
+		} else {
+			wantErr(s, "signed out while it moved", err, gormkey.ErrInvalidSession)
+		}
+	}
 	more, err := auth.HashStoredTokens(ctx, gormkey.BatchSize(10))
 	must(s, err)
 	equal(s, "replaced", n+more, 24)

@@ -73,8 +73,13 @@ func (a Any) Verify(password, hash string) (bool, error) {
 
 // CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
 func (a Any) CheckHash(hash string) error {
-	for _, known := range append([]any{a.made()}, formats()...) {
-		if c, ok := known.(interface{ CheckHash(string) error }); ok && c.CheckHash(hash) == nil {
+	if c, ok := a.made().(interface{ CheckHash(string) error }); ok {
+		if err := c.CheckHash(hash); !errors.Is(err, ErrFormat) {
+			return err
+		}
+	}
+	for _, known := range knownFormats {
+		if known.CheckHash(hash) == nil {
 			return nil
 		}
 	}
@@ -89,10 +94,3 @@ type readable interface {
 }
 
 var knownFormats = []readable{Argon2id{}, Bcrypt{}, Scrypt{}, Lucia{}}
-
-func formats() (all []any) {
-	for _, known := range knownFormats {
-		all = append(all, known)
-	}
-	return all
-}

@@ -171,6 +171,7 @@ func TestR21StoredHashes(t *testing.T) {
 		"$argon2id$v=19$m=8388608,t=1,p=1$" + salt + "$" + key, "$argon2id$v=19$m=65536,t=1000,p=1$" + salt + "$" + key,
 		"$scrypt$ln=31,r=8,p=1$" + salt + "$" + key, "$scrypt$ln=17,r=1024,p=1$" + salt + "$" + key, "$scrypt$ln=17,r=8,p=100000$" + salt + "$" + key,
 		"$scrypt$ln=63,r=8,p=1$" + salt + "$" + key, "$scrypt$ln=17,r=4294967295,p=4294967295$" + salt + "$" + key, "$scrypt$ln=17,r=8$" + salt + "$" + key,
+		"$scrypt$ln=1,r=1,p=16777216$" + salt + "$" + key, "$pbkdf2-sha256$i=5000000$" + salt + "$" + strings.Repeat("A", 86),
 		"$scrypt$ln=17,r=8,p=0$" + salt + "$" + key, "$scrypt$ln=+7,r=8,p=1$" + salt + "$" + key, "scrypt$16383$salt$8$1$" + key + "=", "scrypt$16384$$8$1$" + key + "=",
 		"$pbkdf2-sha256$i=1000000000$" + salt + "$" + key, "$pbkdf2-sha256$i=0$" + salt + "$" + key, "$pbkdf2-sha1$i=1000$" + salt + "$" + key,
 		"$pbkdf2-sha256$i=1000,l=31$" + salt + "$" + key, "pbkdf2_sha256$1000000000$salt$" + key + "=", "pbkdf2_sha256$1000$salt$" + key, "pbkdf2_md5$1000$salt$" + key + "=",
@@ -220,6 +221,12 @@ func TestPepperRotation(t *testing.T) {
 	gone := password.Pepper{Keys: map[string][]byte{"2026": key(2)}, Current: "2026", Hasher: fast}
 	if ok, err := gone.Verify("correct horse", hash); ok || !errors.Is(err, password.ErrPepper) {
 		t.Errorf("with the key gone: got %v, %v", ok, err)
+	}
+	if text := fmt.Sprintf("%v %+v %s %+v", both, both, both, password.Any{Hasher: both}); !strings.Contains(text, "2026") || strings.Contains(text, "2 2 2") || strings.Contains(text, "\x02") {
+		t.Errorf("printed: %s", text)
+	}
+	if _, err := (password.Pepper{Keys: map[string][]byte{"a:b": key(1)}, Current: "a:b"}).Hash("x"); err == nil {
+		t.Error("an id that cannot be read back: got no error")
 	}
 	if _, err := (password.Pepper{}).Hash("x"); !errors.Is(err, password.ErrPepper) {
 		t.Errorf("no key: got %v", err)

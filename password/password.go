@@ -13,12 +13,16 @@ import (
 	"unicode/utf8"
 )
 
-// Hasher makes and verifies password hashes. It is safe for concurrent use.
+// Hasher makes and verifies password hashes. It is safe for concurrent use. It may also
+// have the methods
+//
+//	Dummy(password string) error         // the work of a Verify that fails; Hash if missing
+//	CheckHash(hash string) error         // ErrFormat for what Verify cannot read, without work
+//	CheckPassword(password string) error // instead of Check
+//	Validate() error                     // settings out of bounds
 type Hasher interface {
 	// Hash returns a hash of password under a new salt, in a text form of at most 255
-	// bytes that begins with what tells its format. It does the same work as Verify; a
-	// hasher where it does not has a method Dummy(password string) error that does the
-	// work of a Verify that fails.
+	// bytes that begins with what tells its format.
 	Hash(password string) (string, error)
 	// Verify reports whether hash was made of password. It compares in constant time.
 	// ErrFormat means that the hash is of another format or out of bounds, and that

@@ -25,7 +25,8 @@ type pbkdf2Hash struct {
 	salt, key  []byte
 }
 
-// maxPBKDF2 bounds stored iterations: about two seconds.
+// maxPBKDF2 bounds stored iterations, for all blocks of the key together: about two
+// seconds.
 const maxPBKDF2 = 5_000_000
 
 func (h *pbkdf2Hash) verify(password string) (bool, error) {
@@ -68,7 +69,12 @@ func parsePBKDF2(stored string) (*pbkdf2Hash, error) {
 	} else {
 		err = h.parsePHC(parts)
 	}
-	if err != nil || h.iterations < 1 || h.iterations > maxPBKDF2 {
+	if err != nil {
+		return nil, ErrFormat
+	}
+	size := h.newHash().Size()
+	blocks := uint64(len(h.key)+size-1) / uint64(size)
+	if h.iterations < 1 || h.iterations*blocks > maxPBKDF2 {
 		return nil, ErrFormat
 	}
 	return h, nil

@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -44,10 +46,15 @@ func (p Pepper) inner() Hasher {
 	return p.Hasher
 }
 
+// Format writes the ids of the keys, and not the keys.
+func (p Pepper) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "{pepper %q, current %q}", slices.Sorted(maps.Keys(p.Keys)), p.Current)
+}
+
 // Validate reports keys that are too short, ids that do not fit, and no current key.
 func (p Pepper) Validate() error {
 	if _, ok := p.Keys[p.Current]; !ok {
-		return fmt.Errorf("password: the pepper has no key %q", p.Current)
+		return fmt.Errorf("%w: there is no current key %q", ErrPepper, p.Current)
 	}
 	for id, key := range p.Keys {
 		if !pepperID.MatchString(id) || len(key) < pepperKey {
@@ -62,10 +69,10 @@ func (p Pepper) Validate() error {
 
 // Hash returns the hash of password under the current key.
 func (p Pepper) Hash(password string) (string, error) {
-	key, ok := p.Keys[p.Current]
-	if !ok {
-		return "", ErrPepper
+	if err := p.Validate(); err != nil {
+		return "", err
 	}
+	key := p.Keys[p.Current]
 	if err := Check(password); err != nil {
 		return "", err
 	}

@@ -30,6 +30,7 @@ var _ Hasher = Scrypt{}
 const (
 	maxScryptBlocks = 1 << 23 // N times r: 1 GiB
 	maxScryptWork   = 1 << 25 // times p
+	maxScryptLanes  = 1 << 16 // r times p: 8 MiB
 )
 
 // scryptHash is a parsed hash.
@@ -119,7 +120,7 @@ func (h *scryptHash) derive(password string, size int) []byte {
 // check holds the bounds of RFC 7914 and ours, before any work.
 func (h *scryptHash) check() error {
 	if h.n < 2 || bits.OnesCount64(h.n) != 1 || h.r < 1 || h.p < 1 ||
-		h.n > maxScryptBlocks || h.r > maxScryptBlocks || h.n*h.r > maxScryptBlocks || h.p > maxScryptWork || h.n*h.r*h.p > maxScryptWork || h.r*h.p >= 1<<30 {
+		h.n > maxScryptBlocks || h.r > maxScryptBlocks || h.n*h.r > maxScryptBlocks || h.p > maxScryptWork || h.n*h.r*h.p > maxScryptWork || h.r*h.p > maxScryptLanes {
 		return ErrFormat
 	}
 	return nil
