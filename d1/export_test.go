@@ -1,0 +1,15 @@
+package d1
+
+// Classified is what [Classify] found.
+type Classified struct {
+	Kind               string
+	Returning, Several bool
+	Savepoint          string
+}
+
+// Classify reads a statement.
+func Classify(sql string) Classified {
+	t := classify(sql)
+	names := map[kind]string{other: "other", read: "read", change: "change", begin: "begin", savepoint: "savepoint", release: "release", rollbackTo: "rollback to", unenforce: "unenforce"}
+	return Classified{names[t.kind], t.returning, t.several, t.savepoint}
+}
