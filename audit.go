@@ -249,6 +249,12 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 	if err != nil {
 		return nil, 0, err
 	}
+	if r.b.batches {
+		if r.inTransaction() {
+			return nil, 0, errInBatch
+		}
+		size = min(size, batchParameters)
+	}
 	id := clause.Column{Table: table, Name: "id"}
 	behind := clause.Expr{SQL: "1 = 1"}
 	if len(after) > 0 {
@@ -258,6 +264,7 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 	if err != nil || len(ids) == 0 {
 		return nil, 0, report(ctx, op, err)
 	}
+	var result *gorm.DB
 	err = r.transact(ctx, op, func(tx *gorm.DB) error {
 		if r.b.dialect == "postgres" {
 			// Whose DELETE would see a row that changed while it waited, but not the user
@@ -266,12 +273,11 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 				return err
 			}
 		}
-		result := tx.Exec("DELETE FROM ? WHERE ? AND ?", clause.Table{Name: table}, r.b.among(id, ids), r.b.orphaned(table))
-		deleted = result.RowsAffected
+		result = tx.Exec("DELETE FROM ? WHERE ? AND ?", clause.Table{Name: table}, r.b.among(id, ids), r.b.orphaned(table))
 		return result.Error
 	})
 	if err != nil {
 		return ids, 0, err
 	}
-	return ids, deleted, nil
+	return ids, r.b.rowsOf([]*gorm.DB{result}), nil
 }

@@ -32,7 +32,7 @@ func databaseCode(err error) string {
 	if n, ok := errorNumber(v, "Number"); ok && reflect.Indirect(v).Type().Name() == "MySQLError" {
 		return strconv.FormatInt(n, 10)
 	}
-	if n, ok := errorNumber(v, "ExtendedCode"); ok { // mattn, ncruces
+	if n, ok := errorNumber(v, "ExtendedCode"); ok && n != 0 { // mattn, ncruces, d1
 		return strconv.FormatInt(n, 10)
 	}
 	if n, ok := errorNumber(v, "Code"); ok && strings.Contains(reflect.Indirect(v).Type().PkgPath(), "sqlite") { // modernc, glebarez
@@ -139,7 +139,7 @@ func pastDeadline(ctx context.Context) bool {
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
-		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation,
+		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, errChanged,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

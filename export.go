@@ -47,7 +47,7 @@ func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 		return nil, err
 	}
 	migrate := func(tx *gorm.DB) error { return tx.AutoMigrate(append(p.Models(), more...)...) }
-	if b.dialect == "sqlite" {
+	if b.dialect == "sqlite" && !b.batches { // which rebuilds no table
 		return pendingSQLite(db, migrate)
 	}
 	statements, err := recordExecs(db, db.Statement.ConnPool, migrate)

@@ -9,12 +9,16 @@ import (
 
 // insertFor creates dest, a key or session, by one INSERT … SELECT that reads the
 // owner's id from the user's own row and locks it against a delete: a user who is gone,
-// soft-deleted or filtered out gets no row, and RowsAffected is 0. The application's
+// soft-deleted or filtered out gets no row, but none for an error. The application's
 // create hooks and columns go along.
-func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource) (bool, error) {
+func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, none error) error {
 	query := func(columns []clause.Column, values []any) *gorm.DB { return r.ownerQuery(tx, source, columns, values) }
 	result := whole(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
-	return result.RowsAffected > 0, result.Error
+	created, err := r.b.changed(tx, result, none)
+	if err == nil && !created {
+		return none
+	}
+	return err
 }
 
 // ownerSource says whose row an INSERT … SELECT reads.

@@ -26,7 +26,7 @@ const wholeSetting = "gormkey:whole"
 func whole(tx *gorm.DB) *gorm.DB { return tx.Set(wholeSetting, true) }
 
 func (p *Plugin[U]) registerIntegrity(db *gorm.DB, b *binding) error {
-	if b.foreignKeys && b.dialect != "sqlite" {
+	if b.foreignKeys && (b.dialect != "sqlite" || b.batches) {
 		return nil
 	}
 	name := p.Name()

@@ -71,13 +71,12 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 		if !other.PasswordDefined() {
 			return ErrInvalidPassword
 		}
+		if err := r.b.unchanged(tx, other.ID, other.UserID, other.HashedPassword); err != nil {
+			return err
+		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
-		found, err := r.insertFor(tx, created, ownerSource{userID: other.UserID})
-		switch {
-		case err != nil:
+		if err := r.insertFor(tx, created, ownerSource{userID: other.UserID}, ErrInvalidUser); err != nil {
 			return duplicateAs(err, ErrDuplicateKey)
-		case !found:
-			return ErrInvalidUser
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: created.UserID, KeyID: created.ID})
 	})
@@ -99,12 +98,8 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 		restore(dest, came)
 		*dest.AuthKey() = *key
 		dest.AuthKey().UserID = userID
-		created, err := r.insertFor(tx, dest, ownerSource{userID: userID})
-		switch {
-		case err != nil:
+		if err := r.insertFor(tx, dest, ownerSource{userID: userID}, ErrInvalidUser); err != nil {
 			return duplicateAs(err, errDuplicate)
-		case !created:
-			return ErrInvalidUser
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
 	})
@@ -205,13 +200,20 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 		if key, err = r.lockKey(tx, keys[0].ID); err != nil {
 			return err
 		}
+		endSessions := nothing
+		if keep != nil {
+			if endSessions, err = r.sessionsEnd(tx, key.UserID, *keep); err != nil {
+				return err
+			}
+		}
+		if err := r.b.unchanged(tx, key.ID, key.UserID, key.HashedPassword); err != nil {
+			return err
+		}
 		if err := r.setPassword(tx, key, hash); err != nil {
 			return err
 		}
-		if keep != nil {
-			if err := r.endSessions(tx, key.UserID, *keep); err != nil {
-				return err
-			}
+		if err := endSessions(); err != nil {
+			return err
 		}
 		return r.emit(tx, Event{Type: PasswordChanged, UserID: key.UserID, KeyID: key.ID})
 	})
@@ -268,19 +270,31 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 			return err
 		}
 		if !o.allowLast {
-			others, err := find(r.underLock(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: key.ID})
-			if err != nil {
+			if err := r.requireOther(tx, key); err != nil {
 				return err
 			}
-			if !others {
-				return ErrLastKey
-			}
 		}
-		if err := tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])).Error; err != nil {
+		if _, err := r.b.changed(tx, tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: KeyRemoved, UserID: key.UserID, KeyID: key.ID})
 	})
+}
+
+// requireOther returns ErrLastKey unless the user of a key has another.
+func (r *Repository[U]) requireOther(tx *gorm.DB, key *Key[U]) error {
+	id := clause.Column{Table: clause.CurrentTable, Name: "id"}
+	others, err := find(r.underLock(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
+	switch {
+	case err != nil:
+		return err
+	case !others:
+		return ErrLastKey
+	case r.b.batches:
+		return r.b.require(tx, errStale, "EXISTS (SELECT 1 FROM ? WHERE ? = ? AND ? <> ?)", clause.Table{Name: r.b.key.Table},
+			clause.Column{Name: "user_id"}, key.UserID, clause.Column{Name: "id"}, key.ID)
+	}
+	return nil
 }
 
 // lockKey returns a key after locking its user's row, so that what two calls do to the

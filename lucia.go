@@ -147,8 +147,12 @@ func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOpt
 }
 
 func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
+	if r.b.batches && r.inTransaction() {
+		return 0, errInBatch
+	}
+	var results []*gorm.DB
 	err = r.transact(ctx, op, func(tx *gorm.DB) error {
-		n = 0
+		results = nil
 		if err := r.b.lockWrites(tx); err != nil {
 			return err
 		}
@@ -160,12 +164,12 @@ func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string)
 			if result.Error != nil {
 				return result.Error
 			}
-			n += result.RowsAffected
+			results = append(results, result)
 		}
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return n, nil
+	return r.b.rowsOf(results), nil
 }

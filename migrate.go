@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"reflect"
+	"regexp"
 	"time"
 
 	"gorm.io/gorm"
@@ -44,6 +45,8 @@ func (p *Plugin[U]) autoMigrate(tx *gorm.DB, more []any) error {
 //   - On SQLite it runs with foreign keys unenforced on one connection, since GORM
 //     changes and drops columns by rebuilding the table, and dropping the old one would
 //     cascade to every key and session.
+//   - Cloudflare D1 has no lock to take. There it runs again, five times at most, if
+//     another process made the same table, column or index first.
 //
 // On PostgreSQL it runs in one transaction, the caller's if db is one. On MySQL and
 // SQLite it refuses a transaction: DDL would commit it there, and here take a second
@@ -59,14 +62,15 @@ func (p *Plugin[U]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error) error 
 	if _, inTx := db.Statement.ConnPool.(gorm.TxCommitter); inTx && b.dialect != "postgres" {
 		return &ArgumentError{"db", "is in a transaction; migrations want the root handle on MySQL and SQLite"}
 	}
-	switch b.dialect {
-	case "postgres":
+	switch {
+	case b.batches:
+		return migrateTogether(db, migrate)
+	case b.dialect == "postgres":
 		return migratePostgres(db, migrate)
-	case "mysql":
+	case b.dialect == "mysql":
 		return migrateMySQL(db, migrate)
-	default:
-		return migrateSQLite(db, migrate)
 	}
+	return migrateSQLite(db, migrate)
 }
 
 // migrationHandle checks a handle, and returns it without what was going on in it.
@@ -234,6 +238,22 @@ func migrateSQLite(db *gorm.DB, migrate func(*gorm.DB) error) error {
 		return nil
 	})
 }
+
+// migrateTogether runs a migration beside others of the same: what one finds to be there
+// already, it no longer makes when it looks again.
+func migrateTogether(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	for try := 1; ; try++ {
+		err := migrate(clean(db))
+		if err == nil || try == maxTries || !madeAlready.MatchString(err.Error()) {
+			return err
+		}
+		if err := pause(db.Statement.Context, retryLongest); err != nil {
+			return err
+		}
+	}
+}
+
+var madeAlready = regexp.MustCompile(`already exists|duplicate column name`)
 
 // restoreForeignKeys turns enforcement on again; a connection on which that fails is
 // not given back to the pool.

@@ -135,10 +135,13 @@ func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *g
 			committing = err == nil
 			return err
 		}, r.txOptions()...)
-		if err != nil && committing {
-			return commitError(err)
+		switch {
+		case err == nil || !committing:
+			return err
+		case r.b.batches:
+			return r.b.batchError(err)
 		}
-		return err
+		return commitError(err)
 	})
 }
 
@@ -161,11 +164,36 @@ func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work 
 	})
 }
 
+// writeAndRead writes and reads back what it wrote, in one transaction. A batch cannot
+// read what it writes, so there it reads after it.
+func (r *Repository[U]) writeAndRead(ctx context.Context, op string, hooked bool, write, read func(tx *gorm.DB) error) error {
+	if r.err == nil && !r.b.batches {
+		return r.transact(ctx, op, func(tx *gorm.DB) error {
+			if err := write(tx); err != nil {
+				return err
+			}
+			return read(tx)
+		})
+	}
+	if r.err == nil && r.inTransaction() {
+		return errInBatch
+	}
+	if err := r.write(ctx, op, hooked, write); err != nil {
+		return err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	return report(ctx, op, read(db))
+}
+
 // retry repeats a transaction of our own after a deadlock and its like.
 func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) error {
 	for n := 1; ; n++ {
 		err := try()
-		if err == nil || n == maxTries || !isRetryable(err) || errors.Is(err, ErrOutcomeUnknown) {
+		stale := errors.Is(err, errStale) // so another call got through
+		if err == nil || n == maxTries && !stale || n == maxStale || !stale && !isRetryable(err) || errors.Is(err, ErrOutcomeUnknown) {
 			return report(ctx, op, err)
 		}
 		if pause(ctx, retryLongest) != nil {

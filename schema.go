@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -32,6 +33,7 @@ type binding struct {
 	inexact      bool   // id columns may match more than equal bytes
 	plainColumns bool   // every column can be named in a SELECT
 	vitess       bool   // the database is one
+	batches      bool   // its transactions are batches, see batcher
 	noAutocommit bool   // the DSN says autocommit=0: a lone statement is not durable
 }
 
@@ -67,6 +69,9 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	b := &binding{db: db.Session(&gorm.Session{NewDB: true}), cache: schemaCache(db), dialect: db.Name()}
 	b.inexact = b.dialect == "mysql" && opts.inexactIDs
 	b.foreignKeys, b.vitess, b.ownType = !opts.noForeignKeys, opts.vitess, opts.userIDType != ""
+	if b.batches = batches(db); b.batches && opts.noForeignKeys {
+		return nil, errors.New("WithoutForeignKeys: this database has no transactions to keep keys and sessions whole in, and always enforces foreign keys: leave the option out")
+	}
 	for _, m := range models {
 		if b.cache == nil {
 			break
@@ -233,7 +238,7 @@ func dropColumn(s *schema.Schema, name string) {
 // reads first cannot always write later: the busy timeout does not help it (107 of
 // 1600 contended transactions got through, against 1600).
 func (b *binding) lockWrites(tx *gorm.DB) error {
-	if b.dialect != "sqlite" {
+	if b.dialect != "sqlite" || b.batches {
 		return nil
 	}
 	id := b.userID.DBName

@@ -40,7 +40,7 @@ func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, de
 	if err != nil {
 		return err
 	}
-	return r.openSession(ctx, "create session", dest, token, ownerSource{userID: userID}, ErrInvalidUser)
+	return r.openSession(ctx, "create session", dest, token, "", ownerSource{userID: userID}, ErrInvalidUser)
 }
 
 func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
@@ -58,10 +58,10 @@ func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
 }
 
 // openSession inserts the session for the owner, or returns none if there is no such
-// owner. More is run in the same transaction.
-func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], token Token, source ownerSource, none error, more ...func(tx *gorm.DB) error) error {
+// owner. In the same transaction it ends the session of a replaced token, "" for none.
+func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], token, replaced Token, source ownerSource, none error) error {
 	s := r.b.session
-	hooked := len(more) > 0 || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
+	hooked := replaced != "" || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
 	session, came := dest.AuthSession(), copyOf(dest)
 	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
@@ -76,12 +76,15 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 			session.AbsoluteExpires = now + milli(r.opts.absolute)
 		}
 		session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
-		created, err := r.insertFor(tx, dest, source)
-		switch {
-		case err != nil:
+		end := nothing
+		if replaced != "" {
+			var err error
+			if end, err = r.tokensEnd(tx, replaced); err != nil {
+				return err
+			}
+		}
+		if err := r.insertFor(tx, dest, source, none); err != nil {
 			return duplicateAs(err, errDuplicate)
-		case !created:
-			return none
 		}
 		events := []Event{{Type: SessionCreated, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID}}
 		if source.keyID != "" {
@@ -90,12 +93,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		if err := r.emit(tx, events...); err != nil {
 			return err
 		}
-		for _, f := range more {
-			if err := f(tx); err != nil {
-				return err
-			}
-		}
-		return nil
+		return end()
 	})
 	if err != nil {
 		restore(dest, came)
@@ -259,13 +257,18 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	}
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed := false
-	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) error {
+	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
 		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(guard).UpdateColumns(values)
-		if renewed = result.RowsAffected > 0; result.Error != nil || !renewed {
-			return result.Error
+		if r.b.pending(result) && r.inTransaction() {
+			renewed = true // if another call does it meanwhile, its expiry stands
+		} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
+			return err
 		}
 		return r.emit(tx, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
 	})
+	if errors.Is(err, errChanged) {
+		renewed, err = false, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -360,20 +363,23 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 	if err != nil {
 		return err
 	}
-	err = r.transact(ctx, "update session attributes", func(tx *gorm.DB) error {
-		if len(columns) > 0 {
-			if err := r.b.lockWrites(tx); err != nil {
-				return err
-			}
-			if err := tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns).Error; err != nil {
-				return duplicateAs(err, ErrDuplicateAttribute)
-			}
+	s := r.b.session
+	update := func(tx *gorm.DB) error {
+		if len(columns) == 0 {
+			return nil
 		}
+		if err := r.b.lockWrites(tx); err != nil {
+			return err
+		}
+		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns).Error, ErrDuplicateAttribute)
+	}
+	read := func(tx *gorm.DB) error {
 		if err := r.loadSession(tx, sessionID, dest); err != nil {
 			return err
 		}
 		return r.afterFind(tx, dest, dest.AuthSession().User)
-	})
+	}
+	err = r.writeAndRead(ctx, "update session attributes", s.BeforeUpdate || s.BeforeSave || s.AfterUpdate || s.AfterSave, update, read)
 	if err != nil {
 		reflect.ValueOf(dest).Elem().SetZero()
 	}

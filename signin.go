@@ -49,9 +49,9 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 		return err
 	}
 	token := newToken() // whatever dest holds
-	var more []func(*gorm.DB) error
-	if o.replaced.wellFormed() && o.replaced != token {
-		more = append(more, func(tx *gorm.DB) error { return r.endTokens(tx, o.replaced) })
+	replaced := o.replaced
+	if !replaced.wellFormed() || replaced == token {
+		replaced = ""
 	}
 	// A second round, for a password that was changed between the check and the insert.
 	for range 2 {
@@ -63,7 +63,7 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
 		}
-		err = r.openSession(ctx, "sign in", dest, token, source, errChanged, more...)
+		err = r.openSession(ctx, "sign in", dest, token, replaced, source, errChanged)
 		if errors.Is(err, errChanged) {
 			continue
 		}

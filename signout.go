@@ -24,14 +24,33 @@ func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
 	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error { return r.endTokens(tx, token) })
 }
 
-// endTokens ends the session of a token, under whichever of its ids.
+// endTokens ends the session of a token.
 func (r *Repository[U]) endTokens(tx *gorm.DB, token Token) error {
-	for _, id := range r.opts.sessionIDs(token) {
-		if err := r.endSession(tx, id); err != nil {
-			return err
-		}
+	end, err := r.tokensEnd(tx, token)
+	if err != nil {
+		return err
 	}
-	return nil
+	return end()
+}
+
+// tokensEnd returns what ends the session of a token, under whichever of its ids.
+func (r *Repository[U]) tokensEnd(tx *gorm.DB, token Token) (end func() error, err error) {
+	var ends []func() error
+	for _, id := range r.opts.sessionIDs(token) {
+		end, err := r.sessionEnd(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, end)
+	}
+	return func() error {
+		for _, end := range ends {
+			if err := end(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // InvalidateSession ends a session by its id, for good: a validation that begins after
@@ -45,25 +64,46 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string)
 	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
 		return err
 	}
-	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error { return r.endSession(tx, sessionID) })
+	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error {
+		end, err := r.sessionEnd(tx, sessionID)
+		if err != nil {
+			return err
+		}
+		return end()
+	})
 }
 
-// endSession deletes a session and tells the hooks whose it was.
-func (r *Repository[U]) endSession(tx *gorm.DB, sessionID string) error {
+// sessionEnd reads whose session it is, if there are hooks to tell, and returns what
+// deletes it: what a batch reads, it reads before its first write.
+func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string) (end func() error, err error) {
 	session := new(Session[U])
 	if len(r.opts.hooks) > 0 {
 		if err := r.b.lockWrites(tx); err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := find(tx.Select("user_id"), session, r.b.idIs(sessionID)); err != nil {
-			return err
+		found, err := find(tx.Select("user_id"), session, r.b.idIs(sessionID))
+		if err != nil || !found {
+			return nothing, err
 		}
 	}
-	result := tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U]))
-	if result.Error != nil || result.RowsAffected == 0 {
-		return result.Error
+	return func() error {
+		ended, err := r.ended(tx, tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U])))
+		if err != nil || !ended {
+			return err
+		}
+		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: sessionID})
+	}, nil
+}
+
+func nothing() error { return nil }
+
+// ended tells whether a delete of sessions that hooks are to hear of hit any. In a batch
+// of the caller's, which is not to fail for that, it takes what was read for true.
+func (r *Repository[U]) ended(tx, result *gorm.DB) (bool, error) {
+	if len(r.opts.hooks) == 0 || r.b.pending(result) && r.inTransaction() {
+		return result.Error == nil, result.Error
 	}
-	return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: sessionID})
+	return r.b.changed(tx, result, errStale)
 }
 
 // InvalidateUserSession ends one session of a user, from the list of their devices say.
@@ -77,10 +117,11 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID, sessi
 	}
 	return r.write(ctx, "invalidate user session", false, func(tx *gorm.DB) error {
 		result := tx.Where(r.b.idIs(sessionID)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
+		ended, err := r.b.changed(tx, result, ErrInvalidSession)
 		switch {
-		case result.Error != nil:
-			return result.Error
-		case result.RowsAffected == 0:
+		case err != nil:
+			return err
+		case !ended:
 			return ErrInvalidSession
 		}
 		return r.emit(tx, Event{Type: SessionEnded, UserID: userID, SessionID: sessionID})
@@ -108,20 +149,45 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string)
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, op, false, func(tx *gorm.DB) error { return r.endSessions(tx, userID, keep) })
+	return r.write(ctx, op, false, func(tx *gorm.DB) error {
+		end, err := r.sessionsEnd(tx, userID, keep)
+		if err != nil {
+			return err
+		}
+		return end()
+	})
 }
 
-// endSessions deletes the sessions of a user but the one to keep, "" for none.
-func (r *Repository[U]) endSessions(tx *gorm.DB, userID, keep string) error {
+// sessionsEnd returns what deletes the sessions of a user but the one to keep, "" for
+// none. In a batch it reads first whether there are any for the hooks to hear of, and
+// deletes those that come in meanwhile too.
+func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID, keep string) (end func() error, err error) {
 	query := tx.Where(r.b.ownerIs(userID))
 	if keep != "" {
 		query = query.Where(clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: keep})
 	}
-	result := r.deleteSessions(query)
-	if result.Error != nil || result.RowsAffected == 0 {
-		return result.Error
+	query = query.Session(&gorm.Session{})
+	if r.b.batches && len(r.opts.hooks) > 0 {
+		found, err := find(query.Select("id"), new(Session[U]))
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return func() error {
+				if err := r.deleteSessions(query).Error; err != nil || r.inTransaction() {
+					return err
+				}
+				return r.b.require(tx, errStale, "changes() = 0")
+			}, nil
+		}
 	}
-	return r.emit(tx, Event{Type: SessionEnded, UserID: userID})
+	return func() error {
+		ended, err := r.ended(tx, r.deleteSessions(query))
+		if err != nil || !ended {
+			return err
+		}
+		return r.emit(tx, Event{Type: SessionEnded, UserID: userID})
+	}, nil
 }
 
 // DeleteDeadUserSessions deletes the dead sessions of a user (Lucia's
@@ -210,6 +276,24 @@ func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size
 	db, err := r.session(ctx)
 	if err != nil {
 		return 0, 0, err
+	}
+	if r.b.batches && r.inTransaction() {
+		return 0, 0, errInBatch
+	}
+	if r.b.dialect == "sqlite" {
+		var result *gorm.DB
+		err = r.write(ctx, op, false, func(tx *gorm.DB) error {
+			id, idle := clause.Column{Name: "id"}, clause.Column{Name: "idle_expires"}
+			dead := tx.Session(&gorm.Session{NewDB: true}).Model(new(Session[U])).Select("id").Where(r.deadAt(now)).
+				Order(clause.OrderByColumn{Column: idle}).Limit(size)
+			result = tx.Where("? IN (?)", id, dead).Delete(new(Session[U]))
+			return result.Error
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		deleted = r.b.rowsOf([]*gorm.DB{result})
+		return int(deleted), deleted, nil
 	}
 	var ids []string
 	err = r.underLock(db).Model(new(Session[U])).Where(r.deadAt(now)).

@@ -160,23 +160,26 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 		return nil, err
 	}
 	var user *U
-	err = r.transact(ctx, "update user attributes", func(tx *gorm.DB) (err error) {
-		if len(columns) > 0 {
-			if r.b.user.BeforeUpdate || r.b.user.BeforeSave {
-				if err := r.b.lockWrites(tx); err != nil {
-					return err
-				}
-			}
-			model := new(U)
-			r.plugin.base(model).ID = userID
-			if err := tx.Model(model).Updates(columns).Error; err != nil {
-				return duplicateAs(err, ErrDuplicateAttribute)
+	s := r.b.user
+	hooked := s.BeforeUpdate || s.BeforeSave || s.AfterUpdate || s.AfterSave
+	update := func(tx *gorm.DB) error {
+		if len(columns) == 0 {
+			return nil
+		}
+		if s.BeforeUpdate || s.BeforeSave {
+			if err := r.b.lockWrites(tx); err != nil {
+				return err
 			}
 		}
+		model := new(U)
+		r.plugin.base(model).ID = userID
+		return duplicateAs(tx.Model(model).Updates(columns).Error, ErrDuplicateAttribute)
+	}
+	read := func(tx *gorm.DB) (err error) {
 		user, err = r.loadUser(tx, userID) // 0 rows may mean "same values", so the read decides
 		return err
-	})
-	if err != nil {
+	}
+	if err := r.writeAndRead(ctx, "update user attributes", hooked, update, read); err != nil {
 		return nil, err
 	}
 	return user, nil
@@ -196,6 +199,9 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 	}
 	if err := r.checkUserID(userID); err != nil {
 		return err
+	}
+	if r.b.batches {
+		return r.deleteUserInBatch(ctx, userID)
 	}
 	err := r.transact(ctx, "delete user", func(tx *gorm.DB) error {
 		if r.inTransaction() {
@@ -221,7 +227,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 			return result.Error
 		}
 		if result.RowsAffected == 0 {
-			return errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
+			return errNotDeleted
 		}
 		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
 	})
@@ -230,6 +236,8 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 	}
 	return err
 }
+
+var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
 
 // lockForDelete returns the user with its row locked, or ErrInvalidUser, which rolls
 // back. On SQLite the deletes of the children, which must happen anyway, take the write

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"strings"
 )
 
 const tooFewRows = "d1: too few rows"
@@ -19,7 +20,11 @@ const tooFewRows = "d1: too few rows"
 //
 // It works by reading a JSON path that is none, whose text SQLite puts into the error.
 func Require(rows int) string {
-	return fmt.Sprintf("SELECT CASE WHEN changes() < %d THEN json_extract('{}', '%s') END", rows, tooFewRows)
+	return require(fmt.Sprintf("changes() >= %d", rows), tooFewRows)
+}
+
+func require(condition, message string) string {
+	return "SELECT CASE WHEN " + condition + " THEN 1 ELSE json_extract('{}', '" + strings.ReplaceAll(message, "'", "''") + "') END"
 }
 
 // Statement is one of a [Batch].

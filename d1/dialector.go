@@ -44,6 +44,12 @@ func (d *dialector) Initialize(db *gorm.DB) error {
 	return registerTransactions(db)
 }
 
+// Require returns a statement that makes a batch fail with [ErrTooFewRows] unless the
+// condition holds. gormkey, which it tells that transactions here are batches, adds it.
+func (d *dialector) Require(condition, why string) string {
+	return require(condition, tooFewRows+": "+why)
+}
+
 // Translate returns GORM's errors for what a constraint refused.
 func (d *dialector) Translate(err error) error {
 	var e *Error

@@ -19,7 +19,8 @@ var (
 	// ErrPending: how many rows a statement changed, before its transaction is committed.
 	ErrPending = errors.New("d1: a transaction is sent at Commit, so what its statements change is not known before")
 	// ErrTooFewRows: a statement changed fewer rows than [Require] or [Statement.Rows]
-	// asks for, and the batch was undone.
+	// asks for, or a row that gormkey had read was changed meanwhile, and the batch was
+	// undone.
 	ErrTooFewRows = errors.New("d1: a statement changed too few rows, and the batch was undone")
 	// ErrTransaction: BEGIN and its like as statements, options of Begin that D1 cannot
 	// keep, or a savepoint that is not there.
@@ -54,9 +55,17 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("d1: %s (HTTP %d, code %d)", e.Message, e.Status, e.APICode)
 }
 
-// Is tells that a batch ended at a statement of [Require].
+// Is tells that a batch ended at a statement of [Require], or at one of gormkey's.
 func (e *Error) Is(target error) bool {
 	return target == ErrTooFewRows && strings.Contains(e.Message, tooFewRows)
+}
+
+// Unmet returns why a statement of the dialector's Require, which gormkey adds to its
+// batches, ended one.
+func (e *Error) Unmet() (why string, ok bool) {
+	_, why, ok = strings.Cut(e.Message, tooFewRows+": ")
+	why, _, _ = strings.Cut(why, "'")
+	return why, ok
 }
 
 // outcomeError is a write whose answer was lost.

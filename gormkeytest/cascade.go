@@ -125,6 +125,9 @@ func integrityDelete(s *suite) {
 				return form.run(f.db)
 			},
 		} {
+			if s.batches && strings.HasPrefix(form.name, "Returning") && strings.HasPrefix(mode, "the caller's") {
+				continue // no write in a batch returns rows
+			}
 			clearPeople(s, f)
 			addPeople(s, f)
 			err := run()

@@ -39,6 +39,9 @@ func Run(t *testing.T, newDB NewDB, settings ...Setting) {
 			for _, setting := range settings {
 				setting(s)
 			}
+			if why := noBatch[c.name]; s.batches && why != "" {
+				t.Skip(why)
+			}
 			c.run(s)
 		})
 	}
@@ -71,7 +74,7 @@ type testCase struct {
 }
 
 // cases is filled by each file of this package with the cases of its noun.
-var cases = concat(pluginCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, schemaCases, auditCases, luciaCases, raceCases, faultCases, transactionCases)
+var cases = concat(pluginCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, schemaCases, auditCases, luciaCases, raceCases, faultCases, transactionCases, batchCases)
 
 func concat(lists ...[]testCase) (all []testCase) {
 	for _, l := range lists {
@@ -115,6 +118,7 @@ type suite struct {
 	options  []gormkey.Option // of every plugin
 	declared bool             // the plugin's tables have foreign keys
 	enforced bool             // the database obeys those that there are
+	batches  bool             // its transactions are batches
 }
 
 // refusesForeignKeys tells whether the engine takes none at all.

@@ -1,6 +1,7 @@
 package gormkeytest
 
 import (
+	"crypto/rand"
 	"errors"
 
 	"gorm.io/gorm"
@@ -107,12 +108,12 @@ func hookEvents(s *suite) {
 // hookErrors: a hook inside the transaction undoes it, and its writes go with it.
 func hookErrors(s *suite) {
 	type Audit struct {
-		ID   uint
+		ID   string `gorm:"primaryKey;size:36"`
 		What string `gorm:"size:64"`
 	}
 	var refuse gormkey.EventType
 	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if err := tx.Create(&Audit{What: string(e.Type)}).Error; err != nil {
+		if err := tx.Create(&Audit{ID: rand.Text(), What: string(e.Type)}).Error; err != nil {
 			return err
 		}
 		if e.Type == refuse {

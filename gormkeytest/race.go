@@ -1,6 +1,7 @@
 package gormkeytest
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"sync"
@@ -206,13 +207,13 @@ func raceInvalidate(s *suite) {
 }
 
 func raceRenewals(s *suite) {
-	var renewed atomic.Int64
-	f := s.accounts(gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
 		if e.Type == gormkey.SessionRenewed {
-			renewed.Add(1)
+			return tx.Create(&renewal{}).Error
 		}
 		return nil
 	}))
+	must(s, f.db.AutoMigrate(&renewal{}))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	session, err := f.CreateSession(ctx, ada.ID)
@@ -228,7 +229,18 @@ func raceRenewals(s *suite) {
 			}
 		})...)
 	}
-	equal(s, "renewals", renewed.Load(), int64(n))
+	equal(s, "renewals", count(s, f.db, "renewals"), int64(n))
+}
+
+// renewal is a row that a hook writes.
+type renewal struct {
+	ID string `gorm:"primaryKey;size:36"`
+}
+
+// BeforeCreate makes the id.
+func (r *renewal) BeforeCreate(*gorm.DB) error {
+	r.ID = rand.Text()
+	return nil
 }
 
 func raceLastKeys(s *suite) {

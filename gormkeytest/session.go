@@ -390,7 +390,11 @@ func sessionOddExpiries(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.CreateSession(ctx, ada.ID)
 	must(s, err)
-	for _, idle := range []int64{0, -1, 1_700_000_001, 253402300800000, 1_700_000_000_000_000_000, 9223372036854775807} {
+	odd := []int64{0, -1, 1_700_000_001, 253402300800000}
+	if !s.batches { // whose integers are a JavaScript's
+		odd = append(odd, 1_700_000_000_000_000_000, 9223372036854775807)
+	}
+	for _, idle := range odd {
 		must(s, f.db.Table("user_session").Where("id = ?", session.ID).Update("idle_expires", idle).Error)
 		_, err := f.ValidateSession(ctx, session.Token)
 		wantErr(s, "stored expiry", err, gormkey.ErrInvalidSession)

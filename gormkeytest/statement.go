@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -77,21 +78,30 @@ func newToken() gormkey.Token { return gormkey.Token(strings.Repeat("t", 40)) }
 func statementCounts(s *suite) {
 	f := s.accounts()
 	sqlite := f.db.Name() == "sqlite"
-	// The lock on SQLite is one statement where other engines lock as they read.
+	// The lock on SQLite is one statement where other engines lock as they read. A batch
+	// has none.
 	pick := func(onSQLite, elsewhere int) int {
-		if sqlite {
+		switch {
+		case s.batches:
+			return onSQLite - 1
+		case sqlite:
 			return onSQLite
 		}
 		return elsewhere
+	}
+	dead := 3
+	if sqlite {
+		dead = 2
 	}
 	want := map[string]int{
 		"CreateUser": 2, "GetUser": 1, "UpdateUserAttributes": 2, "CreateKey": 1, "ShareKey": pick(3, 4), "GetKey": 1, "UserKeys": 2,
 		"DeleteKey": pick(4, 5), "UseKey": 1, "CreateSession": 1, "SignIn": 2, "SignIn, replacing": 3, "ValidateSession, active": 1,
 		"GetSession": 1, "UserSessions": 2, "ValidateSession, idle": 2, "UpdateKeyPassword": pick(3, 4), "ChangePassword": pick(4, 5),
 		"InvalidateUserSession": 1, "InvalidateOtherSessions": 1, "InvalidateAllUserSessions": 1, "InvalidateSession": 1,
-		"DeleteDeadUserSessions": 1, "DeleteDeadSessions": 3, "DeleteUser": 4, "UpdateSessionAttributes": pick(3, 2),
+		"DeleteDeadUserSessions": 1, "DeleteDeadSessions": dead, "DeleteUser": pick(4, 4), "UpdateSessionAttributes": pick(3, 2),
 	}
 	verbs(s, f, func(verb string, sent []statement) {
+		sent = slices.DeleteFunc(sent, requirement)
 		n, ok := want[verb]
 		if delete(want, verb); !ok || len(sent) != n {
 			var texts []string
@@ -105,6 +115,9 @@ func statementCounts(s *suite) {
 		s.Errorf("%s was not called", verb)
 	}
 }
+
+// requirement tells whether a statement makes sure of what a batch has read.
+func requirement(st statement) bool { return strings.HasPrefix(st.sql, "SELECT CASE WHEN ") }
 
 func statementIndexes(s *suite) {
 	f := s.accounts()
@@ -194,9 +207,9 @@ func fill(s *suite, f *fixture[account], n int) {
 		keys[i] = gormkey.Key[account]{ID: "fill:" + id, UserID: id}
 		sessions[i] = gormkey.Session[account]{ID: "fill-" + id, UserID: id, ActiveExpires: live, IdleExpires: live}
 	}
-	must(s, f.db.CreateInBatches(users, 100).Error)
-	must(s, f.db.CreateInBatches(keys, 100).Error)
-	must(s, f.db.CreateInBatches(sessions, 100).Error)
+	must(s, f.db.CreateInBatches(users, 20).Error)
+	must(s, f.db.CreateInBatches(keys, 20).Error)
+	must(s, f.db.CreateInBatches(sessions, 20).Error)
 	for _, table := range []string{"auth_user", "user_key", "user_session"} {
 		switch f.db.Name() {
 		case "mysql":

@@ -1,0 +1,173 @@
+package gormkey
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// Cloudflare D1 has no transactions but batches: a list of statements that is sent when
+// it is committed, each of which is done, or none. So on such a database an operation
+// reads first, outside of the batch, and then lists its writes behind a requirement that
+// what it read still holds. Where it does not, nothing is done and the operation begins
+// anew.
+
+// batcher is a dialector whose transactions are batches.
+type batcher interface {
+	// Require returns a statement that makes a batch fail, and its error say why, unless
+	// the condition holds at its place in the list.
+	Require(condition, why string) string
+}
+
+// unmet is an error of a batch that a requirement has ended.
+type unmet interface{ Unmet() (why string, ok bool) }
+
+// batches tells whether transactions on db are batches.
+func batches(db *gorm.DB) bool {
+	_, ok := db.Dialector.(batcher)
+	return ok
+}
+
+// errStale: what an operation had read no longer held when its batch ran.
+var errStale = errors.New("gormkey: changed meanwhile")
+
+// requirements are the answers that a requirement may stand for.
+var requirements = []error{errStale, errChanged, ErrInvalidUser, ErrInvalidSession}
+
+// require adds a requirement to the batch of tx; otherwise is its answer, one of the
+// requirements.
+func (b *binding) require(tx *gorm.DB, otherwise error, condition string, vars ...any) error {
+	return tx.Exec(tx.Dialector.(batcher).Require(condition, otherwise.Error()), vars...).Error
+}
+
+// pending reports that a statement waits in a batch, so that it is not known what it
+// changes.
+func (b *binding) pending(result *gorm.DB) bool { return b.batches && result.RowsAffected < 0 }
+
+// changed tells whether a statement changed a row. One that waits in a batch has to: if it
+// does not, the batch fails and means otherwise.
+func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
+	switch {
+	case result.Error != nil:
+		return false, result.Error
+	case b.pending(result):
+		return true, b.require(tx, otherwise, "changes() > 0")
+	}
+	return result.RowsAffected > 0, nil
+}
+
+// unchanged requires, in a batch, that a key is as it was read.
+func (b *binding) unchanged(tx *gorm.DB, id, userID string, hash *HashedPassword) error {
+	if !b.batches {
+		return nil
+	}
+	var password any
+	if hash != nil {
+		password = string(*hash)
+	}
+	return b.require(tx, errStale, "EXISTS (SELECT 1 FROM ? WHERE ? = ? AND ? = ? AND ? IS ?)", clause.Table{Name: b.key.Table},
+		clause.Column{Name: "id"}, id, clause.Column{Name: "user_id"}, userID, clause.Column{Name: "hashed_password"}, password)
+}
+
+// batchError gives the error of a batch the meaning that it has for the operation: which
+// statement failed is in its text alone.
+func (b *binding) batchError(err error) error {
+	var u unmet
+	if errors.As(err, &u) {
+		if why, ok := u.Unmet(); ok {
+			if i := slices.IndexFunc(requirements, func(e error) bool { return e.Error() == why }); i >= 0 {
+				return &decision{requirements[i], err}
+			}
+		}
+	}
+	switch {
+	case isConnectionLost(err):
+		return &decision{ErrOutcomeUnknown, err}
+	case !isDuplicate(err):
+		return err
+	}
+	taken := uniqueColumns.FindStringSubmatch(err.Error())
+	if taken == nil {
+		return err
+	}
+	for table, ofID := range map[string]error{b.user.Table: ErrDuplicateUser, b.key.Table: ErrDuplicateKey, b.session.Table: ErrDuplicateSession} {
+		switch {
+		case strings.EqualFold(taken[1], table+".id"):
+			return &decision{ofID, err}
+		case strings.HasPrefix(strings.ToLower(taken[1]), strings.ToLower(table)+"."):
+			return &decision{ErrDuplicateAttribute, err}
+		}
+	}
+	return err
+}
+
+// uniqueColumns finds the columns of which SQLite says that their values are taken.
+var uniqueColumns = regexp.MustCompile(`UNIQUE constraint failed: ([^:]+?)(?:: SQLITE_|$)`)
+
+// rowsOf returns how many rows the statements of a batch changed, which is known once it
+// is committed.
+func (b *binding) rowsOf(results []*gorm.DB) (n int64) {
+	for _, result := range results {
+		rows := result.RowsAffected
+		if r := result.Statement.Result; b.pending(result) && r != nil && r.Result != nil {
+			rows, _ = r.Result.RowsAffected()
+		}
+		n += max(rows, 0)
+	}
+	return n
+}
+
+// errInBatch refuses what cannot work in a transaction of the caller's.
+var errInBatch = &ArgumentError{"db", "is in a transaction, whose statements are sent at its end on this database; call it on the root handle"}
+
+// batchParameters is how many ids one statement names in a batch: D1 takes 100.
+const batchParameters = 90
+
+// deleteUserInBatch is DeleteUser where the transaction is a batch. With nobody to ask or
+// to tell of it, it is the batch alone.
+func (r *Repository[U]) deleteUserInBatch(ctx context.Context, userID string) error {
+	const op = "delete user"
+	s := r.b.user
+	unseen := len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) && !foreignQueryCallbacks(r.db)
+	read := !unseen || r.inTransaction()
+	err := r.transact(ctx, op, func(tx *gorm.DB) error {
+		user := new(U)
+		r.plugin.base(user).ID = userID
+		if read {
+			var err error
+			if user, err = r.loadUser(tx, userID); err != nil {
+				return err
+			}
+		}
+		if err := r.deleteChildren(tx, userID); err != nil {
+			return err
+		}
+		result := tx.Omit(clause.Associations).Delete(user)
+		if _, err := r.b.changed(tx, result, ErrInvalidUser); err != nil {
+			return err
+		}
+		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
+	})
+	if errors.Is(err, ErrInvalidUser) {
+		return r.checkDeleted(ctx, userID)
+	}
+	return err
+}
+
+// checkDeleted tells a user who was not there from one whom a trigger or a Delete
+// callback kept.
+func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
+	_, err := r.GetUser(ctx, userID)
+	switch {
+	case errors.Is(err, ErrInvalidUser):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errNotDeleted
+}
