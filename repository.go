@@ -185,7 +185,11 @@ func (r *Repository[U]) writeAndRead(ctx context.Context, op string, hooked bool
 	if err != nil {
 		return err
 	}
-	return report(ctx, op, read(db))
+	err = report(ctx, op, read(db))
+	if err == nil || isOurs(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err) // written, and not seen
 }
 
 // retry repeats a transaction of our own after a deadlock and its like.
