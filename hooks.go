@@ -43,5 +43,7 @@ const (
 
 // Hook is told of events. It writes through tx, which is in the operation's transaction
 // where there is one; it must not keep tx. It may run again if the transaction is
-// retried after a deadlock, so effects outside the database belong after the call.
+// retried after a deadlock, so effects outside the database belong after the call. On
+// Cloudflare D1 it runs before the batch that the operation is, and cannot read through tx
+// what that will write.
 type Hook func(tx *gorm.DB, e Event) error

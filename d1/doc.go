@@ -28,15 +28,20 @@
 //     ROLLBACK as statements return [ErrTransaction], in a transaction or not.
 //   - Isolation levels and read-only transactions are refused by Begin.
 //
+// The operations of gormkey keep to them: each reads first and sends its writes as one
+// batch, which fails where what was read no longer holds; then it reads again. In a
+// transaction of the program's, those that read are refused after a write, and those that
+// return what they wrote always. Their hooks run before the batch is sent.
+//
 // [Batch] sends a list without a transaction around it and returns all results and rows.
 //
 // GORM's own transaction around Create, Update and Delete is left out where there is one
 // statement, which is atomic by itself: no associations to save, no hooks, and no
-// callbacks of a plugin other than gormkey, which begins its own. Around several it is there, and RowsAffected is known after
-// it; a model whose ids the database makes then gets ErrReturning, unless
-// SkipDefaultTransaction says that the statements need not be atomic. In a transaction of
-// the program's, Save returns ErrPending, since it would insert or not by the number of
-// rows that its UPDATE changed.
+// callbacks of a plugin other than gormkey, which begins its own. Around several it is
+// there, and RowsAffected is known after it; a model whose ids the database makes then
+// gets ErrReturning, unless SkipDefaultTransaction says that the statements need not be
+// atomic. In a transaction of the program's, Save returns ErrPending, since it would
+// insert or not by the number of rows that its UPDATE changed.
 //
 // # Rows affected
 //
