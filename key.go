@@ -175,8 +175,9 @@ func (r *Repository[U]) UpdateKeyPassword(ctx context.Context, c Credentials) (*
 
 // ChangePassword is [Repository.UpdateKeyPassword] that also ends the user's sessions
 // in the same transaction, all but the one with the id keepSessionID; "" keeps none
-// (OWASP ASVS 7.4.3). It does not ask for the old password: call [Repository.UseKey] first. A sign-in with the old password that is under way when it returns
-// does not get a session.
+// (OWASP ASVS 7.4.3). It does not ask for the old password: call [Repository.UseKey]
+// first. A sign-in with the old password that is under way when it returns does not get a
+// session.
 func (r *Repository[U]) ChangePassword(ctx context.Context, c Credentials, keepSessionID string) (*Key[U], error) {
 	if keepSessionID != "" {
 		if err := checkText("session id", keepSessionID, sessionIDSize); err != nil {

@@ -21,8 +21,8 @@ import (
 //   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]
 //     changes that. There is no password policy but your own, and a password that is not
 //     valid UTF-8 counts as JavaScript would have it.
-//   - User ids may be as long as the column, 255 bytes at most. On MySQL and MariaDB id columns may be of any
-//     collation, as with [InsecureInexactIDs].
+//   - User ids may be as long as the column, 255 bytes at most. On MySQL and MariaDB id
+//     columns may be of any collation, as with [InsecureInexactIDs].
 //
 // Lucia's faults are not part of it: see docs/from-lucia.md.
 func LuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, true } }

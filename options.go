@@ -93,8 +93,9 @@ func WithSessionPeriods(active, idle time.Duration) Option {
 }
 
 // WithAbsoluteLifetime ends every session that long after it was opened, however often
-// it is renewed (OWASP ASVS 7.3.2): from the active period to ten years; off by default. It adds the column
-// absolute_expires. A session from before has its lifetime counted from its next renewal.
+// it is renewed (OWASP ASVS 7.3.2): from the active period to ten years; off by default.
+// It adds the column absolute_expires. A session from before has its lifetime counted
+// from its next renewal.
 func WithAbsoluteLifetime(lifetime time.Duration) Option {
 	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
 }

@@ -16,8 +16,7 @@ import (
 //
 // A zero field means its default. Verify reads that and Django's form,
 // "scrypt$<N>$<salt>$<r>$<p>$<key>", at any settings up to 1 GiB of memory and four
-// times that of work. As in every scrypt, NULs at the end
-// of a password count for nothing.
+// times that of work. As in every scrypt, NULs at the end of a password count for nothing.
 type Scrypt struct {
 	LogN uint8  // log2 of the cost N, 14 to 20; 17 by default (128 MiB at r = 8, OWASP)
 	R    uint32 // block size, 8 by default
