@@ -94,7 +94,11 @@ func isForeignKey(err error) bool {
 		err != nil && strings.Contains(err.Error(), "FOREIGN KEY constraint failed")
 }
 
-func isRetryable(err error) bool {
+// Retryable reports whether the database ended a transaction, or refused a statement, for
+// what goes by: a deadlock, a lost serialization race, a lock that was not had in time, a
+// busy SQLite. Nothing of it was done, and the whole may run again. The repository's own
+// transactions do so by themselves.
+func Retryable(err error) bool {
 	code := databaseCode(err)
 	if slices.Contains(retryCodes, code) {
 		return true

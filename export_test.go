@@ -16,9 +16,6 @@ func Compiled[U any](r *Repository[U]) bool {
 // SchemaCacheFound reports whether GORM keeps its schemas where we look for them.
 func SchemaCacheFound[U any](r *Repository[U]) bool { return r.b.cache != nil }
 
-// Retryable is for tests of which codes are tried again.
-var Retryable = isRetryable
-
 // Work is for tests of how long failures take.
 type Work struct{ w work }
 

@@ -298,7 +298,7 @@ func untilFree(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(migrateLockWait)
 	for {
 		err := try()
-		if err == nil || !isRetryable(err) || time.Now().After(deadline) {
+		if err == nil || !Retryable(err) || time.Now().After(deadline) {
 			return err
 		}
 		if err := pause(ctx, retryLongest); err != nil {

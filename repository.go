@@ -197,7 +197,7 @@ func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) 
 	for n := 1; ; n++ {
 		err := try()
 		stale := errors.Is(err, errStale) // so another call got through
-		if err == nil || n == maxTries && !stale || n == maxStale || !stale && !isRetryable(err) || errors.Is(err, ErrOutcomeUnknown) {
+		if err == nil || n == maxTries && !stale || n == maxStale || !stale && !Retryable(err) || errors.Is(err, ErrOutcomeUnknown) {
 			return report(ctx, op, err)
 		}
 		if pause(ctx, retryLongest) != nil {
