@@ -81,7 +81,7 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 		return nil, report(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
-	for _, s := range []*schema.Schema{r.b.key, r.b.session} {
+	for _, s := range r.b.owned {
 		table, err := readTable(db, s.Table, r.b.user.Table)
 		if err != nil {
 			return nil, report(ctx, op, err)
@@ -220,7 +220,7 @@ func (r *Repository[U]) Repair(ctx context.Context, opts ...CleanupOption) (dele
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range []*schema.Schema{r.b.session, r.b.key} {
+	for _, s := range r.b.owned {
 		var after []any // the id that the next batch begins behind
 		for {
 			ids, n, err := r.repairBatch(ctx, s.Table, after, o.batch)

@@ -140,7 +140,7 @@ func (b *binding) deleteDoomed(tx *gorm.DB, g *guarded, ids []string) error {
 		part := ids[:min(len(ids), statementLimit)]
 		ids = ids[len(part):]
 		if len(part) > 0 {
-			for _, child := range []*schema.Schema{b.session, b.key} {
+			for _, child := range b.owned {
 				result := b.deleteAll(func(limit int) *gorm.DB {
 					query, vars := "DELETE FROM ? WHERE ?", []any{clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, part)}
 					if limit > 0 {

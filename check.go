@@ -188,7 +188,7 @@ func (p *Plugin[U]) checkColumns(m model, s *schema.Schema) error {
 // since a statement names a table by its last part where it joins or locks.
 func checkDistinct(models []model) error {
 	seen := map[string]string{}
-	for _, m := range models[:3] {
+	for _, m := range registered(models) {
 		name := strings.ToLower(bareTable(m.table))
 		if other, ok := seen[name]; ok {
 			return fmt.Errorf("the tables of %s and %s are both %q; they must differ", other, m.option, m.table)
@@ -210,7 +210,7 @@ func checkOthers(db *gorm.DB, models []model) error {
 			continue
 		}
 		for _, taken := range owner.tables() {
-			for _, m := range models[:3] {
+			for _, m := range registered(models) {
 				if strings.EqualFold(m.table, taken) {
 					return fmt.Errorf("the table %q belongs to the plugin %q already; give this one tables of its own by WithTableNames", m.table, name)
 				}
@@ -226,7 +226,7 @@ func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
 		return nil
 	}
 	var errs []error
-	for i, m := range models[:3] {
+	for i, m := range registered(models) {
 		table := tableInfo{columns: map[string]columnInfo{}}
 		if err := table.readMySQLColumns(db.Session(&gorm.Session{NewDB: true}), m.table); err != nil {
 			return fmt.Errorf("reading the id columns of %s: %w", m.table, err)

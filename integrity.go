@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // Where the database does not keep keys and sessions whole, these callbacks do, for the
@@ -138,7 +140,8 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 {
 		return
 	}
-	if table := targetTable(stmt); !b.is(table, b.key.Table) && !b.is(table, b.session.Table) {
+	table := targetTable(stmt)
+	if !slices.ContainsFunc(b.owned, func(s *schema.Schema) bool { return b.is(table, s.Table) }) {
 		return
 	}
 	if _, ok := tx.Get(wholeSetting); ok {

@@ -98,7 +98,7 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 		return nil
 	}
 	var users tableInfo
-	for i, s := range []*schema.Schema{b.user, b.session, b.key} {
+	for i, s := range append([]*schema.Schema{b.user}, b.owned...) {
 		table, err := readTable(tx, s.Table, b.user.Table)
 		if err != nil {
 			return err
@@ -130,7 +130,7 @@ func (p *Plugin[U]) DropForeignKeys(db *gorm.DB) error {
 		if b.foreignKeys {
 			return &ArgumentError{"plugin", "has foreign keys on, so the next AutoMigrate would add them again; give it WithoutForeignKeys"}
 		}
-		for _, s := range []*schema.Schema{b.key, b.session} {
+		for _, s := range b.owned {
 			table, err := readTable(tx, s.Table, b.user.Table)
 			if err != nil {
 				return err

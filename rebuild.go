@@ -19,7 +19,7 @@ const exportSetting = "gormkey:export"
 // registerRebuild watches how GORM's SQLite migrator changes some columns: it makes a new
 // table, copies the rows, drops the old one and renames the new.
 func (p *Plugin[U]) registerRebuild(db *gorm.DB, b *binding) error {
-	r := &rebuilds{tables: []string{b.user.Table, b.key.Table, b.session.Table}}
+	r := &rebuilds{tables: b.tables()}
 	return errors.Join(
 		db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":rebuild", func(tx *gorm.DB) {
 			guardRebuild(tx, b)
@@ -124,7 +124,7 @@ func guardRebuild(tx *gorm.DB, b *binding) {
 		_ = tx.AddError(err)
 		return
 	}
-	for _, ours := range []string{b.user.Table, b.key.Table, b.session.Table} {
+	for _, ours := range b.tables() {
 		if !slices.Contains(reached, strings.ToLower(bareTable(ours))) {
 			continue
 		}

@@ -19,8 +19,9 @@ type binding struct {
 	cache   *sync.Map // GORM's schemas
 	dialect string    // "mysql", "postgres" or "sqlite"
 
-	user, key, session   *schema.Schema // as registered
-	baseKey, baseSession *schema.Schema // of Key[U] and Session[U]
+	user, key, session   *schema.Schema   // as registered
+	owned                []*schema.Schema // of the tables whose rows belong to users, in the order in which they are deleted
+	baseKey, baseSession *schema.Schema   // of Key[U] and Session[U]
 	userID               *schema.Field
 	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
@@ -42,6 +43,7 @@ type model struct {
 	value  any
 	option string // the option that names its table
 	table  string // the name given there, or ""
+	base   bool   // it is Key[U] or Session[U], beside the one that was registered
 }
 
 // models returns the structs of the plugin: as registered, then the base types, which
@@ -49,9 +51,17 @@ type model struct {
 func (p *Plugin[U]) models() []model {
 	t := p.opts.tables
 	return []model{
-		{new(U), "User", t.User}, {p.opts.keyModel, "Key", t.Key}, {p.opts.sessionModel, "Session", t.Session},
-		{new(Key[U]), "Key", t.Key}, {new(Session[U]), "Session", t.Session},
+		{value: new(U), option: "User", table: t.User},
+		{value: p.opts.keyModel, option: "Key", table: t.Key},
+		{value: p.opts.sessionModel, option: "Session", table: t.Session},
+		{value: new(Key[U]), option: "Key", table: t.Key, base: true},
+		{value: new(Session[U]), option: "Session", table: t.Session, base: true},
 	}
+}
+
+// registered returns one model a table.
+func registered(models []model) []model {
+	return slices.DeleteFunc(slices.Clone(models), func(m model) bool { return m.base })
 }
 
 // tables returns the tables of a registered plugin.
@@ -60,7 +70,15 @@ func (p *Plugin[U]) tables() []string {
 	if b == nil {
 		return nil
 	}
-	return []string{b.user.Table, b.key.Table, b.session.Table}
+	return b.tables()
+}
+
+func (b *binding) tables() []string {
+	tables := []string{b.user.Table}
+	for _, s := range b.owned {
+		tables = append(tables, s.Table)
+	}
+	return tables
 }
 
 // bindModels parses the models into GORM's cache and sets tables, types and
@@ -101,8 +119,9 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		}
 		schemas[i] = stmt.Schema
 		schemas[i].Table = m.table
+		b.keep(m, stmt.Schema)
 	}
-	b.user, b.key, b.session, b.baseKey, b.baseSession = schemas[0], schemas[1], schemas[2], schemas[3], schemas[4]
+	b.owned = []*schema.Schema{b.session, b.key}
 	b.userID = b.user.PrioritizedPrimaryField
 	for _, s := range b.children() {
 		rel := s.Relationships.Relations["User"]
@@ -121,6 +140,22 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		return nil, err
 	}
 	return b, b.freeze(opts)
+}
+
+// keep puts a schema where it belongs.
+func (b *binding) keep(m model, s *schema.Schema) {
+	switch {
+	case m.option == "User":
+		b.user = s
+	case m.option == "Key" && m.base:
+		b.baseKey = s
+	case m.option == "Key":
+		b.key = s
+	case m.base:
+		b.baseSession = s
+	default:
+		b.session = s
+	}
 }
 
 // readExpiries looks whether SQLite's column of expiries holds something else than
@@ -150,9 +185,9 @@ func (b *binding) readHome() error {
 	return nil
 }
 
-// children returns the schemas of keys and sessions, registered and base.
+// children returns the schemas of what belongs to users, registered and base.
 func (b *binding) children() []*schema.Schema {
-	return []*schema.Schema{b.key, b.session, b.baseKey, b.baseSession}
+	return append(slices.Clone(b.owned), b.baseKey, b.baseSession)
 }
 
 // setTypes gives each user_id the type of the user's id, and on MySQL and MariaDB makes
