@@ -132,6 +132,8 @@ func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (finding
 	case r.b.session:
 		ids, indexes = []string{"id", "user_id"}, []string{"user_id", "idle_expires"}
 		expiries = []string{"active_expires", "idle_expires", "absolute_expires"}
+	case r.b.token:
+		ids, indexes, expiries = []string{"id", "user_id"}, []string{"user_id", "expires"}, []string{"expires"}
 	}
 	for _, name := range indexes {
 		if _, ok := table.columns[name]; ok && !table.leading[name] {

@@ -37,7 +37,7 @@ func batches(db *gorm.DB) bool {
 var errStale = errors.New("gormkey: changed meanwhile")
 
 // requirements are the answers that a requirement may stand for.
-var requirements = []error{errStale, errChanged, ErrInvalidUser, ErrInvalidSession}
+var requirements = []error{errStale, errChanged, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
 
 // require adds a requirement to the batch of tx; otherwise is its answer, one of the
 // requirements.

@@ -58,6 +58,8 @@ func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
 		check = func(id string, _ insertedRow) error { return checkText("key id", id, keyIDSize) }
 	case b.session, b.baseSession:
 		check = func(id string, _ insertedRow) error { return checkText("session id", id, sessionIDSize) }
+	case b.token: // s is not nil
+		check = func(id string, _ insertedRow) error { return checkText("token id", id, tokenIDSize) }
 	default:
 		return
 	}
@@ -115,12 +117,12 @@ func remedies(err error) (statements []string) {
 // tableNames returns the tables that the models would have, as far as they parse.
 func (p *Plugin[U]) tableNames(db *gorm.DB) (tables []string) {
 	options := p.opts.tables
-	for _, t := range []string{options.User, options.Key, options.Session} {
+	for _, t := range []string{options.User, options.Key, options.Session, options.Token} {
 		if t != "" {
 			tables = append(tables, t)
 		}
 	}
-	for _, t := range []string{DefaultUserTable, DefaultKeyTable, DefaultSessionTable} {
+	for _, t := range []string{DefaultUserTable, DefaultKeyTable, DefaultSessionTable, DefaultTokenTable} {
 		tables = append(tables, db.NamingStrategy.JoinTableName(t))
 	}
 	if own, ok := any(new(U)).(schema.Tabler); ok {

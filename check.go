@@ -122,7 +122,7 @@ func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (str
 			return other.table, nil
 		}
 	}
-	defaults := map[string]string{"User": DefaultUserTable, "Key": DefaultKeyTable, "Session": DefaultSessionTable}
+	defaults := map[string]string{"User": DefaultUserTable, "Key": DefaultKeyTable, "Session": DefaultSessionTable, "Token": DefaultTokenTable}
 	own := s.Table != namer.JoinTableName(defaults[m.option])
 	if own && m.table != "" && m.table != s.Table {
 		return "", fmt.Errorf("the table of %T is %q by its TableName method and %q by WithTableNames; name it in one place", m.value, s.Table, m.table)
@@ -168,6 +168,8 @@ func (p *Plugin[U]) checkColumns(m model, s *schema.Schema) error {
 		base = v.AuthKey()
 	case SessionModel[U]:
 		base = v.AuthSession()
+	default:
+		base = v // one that the application cannot embed
 	}
 	embedded := reflect.ValueOf(base).Elem()
 	for i := range embedded.NumField() {
@@ -231,7 +233,7 @@ func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
 		if err := table.readMySQLColumns(db.Session(&gorm.Session{NewDB: true}), m.table); err != nil {
 			return fmt.Errorf("reading the id columns of %s: %w", m.table, err)
 		}
-		sizes := map[string]int{"id": []int{opts.userIDLength, keyIDSize, sessionIDSize}[i], "user_id": opts.userIDLength}
+		sizes := map[string]int{"id": []int{opts.userIDLength, keyIDSize, sessionIDSize, tokenIDSize}[i], "user_id": opts.userIDLength}
 		for _, name := range []string{"id", "user_id"} {
 			c, ok := table.columns[name]
 			if ofUser := name == "user_id" || i == 0; ok && ofUser && opts.userIDType == "" && textWidth(c.Type) > opts.userIDLength {

@@ -142,7 +142,7 @@ func pastDeadline(ctx context.Context) bool {
 // isOurs reports whether err is a decision that is reported as it is.
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
-		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
+		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
 		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, errChanged,
 	} {
 		if errors.Is(err, sentinel) {

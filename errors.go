@@ -25,6 +25,9 @@ var (
 	// ErrInvalidPassword: the key has another password, or none. It reaches hooks,
 	// and callers of [Repository.ShareKey]. AUTH_INVALID_PASSWORD.
 	ErrInvalidPassword = errors.New("gormkey: invalid password")
+	// ErrInvalidToken: no such one-time token: unknown, used, expired, voided by a later
+	// one, or of another purpose. Let the user ask for another.
+	ErrInvalidToken = errors.New("gormkey: invalid one-time token")
 	// ErrInvalidUser: no such user. AUTH_INVALID_USER_ID.
 	ErrInvalidUser = errors.New("gormkey: invalid user")
 	// ErrDuplicateKey: somebody has this provider and id already. AUTH_DUPLICATE_KEY_ID.

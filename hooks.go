@@ -12,6 +12,7 @@ type Event struct {
 	UserID    string    // empty where the user is not known
 	KeyID     string    // provider + ":" + id, where a key is concerned
 	SessionID string    // where one session is concerned
+	Purpose   Purpose   // of a one-time token
 	// Err is why a sign-in failed: [ErrInvalidKey] (no such key, or its user is gone
 	// or soft-deleted), [ErrInvalidPassword], or what the hasher said of the hash.
 	Err error
@@ -26,15 +27,17 @@ type EventType string
 const (
 	UserCreated     EventType = "user created"     // CreateUser; its keys' KeyAdded come after
 	UserDeleted     EventType = "user deleted"     // DeleteUser, with its keys and sessions; not for an unknown id
-	KeyAdded        EventType = "key added"        // CreateUser, CreateKey, ShareKey
-	KeyRemoved      EventType = "key removed"      // DeleteKey; not for an unknown key
-	PasswordChanged EventType = "password changed" // UpdateKeyPassword, ChangePassword, for the key named
-	SignedIn        EventType = "signed in"        // SignIn, after SessionCreated
+	KeyAdded        EventType = "key added"        // CreateUser, CreateKey, ShareKey, RenameKey
+	KeyRemoved      EventType = "key removed"      // DeleteKey, RenameKey; not for an unknown key
+	PasswordChanged EventType = "password changed" // UpdateKeyPassword, ChangePassword, ResetPassword, for the key named
+	TokenIssued     EventType = "token issued"     // IssueToken
+	TokenUsed       EventType = "token used"       // UseToken, ResetPassword, SignInWithToken
+	SignedIn        EventType = "signed in"        // SignIn, after SessionCreated; SignInWithToken, without a KeyID
 	// SignInFailed follows a failed SignIn or UseKey, outside any transaction of the
 	// library: there is nothing to undo, and a hook's error is joined to
 	// ErrInvalidCredentials. In a caller's transaction what a hook writes goes with it.
 	SignInFailed   EventType = "sign-in failed"
-	SessionCreated EventType = "session created" // CreateSession, SignIn
+	SessionCreated EventType = "session created" // CreateSession, SignIn, SignInWithToken
 	SessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it
 	// SessionEnded follows every call but DeleteUser that ends sessions, once a call;
 	// SessionID is empty where it may have ended several. Dead sessions end without it.

@@ -148,6 +148,50 @@ func (r *Repository[U]) GetKeyInto(ctx context.Context, provider, id string, des
 	return report(ctx, "get key", err)
 }
 
+// RenameKey gives a key of a user another id at the same provider, after a change of
+// their email address, say, with its password. Every one-time token of the user is
+// voided, since they were sent to the old address. Sessions go on.
+//
+// Errors: [ArgumentError], [ErrInvalidKey] for no such key of that user,
+// [ErrDuplicateKey].
+func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, newID string) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return err
+	}
+	oldKey, err := keyID(provider, id)
+	if err != nil {
+		return err
+	}
+	newKey, err := keyID(provider, newID)
+	switch {
+	case err != nil:
+		return err
+	case newKey == oldKey:
+		return &ArgumentError{"new id", "is the id that the key has"}
+	}
+	return r.transact(ctx, "rename key", func(tx *gorm.DB) error {
+		if err := r.lockOwner(tx, userID); err != nil {
+			return err
+		}
+		if err := r.voidTokens(tx, userID); err != nil {
+			return err
+		}
+		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumn("id", newKey)
+		result.Error = duplicateAs(result.Error, ErrDuplicateKey)
+		renamed, err := r.b.changed(tx, result, ErrInvalidKey)
+		switch {
+		case err != nil:
+			return err
+		case !renamed:
+			return ErrInvalidKey
+		}
+		return r.emit(tx, Event{Type: KeyRemoved, UserID: userID, KeyID: oldKey}, Event{Type: KeyAdded, UserID: userID, KeyID: newKey})
+	})
+}
+
 // UserKeys returns the keys of a user, ordered by id (Lucia's getAllUserKeys). No such
 // user is [ErrInvalidUser].
 func (r *Repository[U]) UserKeys(ctx context.Context, userID string) ([]Key[U], error) {
@@ -197,17 +241,38 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 	}
 	hash := keys[0].HashedPassword
 	var key *Key[U]
-	err = r.transact(ctx, "update key password", func(tx *gorm.DB) (err error) {
-		if key, err = r.lockKey(tx, keys[0].ID); err != nil {
+	err = r.transact(ctx, "update key password", func(tx *gorm.DB) error {
+		var change func() error
+		if key, change, err = r.passwordChange(tx, keys[0].ID, hash, keep); err != nil {
 			return err
 		}
-		endSessions := nothing
-		if keep != nil {
-			if endSessions, err = r.sessionsEnd(tx, key.UserID, *keep); err != nil {
-				return err
-			}
+		return change()
+	})
+	if err != nil {
+		return nil, err
+	}
+	key.HashedPassword = hash
+	return key, nil
+}
+
+// passwordChange reads a key under its user's lock and returns it with what sets its
+// password, ends the user's sessions but the one to keep, if that is not nil, and voids
+// the one-time tokens by which somebody could still come in.
+func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *string) (key *Key[U], change func() error, err error) {
+	if key, err = r.lockKey(tx, id); err != nil {
+		return nil, nil, err
+	}
+	endSessions := nothing
+	if keep != nil {
+		if endSessions, err = r.sessionsEnd(tx, key.UserID, *keep); err != nil {
+			return nil, nil, err
 		}
+	}
+	return key, func() error {
 		if err := r.b.unchanged(tx, key.ID, key.UserID, key.HashedPassword); err != nil {
+			return err
+		}
+		if err := r.voidTokens(tx, key.UserID, ResetPassword, MagicLink); err != nil {
 			return err
 		}
 		if err := r.setPassword(tx, key, hash); err != nil {
@@ -217,12 +282,7 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 			return err
 		}
 		return r.emit(tx, Event{Type: PasswordChanged, UserID: key.UserID, KeyID: key.ID})
-	})
-	if err != nil {
-		return nil, err
-	}
-	key.HashedPassword = hash
-	return key, nil
+	}, nil
 }
 
 // setPassword writes hash to a key and to those that share its password, which is to

@@ -12,13 +12,17 @@ const (
 	DefaultUserTable    = "auth_user"
 	DefaultKeyTable     = "user_key"
 	DefaultSessionTable = "user_session"
+	DefaultTokenTable   = "user_token" // with WithOneTimeTokens
 )
 
 // Widths of the id columns and of the password hash, in bytes.
 const (
 	keyIDSize     = 255
 	sessionIDSize = 128
+	tokenIDSize   = 64
 	hashSize      = 255
+	purposeSize   = 32
+	payloadSize   = 1024
 )
 
 // User is the identity that an application embeds, by value, in its own user model:
@@ -127,6 +131,40 @@ func (s *Session[U]) State(now UnixMilli) SessionState {
 func (Session[U]) TableName(namer schema.Namer) string {
 	return namer.JoinTableName(DefaultSessionTable)
 }
+
+// OneTimeToken is a secret that was sent to a user of type U, to be used once, for one
+// purpose: a link to reset a password, say. Its table exists with [WithOneTimeTokens].
+type OneTimeToken[U any] struct {
+	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters.
+	ID string `gorm:"column:id;primaryKey;not null;size:64" json:"id"`
+	// UserID is the owner's id. It is always indexed.
+	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
+	// Purpose is what the token is good for, and nothing else.
+	Purpose Purpose `gorm:"column:purpose;not null;size:32" json:"purpose"`
+	// Payload is what the application bound to it, the address that it was sent to, say;
+	// at most 1024 bytes.
+	Payload string `gorm:"column:payload;not null;size:1024" json:"payload"`
+	// Expires is the last millisecond in which it can be used.
+	Expires UnixMilli `gorm:"column:expires;not null;type:bigint;index" json:"expires"`
+	// User is the owner where the token was loaded with it (GetToken, UseToken, Preload).
+	User *U `gorm:"belongsTo;foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+}
+
+// TableName returns the default table name; see [WithTableNames].
+func (OneTimeToken[U]) TableName(namer schema.Namer) string {
+	return namer.JoinTableName(DefaultTokenTable)
+}
+
+// Purpose names what a one-time token is good for: 1 to 32 characters of a–z, 0–9 and
+// "-". The application may have others than these.
+type Purpose string
+
+const (
+	VerifyEmail   Purpose = "verify-email"   // the payload is the address
+	ChangeEmail   Purpose = "change-email"   // the payload is the new address
+	ResetPassword Purpose = "reset-password" // the payload is the key's id; see [Repository.ResetPassword]
+	MagicLink     Purpose = "magic-link"     // see [Repository.SignInWithToken]
+)
 
 // SessionState is a stage in a session's life. A stage's last millisecond belongs to it.
 type SessionState string

@@ -26,7 +26,8 @@ const maxPeriod = 10 * 365 * 24 * time.Hour
 
 // TableNames are the tables of one user type. An empty name keeps the default. A name
 // may be qualified by a schema: "auth.users".
-type TableNames struct{ User, Key, Session string }
+// Token is for [WithOneTimeTokens].
+type TableNames struct{ User, Key, Session, Token string }
 
 type options struct {
 	tables           TableNames
@@ -43,6 +44,7 @@ type options struct {
 	limiter          *password.Limiter
 	passwordPolicy   func(string) error
 	hooks            []Hook
+	tokens           bool // there is a table of one-time tokens
 	inexactIDs       bool
 	generatesDefault bool // newUserID is ours
 	noForeignKeys    bool
@@ -65,8 +67,8 @@ func defaultOptions() options {
 	}
 }
 
-// WithTableNames sets the tables' names; by default auth_user, user_key, user_session.
-// The parts of a name are 1–63 bytes of letters, digits, "_", "$" and "-". The three
+// WithTableNames sets the tables' names; by default auth_user, user_key, user_session,
+// user_token. The parts of a name are 1–63 bytes of letters, digits, "_", "$" and "-". The
 // names, less their schema, must differ.
 func WithTableNames(names TableNames) Option { return func(o *options) { o.tables = names } }
 
@@ -135,6 +137,10 @@ func WithPasswordPolicy(check func(password string) error) Option {
 	return func(o *options) { o.passwordPolicy, o.policyGiven = check, true }
 }
 
+// WithOneTimeTokens adds the table of [OneTimeToken]s, for email verification, password
+// reset and the like: see [Repository.IssueToken].
+func WithOneTimeTokens() Option { return func(o *options) { o.tokens = true } }
+
 // WithHook adds a hook for [Event]s. Hooks run in the order in which they were given, and
 // concurrently for operations that run at once.
 func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
@@ -178,6 +184,9 @@ func (o *options) validate() error {
 		if o.absolute < o.active {
 			bad("WithAbsoluteLifetime: lifetime is %v, under the active period of %v", o.absolute, o.active)
 		}
+	}
+	if o.tables.Token != "" && !o.tokens {
+		bad("WithTableNames: Token is %q, without WithOneTimeTokens, which makes the table", o.tables.Token)
 	}
 	if o.userIDLength < 8 || o.userIDLength > 255 {
 		bad("WithUserIDLength: length is %d, outside 8 to 255 bytes", o.userIDLength)
@@ -267,7 +276,7 @@ var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)
 
 func (t TableNames) validate() error {
 	var errs []error
-	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}} {
+	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}, {"Token", t.Token}} {
 		parts := strings.Split(n.name, ".")
 		for _, part := range parts {
 			if n.name != "" && (len(parts) > 2 || len(part) > 63 || !tablePart.MatchString(part)) {

@@ -95,10 +95,14 @@ func (p *Plugin[U]) bind(db *gorm.DB) (*binding, error) {
 }
 
 // Models returns the models to migrate, in an order that satisfies their foreign keys:
-// the user, the key and the session. Give them to db.AutoMigrate or to Atlas. On SQLite
+// the user, the key, the session and, with [WithOneTimeTokens], the token. Give them to db.AutoMigrate or to Atlas. On SQLite
 // use [Plugin.AutoMigrate] instead, which loses no rows when a table is rebuilt.
 func (p *Plugin[U]) Models() []any {
-	return []any{new(U), newLike(p.opts.keyModel), newLike(p.opts.sessionModel)}
+	var models []any
+	for _, m := range registered(p.models()) {
+		models = append(models, newLike(m.value))
+	}
+	return models
 }
 
 // From returns the operations for user type U on db: the root handle, a session of it,

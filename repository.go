@@ -223,6 +223,15 @@ func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
 		Clauses(clause.Locking{Strength: "UPDATE"}).Pluck(r.b.userID.DBName, &ids).Error
 }
 
+// lockOwner takes the user's row before the rows of what belongs to the user, so that
+// what two calls do to these happens one after the other. A batch is atomic as it is.
+func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
+	if r.b.dialect == "sqlite" {
+		return r.b.lockWrites(tx)
+	}
+	return r.lockUser(tx, userID)
+}
+
 // userIs, idIs and ownerIs are the conditions of all statements, so that no caller's
 // string is ever one by itself, and an empty id never means "all rows".
 func (b *binding) userIs(id string) clause.Expression { return b.exactly(b.userID.DBName, id) }

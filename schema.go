@@ -20,6 +20,7 @@ type binding struct {
 	dialect string    // "mysql", "postgres" or "sqlite"
 
 	user, key, session   *schema.Schema   // as registered
+	token                *schema.Schema   // nil without WithOneTimeTokens
 	owned                []*schema.Schema // of the tables whose rows belong to users, in the order in which they are deleted
 	baseKey, baseSession *schema.Schema   // of Key[U] and Session[U]
 	userID               *schema.Field
@@ -50,13 +51,17 @@ type model struct {
 // stay usable beside them.
 func (p *Plugin[U]) models() []model {
 	t := p.opts.tables
-	return []model{
+	models := []model{
 		{value: new(U), option: "User", table: t.User},
 		{value: p.opts.keyModel, option: "Key", table: t.Key},
 		{value: p.opts.sessionModel, option: "Session", table: t.Session},
-		{value: new(Key[U]), option: "Key", table: t.Key, base: true},
-		{value: new(Session[U]), option: "Session", table: t.Session, base: true},
 	}
+	if p.opts.tokens {
+		models = append(models, model{value: new(OneTimeToken[U]), option: "Token", table: t.Token})
+	}
+	return append(models,
+		model{value: new(Key[U]), option: "Key", table: t.Key, base: true},
+		model{value: new(Session[U]), option: "Session", table: t.Session, base: true})
 }
 
 // registered returns one model a table.
@@ -122,6 +127,9 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		b.keep(m, stmt.Schema)
 	}
 	b.owned = []*schema.Schema{b.session, b.key}
+	if b.token != nil {
+		b.owned = append([]*schema.Schema{b.token}, b.owned...)
+	}
 	b.userID = b.user.PrioritizedPrimaryField
 	for _, s := range b.children() {
 		rel := s.Relationships.Relations["User"]
@@ -147,6 +155,8 @@ func (b *binding) keep(m model, s *schema.Schema) {
 	switch {
 	case m.option == "User":
 		b.user = s
+	case m.option == "Token":
+		b.token = s
 	case m.option == "Key" && m.base:
 		b.baseKey = s
 	case m.option == "Key":

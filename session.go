@@ -15,11 +15,12 @@ import (
 )
 
 // CreateSession opens a session for a user and returns it with its token, Fresh
-// (Lucia's createSession). Prefer [Repository.SignIn], which also checks the key. No
-// such user, or a soft-deleted one, is [ErrInvalidUser].
-func (r *Repository[U]) CreateSession(ctx context.Context, userID string) (*Session[U], error) {
+// (Lucia's createSession). Prefer [Repository.SignIn], which also checks the key. With
+// [Replacing] it ends the session that the client came with. No such user, or a
+// soft-deleted one, is [ErrInvalidUser].
+func (r *Repository[U]) CreateSession(ctx context.Context, userID string, opts ...SignInOption) (*Session[U], error) {
 	session := new(Session[U])
-	if err := r.CreateSessionInto(ctx, userID, session); err != nil {
+	if err := r.CreateSessionInto(ctx, userID, session, opts...); err != nil {
 		return nil, err
 	}
 	return session, nil
@@ -29,7 +30,8 @@ func (r *Repository[U]) CreateSession(ctx context.Context, userID string) (*Sess
 // struct, whose own fields it stores and whose embedded [Session] it sets. A Token that
 // is set already is used (Lucia's sessionId): 22–127 characters of A–Z, a–z, 0–9, "_"
 // and "-", of at least 128 bits from crypto/rand. If it is in use: [ErrDuplicateSession].
-func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, dest SessionModel[U]) error {
+func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, dest SessionModel[U], opts ...SignInOption) error {
+	o := newSignIn(opts)
 	if r.err != nil {
 		return r.err
 	}
@@ -40,7 +42,7 @@ func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, de
 	if err != nil {
 		return err
 	}
-	return r.openSession(ctx, "create session", dest, token, "", ownerSource{userID: userID}, ErrInvalidUser)
+	return r.openSession(ctx, "create session", dest, opening{token: token, replaced: o.replacedBy(token), source: ownerSource{userID: userID}, none: ErrInvalidUser})
 }
 
 func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
@@ -57,11 +59,21 @@ func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
 	return token, nil
 }
 
-// openSession inserts the session for the owner, or returns none if there is no such
-// owner. In the same transaction it ends the session of a replaced token, "" for none.
-func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], token, replaced Token, source ownerSource, none error) error {
-	s := r.b.session
-	hooked := replaced != "" || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
+// opening says which session is to be opened, and how.
+type opening struct {
+	token    Token
+	replaced Token // whose session ends in the same transaction, "" for none
+	source   ownerSource
+	none     error // if there is no such owner
+	// using, if it is not nil, takes SQLite's lock, reads, and returns what is written before
+	// the session.
+	using func(tx *gorm.DB) (write func() error, err error)
+}
+
+// openSession inserts a session for its owner.
+func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], o opening) error {
+	s, source := r.b.session, o.source
+	hooked := o.replaced != "" || o.using != nil || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
 	session, came := dest.AuthSession(), copyOf(dest)
 	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
@@ -71,23 +83,32 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		}
 		restore(dest, came)
 		now := r.opts.now()
-		*session = Session[U]{ID: r.opts.sessionID(token), UserID: source.userID}
+		*session = Session[U]{ID: r.opts.sessionID(o.token), UserID: source.userID}
 		if r.opts.hasAbsolute {
 			session.AbsoluteExpires = now + milli(r.opts.absolute)
 		}
 		session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
-		end := nothing
-		if replaced != "" {
+		use, end := nothing, nothing
+		if o.using != nil {
 			var err error
-			if end, err = r.tokensEnd(tx, replaced); err != nil {
+			if use, err = o.using(tx); err != nil {
 				return err
 			}
 		}
-		if err := r.insertFor(tx, dest, source, none); err != nil {
+		if o.replaced != "" {
+			var err error
+			if end, err = r.tokensEnd(tx, o.replaced); err != nil {
+				return err
+			}
+		}
+		if err := use(); err != nil {
+			return err
+		}
+		if err := r.insertFor(tx, dest, source, o.none); err != nil {
 			return duplicateAs(err, errDuplicate)
 		}
 		events := []Event{{Type: SessionCreated, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID}}
-		if source.keyID != "" {
+		if source.keyID != "" || o.using != nil {
 			events = append(events, Event{Type: SignedIn, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID})
 		}
 		if err := r.emit(tx, events...); err != nil {
@@ -98,10 +119,10 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 	if err != nil {
 		restore(dest, came)
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
-			return find(db, new(Session[U]), r.b.idIs(r.opts.sessionID(token)))
+			return find(db, new(Session[U]), r.b.idIs(r.opts.sessionID(o.token)))
 		})
 	}
-	session.Token, session.Fresh = token, true
+	session.Token, session.Fresh = o.token, true
 	return nil
 }
 

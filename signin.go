@@ -8,10 +8,25 @@ import (
 	"gorm.io/gorm"
 )
 
-// SignInOption changes what [Repository.SignIn] does.
+// SignInOption changes what [Repository.SignIn] and [Repository.CreateSession] do.
 type SignInOption func(*signInOptions)
 
 type signInOptions struct{ replaced Token }
+
+func newSignIn(opts []SignInOption) (o signInOptions) {
+	for _, option := range opts {
+		option(&o)
+	}
+	return o
+}
+
+// replacedBy returns the token whose session ends for that of another, "" for none.
+func (o signInOptions) replacedBy(token Token) Token {
+	if !o.replaced.wellFormed() || o.replaced == token {
+		return ""
+	}
+	return o.replaced
+}
 
 // Replacing ends the session that the client came with, if it is one, in the
 // transaction that opens the new one. A token never survives a sign-in, so nobody can
@@ -38,10 +53,7 @@ func (r *Repository[U]) SignIn(ctx context.Context, c Credentials, opts ...SignI
 // SignInInto is [Repository.SignIn] for the application's own session struct, whose own
 // fields it stores and whose embedded [Session] it sets.
 func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest SessionModel[U], opts ...SignInOption) error {
-	var o signInOptions
-	for _, option := range opts {
-		option(&o)
-	}
+	o := newSignIn(opts)
 	if r.err != nil {
 		return r.err
 	}
@@ -49,10 +61,7 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 		return err
 	}
 	token := newToken() // whatever dest holds
-	replaced := o.replaced
-	if !replaced.wellFormed() || replaced == token {
-		replaced = ""
-	}
+	replaced := o.replacedBy(token)
 	// A second round, for a password that was changed between the check and the insert.
 	for range 2 {
 		key, err := r.verify(ctx, c)
@@ -63,7 +72,7 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
 		}
-		err = r.openSession(ctx, "sign in", dest, token, replaced, source, errChanged)
+		err = r.openSession(ctx, "sign in", dest, opening{token: token, replaced: replaced, source: source, none: errChanged})
 		if errors.Is(err, errChanged) {
 			continue
 		}

@@ -3,7 +3,6 @@ package gormkey
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -212,107 +211,4 @@ func (r *Repository[U]) deadAt(now UnixMilli) clause.Expression {
 		return clause.Expr{SQL: "CAST(? AS INTEGER) < ?", Vars: []any{clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, now}}
 	}
 	return clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, Value: now}
-}
-
-// CleanupOption changes how [Repository.DeleteDeadSessions] and [Repository.Repair] work.
-type CleanupOption func(*cleanupOptions)
-
-type cleanupOptions struct {
-	batch    int
-	progress func(deleted int64) error
-}
-
-// BatchSize sets how many rows one statement deletes: 500 by default, 1 to 10000.
-func BatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
-
-// OnProgress is called after each batch with the number deleted so far. Its error stops
-// the cleanup and is returned.
-func OnProgress(f func(deleted int64) error) CleanupOption {
-	return func(o *cleanupOptions) { o.progress = f }
-}
-
-func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
-	o := cleanupOptions{batch: 500, progress: func(int64) error { return nil }}
-	for _, option := range opts {
-		option(&o)
-	}
-	if o.batch < 1 || o.batch > 10000 || o.progress == nil {
-		return o, &ArgumentError{"BatchSize, OnProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
-	}
-	return o, nil
-}
-
-// DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
-// commit by themselves, and returns how many it deleted, also beside an error: it may
-// be stopped through ctx at any time and called again. Several at once do no harm. Call
-// it from a job, once an hour say.
-func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
-	o, err := newCleanup(opts)
-	if err != nil {
-		return 0, err
-	}
-	now := r.opts.now()
-	for {
-		found, n, err := r.deleteDeadBatch(ctx, now, o.batch)
-		deleted += n
-		if err != nil || found == 0 {
-			return deleted, err
-		}
-		if n == 0 && r.inTransaction() {
-			return deleted, nil // its snapshot may go on showing them
-		}
-		if n == 0 {
-			continue // another cleanup had them
-		}
-		if err := o.progress(deleted); err != nil {
-			return deleted, err
-		}
-	}
-}
-
-// deleteDeadBatch finds ids by the index and deletes those that are still dead.
-func (r *Repository[U]) deleteDeadBatch(ctx context.Context, now UnixMilli, size int) (found int, deleted int64, err error) {
-	const op = "delete dead sessions"
-	db, err := r.session(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	if r.b.batches && r.inTransaction() {
-		return 0, 0, errInBatch
-	}
-	if r.b.dialect == "sqlite" {
-		var result *gorm.DB
-		err = r.write(ctx, op, false, func(tx *gorm.DB) error {
-			id, idle := clause.Column{Name: "id"}, clause.Column{Name: "idle_expires"}
-			dead := tx.Session(&gorm.Session{NewDB: true}).Model(new(Session[U])).Select("id").Where(r.deadAt(now)).
-				Order(clause.OrderByColumn{Column: idle}).Limit(size)
-			result = tx.Where("? IN (?)", id, dead).Delete(new(Session[U]))
-			return result.Error
-		})
-		if err != nil {
-			return 0, 0, err
-		}
-		deleted = r.b.rowsOf([]*gorm.DB{result})
-		return int(deleted), deleted, nil
-	}
-	var ids []string
-	err = r.underLock(db).Model(new(Session[U])).Where(r.deadAt(now)).
-		Order(clause.OrderByColumn{Column: clause.Column{Name: "idle_expires"}}).Limit(size).Pluck("id", &ids).Error
-	if err != nil || len(ids) == 0 {
-		return 0, 0, report(ctx, op, err)
-	}
-	in := make([]any, len(ids))
-	for i, id := range ids {
-		in[i] = id
-	}
-	err = r.write(ctx, op, false, func(tx *gorm.DB) error {
-		result := tx.Where(clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Values: in}).
-			Where(r.deadAt(now)).Delete(new(Session[U]))
-		deleted = result.RowsAffected
-		return result.Error
-	})
-	if err != nil {
-		return len(ids), 0, err
-	}
-	return len(ids), deleted, nil
 }

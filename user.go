@@ -255,6 +255,11 @@ func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {
+	if r.b.token != nil {
+		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(OneTimeToken[U])).Error; err != nil {
+			return err
+		}
+	}
 	if err := r.deleteSessions(tx.Where(r.b.ownerIs(userID))).Error; err != nil {
 		return err
 	}

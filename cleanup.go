@@ -1,0 +1,134 @@
+package gormkey
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// CleanupOption changes how [Repository.DeleteDeadSessions],
+// [Repository.DeleteExpiredTokens] and [Repository.Repair] work.
+type CleanupOption func(*cleanupOptions)
+
+type cleanupOptions struct {
+	batch    int
+	progress func(deleted int64) error
+}
+
+// BatchSize sets how many rows one statement deletes: 500 by default, 1 to 10000.
+func BatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
+
+// OnProgress is called after each batch with the number deleted so far. Its error stops
+// the cleanup and is returned.
+func OnProgress(f func(deleted int64) error) CleanupOption {
+	return func(o *cleanupOptions) { o.progress = f }
+}
+
+func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
+	o := cleanupOptions{batch: 500, progress: func(int64) error { return nil }}
+	for _, option := range opts {
+		option(&o)
+	}
+	if o.batch < 1 || o.batch > 10000 || o.progress == nil {
+		return o, &ArgumentError{"BatchSize, OnProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
+	}
+	return o, nil
+}
+
+// DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
+// commit by themselves, and returns how many it deleted, also beside an error: it may
+// be stopped through ctx at any time and called again. Several at once do no harm. Call
+// it from a job, once an hour say.
+func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+	return r.deleteInBatches(ctx, opts, expired{"delete dead sessions", r.b.baseSession, "idle_expires", r.deadAt(r.opts.now())})
+}
+
+// DeleteExpiredTokens deletes the one-time tokens that nobody used in time, as
+// [Repository.DeleteDeadSessions] deletes sessions.
+func (r *Repository[U]) DeleteExpiredTokens(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+	if err := r.checkTokens(); err != nil {
+		return 0, err
+	}
+	at := clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "expires"}, Value: r.opts.now()}
+	return r.deleteInBatches(ctx, opts, expired{"delete expired tokens", r.b.token, "expires", at})
+}
+
+// expired are rows whose time is over.
+type expired struct {
+	op     string
+	schema *schema.Schema
+	column string // of their end, which has an index
+	where  clause.Expression
+}
+
+func (e expired) model() any { return reflect.New(e.schema.ModelType).Interface() }
+
+func (r *Repository[U]) deleteInBatches(ctx context.Context, opts []CleanupOption, e expired) (deleted int64, err error) {
+	o, err := newCleanup(opts)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		found, n, err := r.deleteBatch(ctx, e, o.batch)
+		deleted += n
+		if err != nil || found == 0 {
+			return deleted, err
+		}
+		if n == 0 && r.inTransaction() {
+			return deleted, nil // its snapshot may go on showing them
+		}
+		if n == 0 {
+			continue // another cleanup had them
+		}
+		if err := o.progress(deleted); err != nil {
+			return deleted, err
+		}
+	}
+}
+
+// deleteBatch finds ids by the index and deletes those that are still expired.
+func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (found int, deleted int64, err error) {
+	db, err := r.session(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	if r.b.batches && r.inTransaction() {
+		return 0, 0, errInBatch
+	}
+	first := clause.OrderByColumn{Column: clause.Column{Name: e.column}}
+	if r.b.dialect == "sqlite" {
+		var result *gorm.DB
+		err = r.write(ctx, e.op, false, func(tx *gorm.DB) error {
+			dead := tx.Session(&gorm.Session{NewDB: true}).Model(e.model()).Select("id").Where(e.where).Order(first).Limit(size)
+			result = tx.Where("? IN (?)", clause.Column{Name: "id"}, dead).Delete(e.model())
+			return result.Error
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		deleted = r.b.rowsOf([]*gorm.DB{result})
+		return int(deleted), deleted, nil
+	}
+	var ids []string
+	err = r.underLock(db).Model(e.model()).Where(e.where).Order(first).Limit(size).Pluck("id", &ids).Error
+	if err != nil || len(ids) == 0 {
+		return 0, 0, report(ctx, e.op, err)
+	}
+	in := make([]any, len(ids))
+	for i, id := range ids {
+		in[i] = id
+	}
+	err = r.write(ctx, e.op, false, func(tx *gorm.DB) error {
+		result := tx.Where(clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Values: in}).Where(e.where).Delete(e.model())
+		deleted = result.RowsAffected
+		return result.Error
+	})
+	if err != nil {
+		return len(ids), 0, err
+	}
+	return len(ids), deleted, nil
+}

@@ -1,0 +1,719 @@
+package gormkeytest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var tokenCases = []testCase{
+	{"token/R42 bound, hashed, single use", tokenUse},
+	{"token/R42 expiry to the millisecond", tokenExpiry},
+	{"token/R42 a later one voids the older", tokenVoided},
+	{"token/what it is for is done or it stays", tokenWork},
+	{"token/reset password", tokenReset},
+	{"token/reset password of a key that is gone", tokenResetGone},
+	{"token/magic link", tokenMagicLink},
+	{"token/rename key", tokenRename},
+	{"token/bad input", tokenInput},
+	{"token/without the option", tokenAbsent},
+	{"token/goes with its user", tokenOfDeleted},
+	{"token/cleanup", tokenCleanup},
+	{"token/R40 events", tokenEvents},
+	{"token/R46 statements and indexes", tokenStatements},
+	{"token/R34 the n-th statement fails", tokenFaults},
+	{"token/the table is added to a live database", tokenMigration},
+	{"race/R42 sixteen consumers", raceConsumers},
+	{"race/R42 two changes of an address", raceIssuers},
+	{"race/R42 issue and use against delete", raceTokenDelete},
+}
+
+const hour = time.Hour
+
+func (s *suite) withTokens(opts ...gormkey.Option) *fixture[account] {
+	s.Helper()
+	return s.accounts(append(opts, gormkey.WithOneTimeTokens())...)
+}
+
+func tokens(s *suite, f *fixture[account]) int64 { return count(s, f.db, "user_token") }
+
+func issue(s *suite, f *fixture[account], userID string, purpose gormkey.Purpose, payload string) gormkey.Token {
+	s.Helper()
+	token, err := f.IssueToken(s.Context(), userID, purpose, payload, hour)
+	must(s, err)
+	return token
+}
+
+func tokenUse(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	token := issue(s, f, ada.ID, gormkey.VerifyEmail, "ada@example.com")
+	issue(s, f, bob.ID, gormkey.VerifyEmail, "bob@example.com")
+	equal(s, "token's length", len(token), 40)
+
+	var row gormkey.OneTimeToken[account]
+	must(s, f.db.First(&row, "user_id = ?", ada.ID).Error)
+	equal(s, "stored id", row.ID, token.ID())
+	equal(s, "stored end", row.Expires, gormkey.UnixMilli(f.clock.Now().Add(hour).UnixMilli()))
+
+	for range 2 {
+		seen, err := f.GetToken(ctx, gormkey.VerifyEmail, token)
+		must(s, err)
+		equal(s, "payload", seen.Payload, "ada@example.com")
+		equal(s, "user's id", seen.UserID, ada.ID)
+		equal(s, "user", seen.User.Email, ada.Email)
+	}
+	for _, purpose := range []gormkey.Purpose{gormkey.ChangeEmail, gormkey.ResetPassword, gormkey.MagicLink, "verify-emai", "verify-email-"} {
+		_, err := f.UseToken(ctx, purpose, token, nil)
+		wantErr(s, "of another purpose, "+string(purpose), err, gormkey.ErrInvalidToken)
+	}
+	_, err := f.SignInWithToken(ctx, token)
+	wantErr(s, "SignInWithToken", err, gormkey.ErrInvalidToken)
+	_, err = f.ResetPassword(ctx, token, goodPassword+"2")
+	wantErr(s, "ResetPassword", err, gormkey.ErrInvalidToken)
+	for _, wrong := range []gormkey.Token{newToken(), gormkey.Token(token.ID()), token[1:], token + "x", "", "' OR 1=1 --", gormkey.Token(strings.ToUpper(string(token)))} {
+		_, err := f.UseToken(ctx, gormkey.VerifyEmail, wrong, nil)
+		wantErr(s, "another token", err, gormkey.ErrInvalidToken)
+	}
+	used, err := f.UseToken(ctx, gormkey.VerifyEmail, token, nil)
+	must(s, err)
+	equal(s, "payload", used.Payload, "ada@example.com")
+	equal(s, "user", used.User.Email, ada.Email)
+	for range 2 {
+		_, err = f.UseToken(ctx, gormkey.VerifyEmail, token, nil)
+		wantErr(s, "used again", err, gormkey.ErrInvalidToken)
+	}
+	equal(s, "tokens left, bob's", tokens(s, f), 1)
+}
+
+func tokenExpiry(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	token, err := f.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", 1500*time.Millisecond)
+	must(s, err)
+	f.clock.Advance(1500*time.Millisecond - time.Millisecond)
+	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	must(s, err)
+	f.clock.Advance(time.Millisecond)
+	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	must(s, err)
+	f.clock.Advance(time.Millisecond)
+	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	wantErr(s, "GetToken after its last millisecond", err, gormkey.ErrInvalidToken)
+	_, err = f.UseToken(ctx, gormkey.MagicLink, token, nil)
+	wantErr(s, "UseToken after its last millisecond", err, gormkey.ErrInvalidToken)
+	_, err = f.SignInWithToken(ctx, token)
+	wantErr(s, "SignInWithToken after its last millisecond", err, gormkey.ErrInvalidToken)
+	f.clock.Advance(-time.Millisecond)
+	_, err = f.SignInWithToken(ctx, token)
+	must(s, err)
+}
+
+func tokenVoided(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	older := issue(s, f, ada.ID, gormkey.ResetPassword, "email:ada@example.com")
+	other := issue(s, f, ada.ID, gormkey.VerifyEmail, "x")
+	bobs := issue(s, f, bob.ID, gormkey.ResetPassword, "email:bob@example.com")
+	later := issue(s, f, ada.ID, gormkey.ResetPassword, "email:ada@example.com")
+	valid := func(purpose gormkey.Purpose, token gormkey.Token, want error) {
+		s.Helper()
+		_, err := f.GetToken(ctx, purpose, token)
+		if want == nil {
+			must(s, err)
+			return
+		}
+		wantErr(s, string(purpose), err, want)
+	}
+	valid(gormkey.ResetPassword, older, gormkey.ErrInvalidToken)
+	valid(gormkey.ResetPassword, later, nil)
+	valid(gormkey.VerifyEmail, other, nil)
+	valid(gormkey.ResetPassword, bobs, nil)
+
+	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	changed := email(ada.Email)
+	changed.Password += "2"
+	_, err := f.ChangePassword(ctx, changed, "")
+	must(s, err)
+	valid(gormkey.ResetPassword, later, gormkey.ErrInvalidToken)
+	valid(gormkey.MagicLink, magic, gormkey.ErrInvalidToken)
+	valid(gormkey.VerifyEmail, other, nil)
+	valid(gormkey.ResetPassword, bobs, nil)
+
+	must(s, f.VoidTokens(ctx, ada.ID, gormkey.ChangeEmail, gormkey.MagicLink))
+	valid(gormkey.VerifyEmail, other, nil)
+	must(s, f.VoidTokens(ctx, ada.ID))
+	valid(gormkey.VerifyEmail, other, gormkey.ErrInvalidToken)
+	valid(gormkey.ResetPassword, bobs, nil)
+	must(s, f.VoidTokens(ctx, "nobody-is-here"))
+}
+
+func tokenWork(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	token := issue(s, f, ada.ID, gormkey.ChangeEmail, "ada@example.org")
+	_, err := f.UseToken(ctx, gormkey.ChangeEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+		if err := tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("name", "half").Error; err != nil {
+			return err
+		}
+		return errStop
+	})
+	wantErr(s, "an error of work", err, errStop)
+	user, err := f.GetUser(ctx, ada.ID)
+	must(s, err)
+	equal(s, "name", user.Name, "ada")
+
+	change := func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+		auth := f.With(tx)
+		if err := auth.RenameKey(ctx, t.UserID, "email", t.User.Email, t.Payload); err != nil {
+			return err
+		}
+		return tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("email", t.Payload).Error
+	}
+	_, err = f.UseToken(ctx, gormkey.ChangeEmail, token, change)
+	must(s, err)
+	_, err = f.SignIn(ctx, email("ada@example.org"))
+	must(s, err)
+	_, err = f.SignIn(ctx, email("ada@example.com"))
+	wantErr(s, "the old address", err, gormkey.ErrInvalidCredentials)
+	user, err = f.GetUser(ctx, ada.ID)
+	must(s, err)
+	equal(s, "email", user.Email, "ada@example.org")
+	_, err = f.UseToken(ctx, gormkey.ChangeEmail, token, change)
+	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
+}
+
+func tokenReset(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	_, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	must(s, err)
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	bobs, err := f.SignIn(ctx, email(bob.Email))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+
+	_, err = f.ResetPassword(ctx, token, "short")
+	wantErr(s, "a password that the policy refuses", err, gormkey.ErrInvalidArgument)
+	_, err = f.ResetPassword(ctx, token, "")
+	wantErr(s, "no password", err, gormkey.ErrInvalidArgument)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+
+	key, err := f.ResetPassword(ctx, token, "a new password")
+	must(s, err)
+	equal(s, "key", key.ID, "email:"+ada.Email)
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "the session from before", err, gormkey.ErrInvalidSession)
+	_, err = f.ValidateSession(ctx, bobs.Token)
+	must(s, err)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	wantErr(s, "the old password", err, gormkey.ErrInvalidCredentials)
+	for _, c := range []gormkey.Credentials{
+		{Provider: "email", ID: ada.Email, Password: "a new password"},
+		{Provider: "username", ID: "ada", Password: "a new password"},
+	} {
+		_, err = f.SignIn(ctx, c)
+		must(s, err)
+	}
+	_, err = f.ResetPassword(ctx, token, "another password")
+	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
+	_, err = f.SignInWithToken(ctx, magic)
+	wantErr(s, "a magic link from before", err, gormkey.ErrInvalidToken)
+	_, err = f.SignIn(ctx, email(bob.Email))
+	must(s, err)
+}
+
+func tokenResetGone(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	_, err := f.CreateKey(ctx, ada.ID, email("second@example.com"))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.ResetPassword, "email:second@example.com")
+	must(s, f.DeleteKey(ctx, "email", "second@example.com"))
+	_, err = f.ResetPassword(ctx, token, "a new password")
+	wantErr(s, "the key is gone", err, gormkey.ErrInvalidToken)
+
+	_, err = f.CreateKey(ctx, bob.ID, email("second@example.com"))
+	must(s, err)
+	_, err = f.ResetPassword(ctx, token, "a new password")
+	wantErr(s, "the key is another user's", err, gormkey.ErrInvalidToken)
+	_, err = f.SignIn(ctx, email("second@example.com"))
+	must(s, err)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+}
+
+func tokenMagicLink(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	before, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.MagicLink, ada.Email)
+	dest := &device{Country: "NL"}
+	must(s, f.SignInWithTokenInto(ctx, token, dest, gormkey.Replacing(before.Token)))
+	equal(s, "user", dest.User.Email, ada.Email)
+	var stored device
+	must(s, f.ValidateSessionInto(ctx, dest.Token, &stored))
+	equal(s, "country", stored.Country, "NL")
+	equal(s, "user's id", stored.UserID, ada.ID)
+	_, err = f.ValidateSession(ctx, before.Token)
+	wantErr(s, "the replaced session", err, gormkey.ErrInvalidSession)
+
+	again := &device{Country: "BE"}
+	err = f.SignInWithTokenInto(ctx, token, again)
+	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
+	equal(s, "after an error", again.ID+string(again.Token)+again.Country, "BE")
+	equal(s, "sessions", count(s, f.db, "user_session"), 1)
+}
+
+func tokenRename(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	bobs := issue(s, f, bob.ID, gormkey.ResetPassword, "email:"+bob.Email)
+
+	wantErr(s, "taken", f.RenameKey(ctx, ada.ID, "email", ada.Email, bob.Email), gormkey.ErrDuplicateKey)
+	wantErr(s, "no such key", f.RenameKey(ctx, ada.ID, "email", "nobody", "x"), gormkey.ErrInvalidKey)
+	wantErr(s, "another user's key", f.RenameKey(ctx, ada.ID, "email", bob.Email, "x"), gormkey.ErrInvalidKey)
+	wantErr(s, "the same", f.RenameKey(ctx, ada.ID, "email", ada.Email, ada.Email), gormkey.ErrInvalidArgument)
+	wantErr(s, "empty", f.RenameKey(ctx, ada.ID, "email", ada.Email, ""), gormkey.ErrInvalidArgument)
+	_, err = f.GetToken(ctx, gormkey.ResetPassword, token)
+	must(s, err) // nothing was half done
+
+	must(s, f.RenameKey(ctx, ada.ID, "email", ada.Email, "Ada@example.com"))
+	key, err := f.UseKey(ctx, email("Ada@example.com"))
+	must(s, err)
+	equal(s, "owner", key.UserID, ada.ID)
+	_, err = f.GetKey(ctx, "email", ada.Email)
+	wantErr(s, "the old id", err, gormkey.ErrInvalidKey)
+	_, err = f.GetToken(ctx, gormkey.ResetPassword, token)
+	wantErr(s, "a token from before", err, gormkey.ErrInvalidToken)
+	_, err = f.GetToken(ctx, gormkey.ResetPassword, bobs)
+	must(s, err)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+}
+
+func tokenInput(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	for _, test := range []struct {
+		name, userID, payload string
+		purpose               gormkey.Purpose
+		lifetime              time.Duration
+	}{
+		{"no user", "", "", gormkey.VerifyEmail, hour},
+		{"no purpose", ada.ID, "", "", hour},
+		{"a purpose in capitals", ada.ID, "", "Verify", hour},
+		{"a purpose too long", ada.ID, "", gormkey.Purpose(strings.Repeat("p", 33)), hour},
+		{"a hostile purpose", ada.ID, "", "x' OR '1'='1", hour},
+		{"a payload too long", ada.ID, strings.Repeat("é", 512) + "x", gormkey.VerifyEmail, hour},
+		{"a payload with NUL", ada.ID, "a\x00b", gormkey.VerifyEmail, hour},
+		{"a payload that is not UTF-8", ada.ID, "\xff", gormkey.VerifyEmail, hour},
+		{"a reset of no key", ada.ID, "", gormkey.ResetPassword, hour},
+		{"a reset without a provider", ada.ID, ":x", gormkey.ResetPassword, hour},
+		{"no lifetime", ada.ID, "", gormkey.VerifyEmail, 0},
+		{"a negative lifetime", ada.ID, "", gormkey.VerifyEmail, -hour},
+		{"parts of a millisecond", ada.ID, "", gormkey.VerifyEmail, time.Millisecond + time.Microsecond},
+		{"over 30 days", ada.ID, "", gormkey.VerifyEmail, 30*24*hour + time.Millisecond},
+	} {
+		_, err := auth.IssueToken(ctx, test.userID, test.purpose, test.payload, test.lifetime)
+		wantErr(s, test.name, err, gormkey.ErrInvalidArgument)
+	}
+	_, err = auth.UseToken(ctx, "Verify", newToken(), nil)
+	wantErr(s, "UseToken with a bad purpose", err, gormkey.ErrInvalidArgument)
+	_, err = auth.GetToken(ctx, "", newToken())
+	wantErr(s, "GetToken with no purpose", err, gormkey.ErrInvalidArgument)
+	wantErr(s, "VoidTokens of nobody", auth.VoidTokens(ctx, ""), gormkey.ErrInvalidArgument)
+	for _, malformed := range []gormkey.Token{"", "short", gormkey.Token(strings.Repeat("x", 128)), "with blanks in its middle now"} {
+		_, err = auth.GetToken(ctx, gormkey.VerifyEmail, malformed)
+		wantErr(s, "a malformed token", err, gormkey.ErrInvalidToken)
+		_, err = auth.ResetPassword(ctx, malformed, goodPassword)
+		wantErr(s, "ResetPassword with a malformed token", err, gormkey.ErrInvalidToken)
+	}
+	equal(s, "statements", len(recorder.taken()), 0)
+
+	for _, payload := range []string{"", strings.Repeat("é", 512), "line one\nline two", `{"address":"ada@example.com"}`} {
+		token, err := auth.IssueToken(ctx, ada.ID, gormkey.Purpose(strings.Repeat("p", 32)), payload, 30*24*hour)
+		must(s, err)
+		t, err := auth.UseToken(ctx, gormkey.Purpose(strings.Repeat("p", 32)), token, nil)
+		must(s, err)
+		equal(s, "payload", t.Payload, payload)
+	}
+	_, err = auth.IssueToken(ctx, "nobody-is-here", gormkey.VerifyEmail, "", hour)
+	wantErr(s, "a user who is not there", err, gormkey.ErrInvalidUser)
+	equal(s, "tokens", tokens(s, f), 0)
+}
+
+func tokenAbsent(s *suite) {
+	f := s.accounts()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	for name, call := range map[string]func() error{
+		"IssueToken":          func() error { _, err := auth.IssueToken(ctx, ada.ID, gormkey.VerifyEmail, "", hour); return err },
+		"GetToken":            func() error { _, err := auth.GetToken(ctx, gormkey.VerifyEmail, newToken()); return err },
+		"UseToken":            func() error { _, err := auth.UseToken(ctx, gormkey.VerifyEmail, newToken(), nil); return err },
+		"ResetPassword":       func() error { _, err := auth.ResetPassword(ctx, newToken(), goodPassword); return err },
+		"SignInWithToken":     func() error { _, err := auth.SignInWithToken(ctx, newToken()); return err },
+		"VoidTokens":          func() error { return auth.VoidTokens(ctx, ada.ID) },
+		"DeleteExpiredTokens": func() error { _, err := auth.DeleteExpiredTokens(ctx); return err },
+	} {
+		wantErr(s, name, call(), gormkey.ErrInvalidArgument)
+	}
+	equal(s, "statements", len(recorder.taken()), 0)
+	equal(s, "table", f.db.Migrator().HasTable("user_token"), false)
+	must(s, auth.RenameKey(ctx, ada.ID, "email", ada.Email, "x@example.com")) // works without
+
+	db := s.newDB(s.T)
+	err = db.Use(newPlugin[account](s, gormkey.WithTableNames(gormkey.TableNames{Token: "links"})))
+	if err == nil || !strings.Contains(err.Error(), "WithOneTimeTokens") {
+		s.Errorf("a table's name without the option: got error %v", err)
+	}
+}
+
+func tokenOfDeleted(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	var ids []string
+	for _, name := range []string{"ada", "bob", "cy"} {
+		a := signUp(s, f, name)
+		issue(s, f, a.ID, gormkey.VerifyEmail, "")
+		issue(s, f, a.ID, gormkey.MagicLink, "")
+		ids = append(ids, a.ID)
+	}
+	must(s, f.DeleteUser(ctx, ids[0]))
+	equal(s, "tokens after DeleteUser", tokens(s, f), 4)
+	must(s, f.db.Delete(&account{User: gormkey.User{ID: ids[1]}}).Error)
+	if !s.enforced && s.declared {
+		equal(s, "tokens of deleted users", count(s, f.db, "user_token", "user_id NOT IN (SELECT id FROM auth_user)"), 0)
+	}
+	equal(s, "tokens after a plain delete", tokens(s, f), 2)
+	err := f.db.Create(&gormkey.OneTimeToken[account]{ID: "x", UserID: "nobody-is-here", Purpose: "x", Expires: 1}).Error
+	if err == nil {
+		s.Errorf("a plain create of a token for nobody: got no error")
+	}
+	findings, err := f.Audit(ctx)
+	must(s, err)
+	for _, finding := range findings {
+		if finding.Problem != gormkey.ForeignKeysUnenforced {
+			s.Errorf("got finding %v", finding)
+		}
+	}
+}
+
+func tokenCleanup(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	for i := range 7 {
+		a := signUp(s, f, fmt.Sprint("user", i))
+		_, err := f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", time.Duration(i+1)*hour)
+		must(s, err)
+	}
+	f.clock.Advance(5 * hour) // the fifth can be used still
+	var seen []int64
+	deleted, err := f.DeleteExpiredTokens(ctx, gormkey.BatchSize(3), gormkey.OnProgress(func(n int64) error {
+		seen = append(seen, n)
+		return nil
+	}))
+	must(s, err)
+	equal(s, "deleted", deleted, 4)
+	equal(s, "progress", fmt.Sprint(seen), "[3 4]")
+	equal(s, "left", tokens(s, f), 3)
+	deleted, err = f.DeleteExpiredTokens(ctx)
+	must(s, err)
+	equal(s, "deleted again", deleted, 0)
+}
+
+func tokenEvents(s *suite) {
+	var got []string
+	f := s.withTokens(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+		got = append(got, string(e.Type)+" "+string(e.Purpose))
+		return nil
+	}))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	_, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	check := func(what string, want ...string) {
+		s.Helper()
+		equal(s, what, strings.Join(got, ", "), strings.Join(want, ", "))
+		got = nil
+	}
+	got = nil
+	reset := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	check("IssueToken", "token issued reset-password")
+	_, err = f.ResetPassword(ctx, reset, "a new password")
+	must(s, err)
+	check("ResetPassword", "token used reset-password", "session ended ", "password changed ")
+	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	_, err = f.SignInWithToken(ctx, magic)
+	must(s, err)
+	check("SignInWithToken", "token issued magic-link", "token used magic-link", "session created ", "signed in ")
+	_, err = f.UseToken(ctx, "invite", issue(s, f, ada.ID, "invite", ""), nil)
+	must(s, err)
+	check("UseToken", "token issued invite", "token used invite")
+	must(s, f.RenameKey(ctx, ada.ID, "email", ada.Email, "x@example.com"))
+	check("RenameKey", "key removed ", "key added ")
+}
+
+// tokenVerbs calls the operations of one-time tokens.
+func tokenVerbs(s *suite, f *fixture[account], do func(verb string, call func() error)) {
+	ctx := s.Context()
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	ada := &account{Email: "ada@example.com"}
+	must(s, auth.CreateUser(ctx, ada, email(ada.Email)))
+	var token gormkey.Token
+	issueFor := func(purpose gormkey.Purpose, payload string) func() error {
+		return func() (err error) {
+			token, err = auth.IssueToken(ctx, ada.ID, purpose, payload, hour)
+			return err
+		}
+	}
+	do("IssueToken", issueFor(gormkey.VerifyEmail, ada.Email))
+	do("GetToken", func() error { _, err := auth.GetToken(ctx, gormkey.VerifyEmail, token); return err })
+	do("UseToken", func() error { _, err := auth.UseToken(ctx, gormkey.VerifyEmail, token, nil); return err })
+	must(s, issueFor(gormkey.MagicLink, "")())
+	do("SignInWithToken", func() error { _, err := auth.SignInWithToken(ctx, token); return err })
+	must(s, issueFor(gormkey.ResetPassword, "email:"+ada.Email)())
+	do("ResetPassword", func() error { _, err := auth.ResetPassword(ctx, token, "a new password"); return err })
+	do("VoidTokens", func() error { return auth.VoidTokens(ctx, ada.ID, gormkey.VerifyEmail) })
+	do("RenameKey", func() error { return auth.RenameKey(ctx, ada.ID, "email", ada.Email, "x@example.com") })
+	do("DeleteExpiredTokens", func() error { _, err := auth.DeleteExpiredTokens(ctx); return err })
+}
+
+func tokenStatements(s *suite) {
+	f := s.withTokens()
+	fill(s, f, 200)
+	rows := make([]gormkey.OneTimeToken[account], 200)
+	for i := range rows {
+		rows[i] = gormkey.OneTimeToken[account]{ID: fmt.Sprint("fill-", i), UserID: fmt.Sprint("fill-", i), Purpose: gormkey.VerifyEmail, Expires: 1e15}
+	}
+	must(s, f.db.CreateInBatches(rows, 15).Error)
+	analyze(s, f.db, "user_token")
+	lock := 1
+	if s.batches {
+		lock = 0
+	}
+	want := map[string]int{
+		"IssueToken": 2 + lock, "GetToken": 1, "UseToken": 2 + lock, "SignInWithToken": 4 + lock, "ResetPassword": 7 + 2*lock,
+		"VoidTokens": 1, "RenameKey": 2 + lock, "DeleteExpiredTokens": 1,
+	}
+	if f.db.Name() != "sqlite" {
+		want["ResetPassword"] = 9 // the key is read again under its user's lock
+	}
+	recorder := record(f.db)
+	var sent []explained
+	tokenVerbs(s, f, func(verb string, call func() error) {
+		s.Helper()
+		recorder.taken()
+		if err := call(); err != nil {
+			s.Fatalf("%s: %v", verb, err)
+		}
+		statements := slices.DeleteFunc(recorder.taken(), requirement)
+		if len(statements) != want[verb] {
+			s.Errorf("%s: got %d statements, want %d:\n%v", verb, len(statements), want[verb], statements)
+		}
+		for _, st := range statements {
+			sent = append(sent, explained{verb, st})
+		}
+	})
+	s.wantIndexes(f.db, sent)
+}
+
+// tokenFaults fails each statement in turn, and then looks whether all or nothing is done.
+func tokenFaults(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	for name, op := range map[string]struct {
+		purpose gormkey.Purpose
+		use     func(token gormkey.Token) error
+	}{
+		"ResetPassword":   {gormkey.ResetPassword, func(t gormkey.Token) error { _, err := auth.ResetPassword(ctx, t, "a new password"); return err }},
+		"SignInWithToken": {gormkey.MagicLink, func(t gormkey.Token) error { _, err := auth.SignInWithToken(ctx, t); return err }},
+		"UseToken and RenameKey": {gormkey.ChangeEmail, func(t gormkey.Token) error {
+			_, err := auth.UseToken(ctx, gormkey.ChangeEmail, t, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+				return auth.With(tx).RenameKey(ctx, t.UserID, "email", t.User.Email, "new-"+t.User.Email)
+			})
+			return err
+		}},
+	} {
+		for n := 1; ; n++ {
+			a := &account{Email: fmt.Sprintf("%s-%d@example.com", strings.ReplaceAll(name, " ", "-"), n)}
+			must(s, auth.CreateUser(ctx, a, email(a.Email)))
+			must(s, func() error { _, err := auth.CreateSession(ctx, a.ID); return err }())
+			token, err := auth.IssueToken(ctx, a.ID, op.purpose, "email:"+a.Email, hour)
+			must(s, err)
+			var seen atomic.Int64
+			recorder.inject = func(string) error {
+				if seen.Add(1) == int64(n) {
+					return errStop
+				}
+				return nil
+			}
+			err = op.use(token)
+			recorder.inject = nil
+			if err == nil && seen.Load() < int64(n) {
+				if n < 4 {
+					s.Errorf("%s: got %d statements to fail", name, n-1)
+				}
+				break
+			}
+			_, left := auth.GetToken(ctx, op.purpose, token)
+			_, signIn := auth.UseKey(ctx, email(a.Email))
+			sessions, listed := auth.UserSessions(ctx, a.ID)
+			must(s, listed)
+			untouched := left == nil && signIn == nil && len(sessions) == 1
+			if err != nil && !untouched && !isErr(err, gormkey.ErrOutcomeUnknown) {
+				s.Errorf("%s: statement %d failed with %v, and left half: token %v, old key %v, sessions %d", name, n, err, left, signIn, len(sessions))
+			}
+			if err == nil && left == nil {
+				s.Errorf("%s: statement %d failed, got no error, and the token is left", name, n)
+			}
+		}
+	}
+}
+
+func tokenMigration(s *suite) {
+	db := s.newDB(s.T)
+	f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}))
+	ada := signUp(s, f, "ada")
+	again := s.again(db)
+	f = open[account](s, again, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}), gormkey.WithOneTimeTokens())
+	equal(s, "models", len(f.plugin.Models()), 4)
+	issue(s, f, ada.ID, gormkey.VerifyEmail, "")
+	pending, err := f.plugin.PendingSQL(again)
+	must(s, err)
+	equal(s, "pending statements", strings.Join(pending, "; "), "")
+	recorder := record(again)
+	must(s, f.plugin.AutoMigrate(again))
+	for _, st := range recorder.all() {
+		if verb, _, _ := strings.Cut(st.sql, " "); verb == "CREATE" || verb == "ALTER" || verb == "DROP" {
+			s.Errorf("the second AutoMigrate sent %s", st.sql)
+		}
+	}
+	up, down, err := f.plugin.SQL(again)
+	must(s, err)
+	equal(s, "tables made", len(slices.DeleteFunc(up, func(q string) bool { return !strings.HasPrefix(q, "CREATE TABLE") })), 4)
+	equal(s, "tables dropped", len(down), 4)
+	must(s, f.DeleteUser(s.Context(), ada.ID))
+	equal(s, "tokens", tokens(s, f), 0)
+}
+
+func raceConsumers(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	for round := range fullRounds(10, 200) {
+		token := issue(s, f, ada.ID, gormkey.VerifyEmail, "")
+		var won, lost atomic.Int64
+		atOnce(repeat(16, func(i int) {
+			_, err := f.UseToken(ctx, gormkey.VerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+				return tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("name", fmt.Sprintf("%d-%d", round, i)).Error
+			})
+			switch {
+			case err == nil:
+				won.Add(1)
+			case isErr(err, gormkey.ErrInvalidToken):
+				lost.Add(1)
+			default:
+				s.Errorf("round %d: got error %v", round, err)
+			}
+		})...)
+		equal(s, fmt.Sprintf("winners of round %d", round), won.Load(), 1)
+		equal(s, fmt.Sprintf("losers of round %d", round), lost.Load(), 15)
+	}
+}
+
+// raceIssuers: of changes that are asked for at once one token is good, and for the address
+// that it was sent to.
+func raceIssuers(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	for round := range fullRounds(10, 200) {
+		sent := make([]gormkey.Token, 4)
+		address := func(i int) string { return fmt.Sprintf("%d-%d@example.com", round, i) }
+		atOnce(repeat(len(sent), func(i int) {
+			token, err := f.IssueToken(ctx, ada.ID, gormkey.ChangeEmail, address(i), hour)
+			if err != nil {
+				s.Errorf("round %d: got error %v", round, err)
+			}
+			sent[i] = token
+		})...)
+		equal(s, fmt.Sprintf("tokens of round %d", round), tokens(s, f), 1)
+		good := 0
+		for i, token := range sent {
+			t, err := f.UseToken(ctx, gormkey.ChangeEmail, token, nil)
+			if isErr(err, gormkey.ErrInvalidToken) {
+				continue
+			}
+			must(s, err)
+			good++
+			equal(s, "address", t.Payload, address(i))
+		}
+		equal(s, fmt.Sprintf("good tokens of round %d", round), good, 1)
+	}
+}
+
+func raceTokenDelete(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	for round := range fullRounds(10, 300) {
+		a := signUp(s, f, fmt.Sprint("user", round))
+		token := issue(s, f, a.ID, gormkey.MagicLink, "")
+		reset := issue(s, f, a.ID, gormkey.ResetPassword, "email:"+a.Email)
+		fails := func(what string, err error, allowed ...error) {
+			if err != nil && !slices.ContainsFunc(allowed, func(e error) bool { return isErr(err, e) }) {
+				s.Errorf("round %d: %s: got error %v", round, what, err)
+			}
+		}
+		atOnce(
+			func() { fails("DeleteUser", f.DeleteUser(ctx, a.ID)) },
+			func() {
+				_, err := f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", hour)
+				fails("IssueToken", err, gormkey.ErrInvalidUser)
+			},
+			func() {
+				_, err := f.SignInWithToken(ctx, token)
+				fails("SignInWithToken", err, gormkey.ErrInvalidToken)
+			},
+			func() {
+				_, err := f.ResetPassword(ctx, reset, "a new password")
+				fails("ResetPassword", err, gormkey.ErrInvalidToken)
+			},
+		)
+	}
+	equal(s, "tokens without a user", count(s, f.db, "user_token", "user_id NOT IN (SELECT id FROM auth_user)"), 0)
+	equal(s, "orphans", orphans(s, f.db), 0)
+	equal(s, "tokens", tokens(s, f), 0)
+}
