@@ -29,6 +29,7 @@ var tokenCases = []testCase{
 	{"token/R46 statements and indexes", tokenStatements},
 	{"token/R34 the n-th statement fails", tokenFaults},
 	{"token/the table is added to a live database", tokenMigration},
+	{"token/beside the tables of a Lucia v2", tokenLucia},
 	{"race/R42 sixteen consumers", raceConsumers},
 	{"race/R42 two changes of an address", raceIssuers},
 	{"race/R42 issue and use against delete", raceTokenDelete},
@@ -627,6 +628,37 @@ func tokenMigration(s *suite) {
 	equal(s, "tables dropped", len(down), 4)
 	must(s, f.DeleteUser(s.Context(), ada.ID))
 	equal(s, "tokens", tokens(s, f), 0)
+}
+
+// tokenLucia: the table is added to those of each documented schema, with its foreign key.
+func tokenLucia(s *suite) {
+	for _, schema := range ofDialect(s) {
+		db, plugin := luciaTables(s, schema, gormkey.WithOneTimeTokens())
+		must(s, db.Use(plugin))
+		must(s, plugin.AutoMigrate(db))
+		pending, err := plugin.PendingSQL(db)
+		must(s, err)
+		equal(s, schema.name+": pending", strings.Join(pending, "; "), "")
+		auth, err := gormkey.From[reader](db)
+		must(s, err)
+		ctx := s.Context()
+		ada := &reader{Username: "ada"}
+		must(s, auth.CreateUser(ctx, ada, email("ada@example.com")))
+		token, err := auth.IssueToken(ctx, ada.ID, gormkey.ResetPassword, "email:ada@example.com", hour)
+		must(s, err)
+		_, err = auth.ResetPassword(ctx, token, "a new password")
+		must(s, err)
+		token, err = auth.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", hour)
+		must(s, err)
+		session, err := auth.SignInWithToken(ctx, token)
+		must(s, err)
+		_, err = auth.ValidateSession(ctx, session.Token)
+		must(s, err)
+		_, err = auth.IssueToken(ctx, ada.ID, gormkey.VerifyEmail, "", hour)
+		must(s, err)
+		must(s, auth.DeleteUser(ctx, ada.ID))
+		equal(s, schema.name+": tokens", count(s, db, "user_token"), 0)
+	}
 }
 
 func raceConsumers(s *suite) {
