@@ -17,9 +17,9 @@
 //
 // # What it leaves to the caller
 //
-// Cookies and cross-site request forgery, throttling of guesses, proof that an email
-// address or a GitHub account is somebody's, and lower-casing of what people type into
-// an id. Pass a context with a deadline: a database may not answer.
+// Cookies and cross-site request forgery, for which there is package httpauth;
+// throttling of guesses, for which there is package throttle; proof that an email address
+// or a GitHub account is somebody's; and lower-casing of what people type into an id. Pass a context with a deadline: a database may not answer.
 //
 // # Compatibility
 //

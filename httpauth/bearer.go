@@ -1,0 +1,24 @@
+package httpauth
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gormkey/gormkey"
+)
+
+// bearerToken returns the token of "Authorization: Bearer <token>", "" if there is none.
+// The scheme is compared without case and the token stands alone after it (RFC 9110,
+// 11.4; RFC 6750, 2.1); a repeated header has none.
+func bearerToken(r *http.Request) gormkey.Token {
+	values := r.Header["Authorization"]
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	token = strings.TrimLeft(token, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || strings.ContainsAny(token, " \t,") {
+		return ""
+	}
+	return gormkey.Token(token)
+}

@@ -1,0 +1,83 @@
+package httpauth
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/throttle"
+)
+
+// Status returns the status and, in seconds, the Retry-After that an error of this
+// package or of a [gormkey.Repository] means, 0 for none:
+//
+//	400 [gormkey.ErrInvalidArgument]
+//	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
+//	403 [ErrCrossOrigin]
+//	404 [gormkey.ErrInvalidUser], [gormkey.ErrInvalidKey]
+//	409 the duplicates, [gormkey.ErrLastKey]
+//	422 [gormkey.ErrInvalidPassword], [gormkey.ErrInvalidToken]
+//	429 [throttle.ErrTooMany]
+//	503 [gormkey.ErrBusy] and every other
+//
+// It is 200 for nil.
+func Status(err error) (status, retryAfter int) {
+	var refused *throttle.Error
+	is := func(targets ...error) bool {
+		for _, target := range targets {
+			if errors.Is(err, target) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case err == nil:
+		return http.StatusOK, 0
+	case errors.As(err, &refused):
+		return http.StatusTooManyRequests, int(math.Ceil(refused.RetryAfter.Seconds()))
+	case is(gormkey.ErrBusy):
+		return http.StatusServiceUnavailable, 1
+	case is(gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession):
+		return http.StatusUnauthorized, 0
+	case is(ErrCrossOrigin):
+		return http.StatusForbidden, 0
+	case is(gormkey.ErrInvalidArgument):
+		return http.StatusBadRequest, 0
+	case is(gormkey.ErrInvalidUser, gormkey.ErrInvalidKey):
+		return http.StatusNotFound, 0
+	case is(gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute, gormkey.ErrLastKey):
+		return http.StatusConflict, 0
+	case is(gormkey.ErrInvalidPassword, gormkey.ErrInvalidToken):
+		return http.StatusUnprocessableEntity, 0
+	}
+	return http.StatusServiceUnavailable, 0
+}
+
+// Error answers a request whose operation failed, as [Status] says, with the status's
+// own text. A request without a session is answered as [RedirectAnonymous] and
+// [WithAnonymous] say, one of another origin as [WithCrossOrigin], and an error of the
+// database as [WithUnavailable]. Err must not be nil.
+func (a *Auth[U, S]) Error(w http.ResponseWriter, r *http.Request, err error) {
+	status, retryAfter := Status(err)
+	if retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	noStore(w)
+	switch {
+	case errors.Is(err, gormkey.ErrInvalidSession):
+		if a.o.signInPath != "" && navigates(r) {
+			a.redirectAnonymous(w, r)
+			return
+		}
+		a.unauthorized(w, r)
+	case status == http.StatusForbidden && a.o.crossOrigin != nil:
+		a.o.crossOrigin.ServeHTTP(w, r)
+	case status == http.StatusServiceUnavailable && !errors.Is(err, gormkey.ErrBusy):
+		a.o.unavailable(w, r, err)
+	default:
+		http.Error(w, http.StatusText(status), status)
+	}
+}

@@ -1,0 +1,258 @@
+package httpauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gormkey/gormkey"
+)
+
+// contextKey is the key of an Auth's scope in a request's context.
+type contextKey struct{ _ byte }
+
+// scope is what a middleware puts into a request's context.
+type scope[S any] struct {
+	request *validated[S]
+	current *S // nil for nobody
+}
+
+// validated holds what was found of a request, so that nothing is asked twice.
+type validated[S any] struct {
+	mu             sync.Mutex
+	cookie, bearer *outcome[S]
+}
+
+type outcome[S any] struct {
+	session *S
+	err     error
+}
+
+// RequireUser lets a request pass whose cookie has a session, and gives next the session
+// and its user by its context ([Auth.Session], [Auth.User]). A renewed session's cookie
+// is sent again. The others are answered as [RedirectAnonymous], [WithAnonymous],
+// [WithCrossOrigin] and [WithUnavailable] say: by 401, 401, 403 and 503 by default.
+//
+// The response is no-store unless next sets a Cache-Control of its own, and varies by
+// Cookie. The session is read once a request, however many of these stand behind one
+// another. A preflight of CORS has no cookie: answer it before.
+func (a *Auth[U, S]) RequireUser(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request := a.validatedOf(r)
+		session, err := a.validate(w, r, request)
+		if err != nil {
+			a.Error(w, r, err)
+			return
+		}
+		noStore(w)
+		next.ServeHTTP(w, a.withSession(r, request, session))
+	})
+}
+
+// OptionalUser is [Auth.RequireUser] that lets requests without a session pass too: for
+// pages that differ for those who are signed in. What [Auth.CheckOrigin] refuses is
+// refused all the same, whoever sends it, so that it also stands before a sign-in form;
+// a request without the cookie but with a bearer token is not, since no other site can
+// send that.
+func (a *Auth[U, S]) OptionalUser(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request := a.validatedOf(r)
+		session, err := a.validate(w, r, request)
+		switch {
+		case err == nil:
+			noStore(w)
+		case !errors.Is(err, gormkey.ErrInvalidSession):
+			a.Error(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, a.withSession(r, request, session))
+	})
+}
+
+// RequireBearer is [Auth.RequireUser] for a token in "Authorization: Bearer <token>",
+// for programs. The cookie is not looked at, and none is set; nobody but the client can
+// add the header, so that the origin is not asked for. The others get 401 with
+// WWW-Authenticate (RFC 6750, 3), or what [WithAnonymous] says.
+func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request := a.validatedOf(r)
+		session, err := a.validateBearer(w, r, request)
+		if errors.Is(err, gormkey.ErrInvalidSession) {
+			challenge := "Bearer"
+			if len(r.Header["Authorization"]) > 0 {
+				challenge = `Bearer error="invalid_token"`
+			}
+			w.Header().Set("WWW-Authenticate", challenge)
+			noStore(w)
+			a.unauthorized(w, r)
+			return
+		}
+		if err != nil {
+			a.Error(w, r, err)
+			return
+		}
+		noStore(w)
+		next.ServeHTTP(w, a.withSession(r, request, session))
+	})
+}
+
+// Session returns the session that the innermost middleware found, nil for nobody and
+// outside of any.
+func (a *Auth[U, S]) Session(ctx context.Context) *S {
+	if s := a.scopeOf(ctx); s != nil {
+		return s.current
+	}
+	return nil
+}
+
+// User returns the user of [Auth.Session], nil for nobody.
+func (a *Auth[U, S]) User(ctx context.Context) *U {
+	if session := a.Session(ctx); session != nil {
+		return a.base(session).User
+	}
+	return nil
+}
+
+// Validate returns the session of the request's cookie, for routers and middleware of
+// another form. It sends the cookie of a renewed session again and clears that of a dead
+// one, so call it before the response is begun.
+//
+// Errors: [gormkey.ErrInvalidSession] for nobody, [ErrCrossOrigin]; any other is the
+// database's, and the cookie is kept.
+func (a *Auth[U, S]) Validate(w http.ResponseWriter, r *http.Request) (*S, error) {
+	return a.validate(w, r, a.validatedOf(r))
+}
+
+// ValidateBearer returns the session of "Authorization: Bearer <token>". Errors are
+// [gormkey.ErrInvalidSession] for nobody and those of the database.
+func (a *Auth[U, S]) ValidateBearer(w http.ResponseWriter, r *http.Request) (*S, error) {
+	return a.validateBearer(w, r, a.validatedOf(r))
+}
+
+func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *validated[S]) (*S, error) {
+	vary(w, "Cookie")
+	token := a.cookieToken(r)
+	if err := a.checkCookieOrigin(r, string(token)); err != nil {
+		return nil, err
+	}
+	if token == "" {
+		return nil, gormkey.ErrInvalidSession
+	}
+	return once(request, &request.cookie, func() (*S, error) {
+		session := new(S)
+		err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session))
+		switch {
+		case errors.Is(err, gormkey.ErrInvalidSession):
+			a.ClearCookie(w)
+			return nil, err
+		case err != nil:
+			return nil, err
+		}
+		if a.base(session).Fresh {
+			a.SetCookie(w, session)
+		}
+		return session, nil
+	})
+}
+
+func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, request *validated[S]) (*S, error) {
+	vary(w, "Authorization")
+	token := bearerToken(r)
+	if token == "" {
+		return nil, gormkey.ErrInvalidSession
+	}
+	return once(request, &request.bearer, func() (*S, error) {
+		session := new(S)
+		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
+			return nil, err
+		}
+		return session, nil
+	})
+}
+
+func once[S any](request *validated[S], found **outcome[S], validate func() (*S, error)) (*S, error) {
+	request.mu.Lock()
+	defer request.mu.Unlock()
+	if *found == nil {
+		session, err := validate()
+		*found = &outcome[S]{session, err}
+	}
+	return (*found).session, (*found).err
+}
+
+func (a *Auth[U, S]) scopeOf(ctx context.Context) *scope[S] {
+	s, _ := ctx.Value(a.key).(*scope[S])
+	return s
+}
+
+func (a *Auth[U, S]) validatedOf(r *http.Request) *validated[S] {
+	if s := a.scopeOf(r.Context()); s != nil {
+		return s.request
+	}
+	return new(validated[S])
+}
+
+func (a *Auth[U, S]) withSession(r *http.Request, request *validated[S], session *S) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), a.key, &scope[S]{request, session}))
+}
+
+// unauthorized answers a request without a session.
+func (a *Auth[U, S]) unauthorized(w http.ResponseWriter, r *http.Request) {
+	if a.o.anonymous != nil {
+		a.o.anonymous.ServeHTTP(w, r)
+		return
+	}
+	http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
+}
+
+// redirectAnonymous sends a browser to the page where it can sign in.
+func (a *Auth[U, S]) redirectAnonymous(w http.ResponseWriter, r *http.Request) {
+	target := a.o.signInPath
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if next := LocalPath(r.URL.RequestURI(), ""); next != "" {
+			separator := "?"
+			if strings.Contains(target, "?") {
+				separator = "&"
+			}
+			target += separator + "next=" + url.QueryEscape(next)
+		}
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+// navigates tells whether the answer will be shown as a page. Browsers older than 2023
+// do not say, and are believed to.
+func navigates(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return (mode == "" || mode == "navigate") && !isUpgrade(r)
+}
+
+// noStore keeps what is for one user out of caches, and out of what Back shows after a
+// sign-out, unless something decided before.
+func noStore(w http.ResponseWriter) {
+	if h := w.Header(); len(h["Cache-Control"]) == 0 {
+		h["Cache-Control"] = []string{"no-store"}
+	}
+}
+
+// vary adds a header's name to Vary.
+func vary(w http.ResponseWriter, name string) {
+	h := w.Header()
+	if !slices.ContainsFunc(h["Vary"], func(v string) bool { return v == "*" || hasToken(v, name) }) {
+		h["Vary"] = append(h["Vary"], name)
+	}
+}
+
+// hasToken tells whether a list of names has one.
+func hasToken(list, name string) bool {
+	for part := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.TrimSpace(part), name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package httpauth
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/gormkey/gormkey/throttle"
+)
+
+// Option changes a default of [New]. Options are checked together by New; each message
+// names the option, the value and the bound.
+type Option func(*options)
+
+type options struct {
+	cookie      cookieOptions
+	trusted     []string
+	proxies     []netip.Prefix
+	throttle    *throttle.Throttle
+	anonymous   http.Handler
+	signInPath  string
+	crossOrigin http.Handler
+	unavailable func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+func defaultOptions() options {
+	return options{
+		cookie:      cookieOptions{path: "/", sameSite: http.SameSiteLaxMode, secure: true},
+		unavailable: logUnavailable,
+	}
+}
+
+// TrustedOrigins lets requests of these origins change things beside those of the same
+// origin: "https://admin.example.com", with a port where it is not the scheme's, and
+// without a path. Subdomains are not meant with their parent. Trust an http origin only
+// where nobody can be between.
+func TrustedOrigins(origins ...string) Option {
+	return func(o *options) { o.trusted = append(o.trusted, origins...) }
+}
+
+// TrustedProxies names the reverse proxies whose X-Forwarded-For is believed, by
+// address: none by default. See [Auth.ClientAddress].
+func TrustedProxies(prefixes ...netip.Prefix) Option {
+	return func(o *options) { o.proxies = append(o.proxies, prefixes...) }
+}
+
+// WithThrottle lets every [Auth.SignIn] pass a throttle, by key, client address and
+// known device. It is off by default, though a service that anybody can reach needs one.
+func WithThrottle(limits *throttle.Throttle) Option {
+	return func(o *options) { o.throttle = limits }
+}
+
+// RedirectAnonymous sends a browser without a session to a local path, "/sign-in" say, by
+// 303, with the path that it asked for in the query's "next" (see [LocalPath]) where that
+// was a GET. Scripts and WebSockets, which cannot show a page, get 401 all the same, as
+// does a request by bearer token.
+func RedirectAnonymous(path string) Option { return func(o *options) { o.signInPath = path } }
+
+// WithAnonymous answers requests without a session, whose reason, [gormkey.ErrInvalidSession],
+// is always the same; by default 401.
+func WithAnonymous(h http.Handler) Option { return func(o *options) { o.anonymous = h } }
+
+// WithCrossOrigin answers requests that [Auth.CheckOrigin] refuses; by default 403.
+func WithCrossOrigin(h http.Handler) Option { return func(o *options) { o.crossOrigin = h } }
+
+// WithUnavailable answers requests whose session could not be read, or whose operation
+// failed, for an error of the database, which holds no secret: by default it is logged
+// by slog and the answer is 503. The cookie is kept.
+func WithUnavailable(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
+	return func(o *options) { o.unavailable = f }
+}
+
+func logUnavailable(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil { // else the client has gone
+		slog.ErrorContext(r.Context(), "httpauth: database", "error", err)
+	}
+	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+}
+
+// validate reports every option that is out of bounds, and completes the others.
+func (o *options) validate() error {
+	errs := []error{o.cookie.validate()}
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("httpauth: "+format, args...)) }
+	for _, origin := range o.trusted {
+		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Scheme+"://"+u.Host != origin || u.Host != strings.ToLower(u.Host) {
+			bad("TrustedOrigins: %q is no origin: scheme, host in lower case and port, as in https://admin.example.com", origin)
+		}
+	}
+	for i, p := range o.proxies {
+		if !p.IsValid() {
+			bad("TrustedProxies: prefix %d is invalid", i)
+			continue
+		}
+		o.proxies[i] = netip.PrefixFrom(p.Addr().WithZone(""), p.Bits()).Masked()
+	}
+	switch {
+	case o.signInPath != "" && o.anonymous != nil:
+		bad("RedirectAnonymous, WithAnonymous: give one of them")
+	case o.signInPath != "" && LocalPath(o.signInPath, "") == "":
+		bad("RedirectAnonymous: %q is no local path", o.signInPath)
+	}
+	if o.unavailable == nil {
+		bad("WithUnavailable: is nil")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,106 @@
+package httpauth
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// ErrCrossOrigin: the request could change something, and nothing proves that it comes
+// from a page of the same origin. Answer 403.
+var ErrCrossOrigin = errors.New("httpauth: cross-origin request")
+
+// CheckOrigin returns [ErrCrossOrigin] for a request that another site may have made with
+// the user's cookies (CSRF, OWASP ASVS 3.5.1). Every method of Auth that reads the cookie
+// calls it, and so do SignIn, OpenSession and SignOut; call it in handlers that change something
+// without any of them.
+//
+// It is net/http's CrossOriginProtection, and stricter where that lets pass what Lucia
+// refuses: a request must have Sec-Fetch-Site or Origin, an http origin is another one
+// where the site is on https, and a WebSocket handshake is checked although it is a GET.
+// The site is taken to be on https unless the host is a loopback address or the cookie is
+// insecure. Behind a proxy that changes the Host header, browsers older than 2023 need
+// the site itself among [TrustedOrigins].
+func (a *Auth[U, S]) CheckOrigin(r *http.Request) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		if !isUpgrade(r) {
+			return nil
+		}
+	}
+	origins, sites := r.Header["Origin"], r.Header["Sec-Fetch-Site"]
+	if len(origins) > 1 || len(sites) > 1 || len(origins)+len(sites) == 0 {
+		return ErrCrossOrigin
+	}
+	if len(sites) == 0 || sites[0] == "" {
+		if len(origins) == 0 || !a.plausible(origins[0], r) {
+			return ErrCrossOrigin
+		}
+	}
+	unsafe := *r // for its rules for such methods
+	unsafe.Method = http.MethodPost
+	if a.csrf.Check(&unsafe) != nil {
+		return ErrCrossOrigin
+	}
+	return nil
+}
+
+// plausible refuses what may be the site's origin by its host but not by its scheme.
+func (a *Auth[U, S]) plausible(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	switch u.Scheme {
+	case "https":
+		return true
+	case "http":
+		return r.TLS == nil && (!a.o.cookie.secure || isLoopback(r.Host)) || u.Host != r.Host // which only trust allows
+	}
+	return false
+}
+
+func isUpgrade(r *http.Request) bool {
+	return len(r.Header["Upgrade"]) > 0
+}
+
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// checkCookieOrigin is CheckOrigin for a request whose cookie would be believed: one that
+// has none and comes with a bearer token is nobody's whom a page could abuse, since no
+// other site can add that header.
+func (a *Auth[U, S]) checkCookieOrigin(r *http.Request, token string) error {
+	if token == "" && bearerToken(r) != "" && !isUpgrade(r) {
+		return nil
+	}
+	return a.CheckOrigin(r)
+}
+
+// LocalPath returns target if it is a path of the same site, "/account?tab=1" say, and
+// otherwise fallback: give it what comes from a form or a query before redirecting there.
+// It is at most 2048 bytes of visible ASCII, begins with one slash, and holds no
+// backslash, which browsers take for a slash.
+func LocalPath(target, fallback string) string {
+	if len(target) == 0 || len(target) > 2048 || target[0] != '/' || len(target) > 1 && target[1] == '/' {
+		return fallback
+	}
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c > '~' || c == '\\' {
+			return fallback
+		}
+	}
+	if u, err := url.Parse(target); err != nil || u.Scheme != "" || u.Host != "" {
+		return fallback
+	}
+	return target
+}
