@@ -111,6 +111,7 @@ func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, dest *S, open 
 		return err
 	}
 	a.SetCookie(w, dest)
+	a.found(r, dest, nil)
 	return nil
 }
 
@@ -128,6 +129,7 @@ func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	a.ClearCookie(w)
+	a.found(r, nil, gormkey.ErrInvalidSession)
 	return nil
 }
 

@@ -32,7 +32,7 @@ type cookieOptions struct {
 // no Domain, and one with "__Secure-" to Secure: what contradicts it is an error.
 func CookieName(name string) Option { return func(o *options) { o.cookie.name = name } }
 
-// CookiePath sets the cookie's Path, "/" by default. Another one wants a name without "__Host-".
+// CookiePath sets the cookie's Path, "/" by default: 1 to 1024 bytes. Another one wants a name without "__Host-".
 func CookiePath(path string) Option { return func(o *options) { o.cookie.path = path } }
 
 // CookieDomain sends the cookie to a domain with all of its subdomains; by default only
@@ -71,8 +71,8 @@ func (c *cookieOptions) validate() error {
 	if len(c.name) > 64 || (&http.Cookie{Name: c.name}).Valid() != nil {
 		bad("CookieName: %.80q is not 1 to 64 characters of a cookie's name", c.name)
 	}
-	if err := (&http.Cookie{Name: "a", Path: c.path}).Valid(); err != nil || !strings.HasPrefix(c.path, "/") {
-		bad("CookiePath: %q does not begin with a slash, or holds a control character or a semicolon", c.path)
+	if err := (&http.Cookie{Name: "a", Path: c.path}).Valid(); err != nil || !strings.HasPrefix(c.path, "/") || len(c.path) > 1024 {
+		bad("CookiePath: %.80q is not 1 to 1024 bytes that begin with a slash, without control characters and semicolons", c.path)
 	}
 	if err := (&http.Cookie{Name: "a", Domain: c.domain}).Valid(); err != nil {
 		bad("CookieDomain: %q is no domain", c.domain)
@@ -146,7 +146,8 @@ func send(w http.ResponseWriter, c *http.Cookie) {
 		}
 	}
 	h["Set-Cookie"] = append(kept, c.String())
-	h.Set("Cache-Control", "no-store")
+	noStore(w)
+	vary(w, "Cookie")
 }
 
 // readCookie returns the value of a cookie, "" if there is none, or if there are several
@@ -164,7 +165,7 @@ func readCookie(r *http.Request, name string) (value string) {
 	return value
 }
 
-// cookieToken returns the token of the request's cookie, and whether it had one at all.
+// cookieToken returns the token of the request's cookie, "" if it has none.
 func (a *Auth[U, S]) cookieToken(r *http.Request) gormkey.Token {
 	return gormkey.Token(readCookie(r, a.o.cookie.name))
 }

@@ -48,7 +48,6 @@ func (a *Auth[U, S]) RequireUser(next http.Handler) http.Handler {
 			a.Error(w, r, err)
 			return
 		}
-		noStore(w)
 		next.ServeHTTP(w, a.withSession(r, request, session))
 	})
 }
@@ -62,10 +61,7 @@ func (a *Auth[U, S]) OptionalUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := a.validatedOf(r)
 		session, err := a.validate(w, r, request)
-		switch {
-		case err == nil:
-			noStore(w)
-		case !errors.Is(err, gormkey.ErrInvalidSession):
+		if err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
 			a.Error(w, r, err)
 			return
 		}
@@ -95,7 +91,6 @@ func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
 			a.Error(w, r, err)
 			return
 		}
-		noStore(w)
 		next.ServeHTTP(w, a.withSession(r, request, session))
 	})
 }
@@ -139,10 +134,10 @@ func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *v
 	if err := a.checkCookieOrigin(r, string(token)); err != nil {
 		return nil, err
 	}
-	if token == "" {
-		return nil, gormkey.ErrInvalidSession
-	}
-	return once(request, &request.cookie, func() (*S, error) {
+	return once(w, request, &request.cookie, func() (*S, error) {
+		if token == "" {
+			return nil, gormkey.ErrInvalidSession
+		}
 		session := new(S)
 		err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session))
 		switch {
@@ -165,7 +160,7 @@ func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, requ
 	if token == "" {
 		return nil, gormkey.ErrInvalidSession
 	}
-	return once(request, &request.bearer, func() (*S, error) {
+	return once(w, request, &request.bearer, func() (*S, error) {
 		session := new(S)
 		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
 			return nil, err
@@ -174,14 +169,28 @@ func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, requ
 	})
 }
 
-func once[S any](request *validated[S], found **outcome[S], validate func() (*S, error)) (*S, error) {
+// once validates, or returns what was found before in the same request.
+func once[S any](w http.ResponseWriter, request *validated[S], found **outcome[S], validate func() (*S, error)) (*S, error) {
 	request.mu.Lock()
 	defer request.mu.Unlock()
 	if *found == nil {
 		session, err := validate()
 		*found = &outcome[S]{session, err}
 	}
+	if (*found).err == nil {
+		noStore(w)
+	}
 	return (*found).session, (*found).err
+}
+
+// found sets what the rest of the request finds, once a call has opened or ended its
+// session.
+func (a *Auth[U, S]) found(r *http.Request, session *S, err error) {
+	if s := a.scopeOf(r.Context()); s != nil {
+		s.request.mu.Lock()
+		defer s.request.mu.Unlock()
+		s.request.cookie = &outcome[S]{session, err}
+	}
 }
 
 func (a *Auth[U, S]) scopeOf(ctx context.Context) *scope[S] {
@@ -232,12 +241,8 @@ func navigates(r *http.Request) bool {
 }
 
 // noStore keeps what is for one user out of caches, and out of what Back shows after a
-// sign-out, unless something decided before.
-func noStore(w http.ResponseWriter) {
-	if h := w.Header(); len(h["Cache-Control"]) == 0 {
-		h["Cache-Control"] = []string{"no-store"}
-	}
-}
+// sign-out, whatever was decided for the page before.
+func noStore(w http.ResponseWriter) { w.Header()["Cache-Control"] = []string{"no-store"} }
 
 // vary adds a header's name to Vary.
 func vary(w http.ResponseWriter, name string) {
