@@ -99,6 +99,29 @@ func TestR15Parallel(t *testing.T) {
 	serve(s.web.RequireUser(http.HandlerFunc(share)), r)
 }
 
+// TestR15ParallelResponse: and of goroutines that share its response too, of which each
+// call adds to the headers.
+func TestR15ParallelResponse(t *testing.T) {
+	s := newSite(t)
+	ada, bob := s.open("ada"), s.open("bob")
+	w := serve(s.web.OptionalUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var wg sync.WaitGroup
+		for i := range 32 {
+			wg.Go(func() {
+				validate, want := s.web.Validate, "ada@example.com"
+				if i%2 == 1 {
+					validate, want = s.web.ValidateBearer, "bob@example.com"
+				}
+				if found, err := validate(w, r); err != nil || found.User.Email != want {
+					t.Errorf("goroutine %d: got %+v, error %v, want %s", i, found, err, want)
+				}
+			})
+		}
+		wg.Wait()
+	})), request("GET", "/", "Cookie", cookie(ada), "Authorization", bearer(bob)))
+	equal(t, "Vary", varies(w), "Authorization,Cookie")
+}
+
 // TestR15NeverInPlace: a token in one place is not looked for in the other.
 func TestR15NeverInPlace(t *testing.T) {
 	s := newSite(t)

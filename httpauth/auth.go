@@ -2,6 +2,7 @@ package httpauth
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gormkey/gormkey"
@@ -47,7 +48,7 @@ func NewFor[S any, U any, P interface {
 	}
 	for _, origin := range a.o.trusted {
 		if err := a.csrf.AddTrustedOrigin(origin); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("httpauth: TrustedOrigins: %w", err)
 		}
 	}
 	return a, nil

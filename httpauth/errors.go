@@ -13,7 +13,7 @@ import (
 // Status returns the status and, in seconds, the Retry-After that an error of this
 // package or of a [gormkey.Repository] means, 0 for none:
 //
-//	400 [gormkey.ErrInvalidArgument]
+//	400 [gormkey.ErrInvalidArgument], but for what no client sends: a closed database, say
 //	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
 //	403 [ErrCrossOrigin]
 //	404 [gormkey.ErrInvalidUser], [gormkey.ErrInvalidKey]
@@ -38,13 +38,15 @@ func Status(err error) (status, retryAfter int) {
 		return http.StatusOK, 0
 	case errors.As(err, &refused):
 		return http.StatusTooManyRequests, int(math.Ceil(refused.RetryAfter.Seconds()))
+	case is(throttle.ErrTooMany):
+		return http.StatusTooManyRequests, 0
 	case is(gormkey.ErrBusy):
 		return http.StatusServiceUnavailable, 1
 	case is(gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession):
 		return http.StatusUnauthorized, 0
 	case is(ErrCrossOrigin):
 		return http.StatusForbidden, 0
-	case is(gormkey.ErrInvalidArgument):
+	case is(gormkey.ErrInvalidArgument) && !ofProgram(err):
 		return http.StatusBadRequest, 0
 	case is(gormkey.ErrInvalidUser, gormkey.ErrInvalidKey):
 		return http.StatusNotFound, 0
@@ -54,6 +56,20 @@ func Status(err error) (status, retryAfter int) {
 		return http.StatusUnprocessableEntity, 0
 	}
 	return http.StatusServiceUnavailable, 0
+}
+
+// ofProgram tells whether an argument is one that the program gave, so that the client
+// cannot mend it.
+func ofProgram(err error) bool {
+	var argument *gormkey.ArgumentError
+	if !errors.As(err, &argument) {
+		return false
+	}
+	switch argument.Argument {
+	case "db", "tx", "ctx", "dest", "plugin", "migrate":
+		return true
+	}
+	return false
 }
 
 // Error answers a request whose operation failed, as [Status] says, with the status's

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gormkey/gormkey/throttle"
@@ -45,6 +46,7 @@ func TrustedOrigins(origins ...string) Option {
 // TrustedProxies names the reverse proxies whose X-Forwarded-For is believed, by
 // address: none by default. See [Auth.ClientAddress].
 func TrustedProxies(prefixes ...netip.Prefix) Option {
+	prefixes = slices.Clone(prefixes)
 	return func(o *options) { o.proxies = append(o.proxies, prefixes...) }
 }
 
@@ -81,13 +83,22 @@ func logUnavailable(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
+// isOrigin tells whether a text is an origin in the one form in which browsers send it.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.Scheme+"://"+u.Host != s || strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") != "" {
+		return false
+	}
+	return u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80"
+}
+
 // validate reports every option that is out of bounds, and completes the others.
 func (o *options) validate() error {
 	errs := []error{o.cookie.validate()}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("httpauth: "+format, args...)) }
 	for _, origin := range o.trusted {
-		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Scheme+"://"+u.Host != origin || u.Host != strings.ToLower(u.Host) {
-			bad("TrustedOrigins: %q is no origin: scheme, host in lower case and port, as in https://admin.example.com", origin)
+		if !isOrigin(origin) {
+			bad("TrustedOrigins: %q is no origin as browsers send it: scheme, host in lower case (xn--… for other letters), and the port if it is not the scheme's, as in https://admin.example.com", origin)
 		}
 	}
 	for i, p := range o.proxies {
@@ -95,13 +106,16 @@ func (o *options) validate() error {
 			bad("TrustedProxies: prefix %d is invalid", i)
 			continue
 		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 { // as addresses are compared
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		o.proxies[i] = netip.PrefixFrom(p.Addr().WithZone(""), p.Bits()).Masked()
 	}
 	switch {
 	case o.signInPath != "" && o.anonymous != nil:
 		bad("RedirectAnonymous, WithAnonymous: give one of them")
-	case o.signInPath != "" && LocalPath(o.signInPath, "") == "":
-		bad("RedirectAnonymous: %q is no local path", o.signInPath)
+	case o.signInPath != "" && (LocalPath(o.signInPath, "") == "" || strings.Contains(o.signInPath, "#")):
+		bad("RedirectAnonymous: %.80q is no local path, or has a fragment", o.signInPath)
 	}
 	if o.unavailable == nil {
 		bad("WithUnavailable: is nil")

@@ -167,14 +167,33 @@ func TestSignOut(t *testing.T) {
 	}
 }
 
-// TestSignOutIsSeen: what the middleware found is not asked again, but what a request has
-// itself ended or opened is another thing.
-func TestSignOutIsSeen(t *testing.T) {
+// TestSignInIsSeen: what the middleware found is not asked again, but what the request
+// has itself opened or ended is another thing.
+func TestSignInIsSeen(t *testing.T) {
 	s := newSite(t)
-	token := s.open("ada")
-	serve(s.web.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		must(t, s.web.SignOut(w, r))
-		_, err := s.web.Validate(w, r)
-		wantErr(t, "validation after the sign-out, in one request", err, gormkey.ErrInvalidSession)
-	})), post("/", "Cookie", cookie(token)))
+	account := s.signUp("ada")
+	old, err := s.auth.CreateSession(t.Context(), account.ID)
+	must(t, err)
+	for what, r := range map[string]*http.Request{"nobody": post("/"), "a dead cookie": post("/", "Cookie", cookie(knownToken)), "a session": post("/", "Cookie", cookie(old.Token))} {
+		serve(s.web.OptionalUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			opened, err := s.web.SignIn(w, r, credentials("ada"))
+			must(t, err)
+			found, err := s.web.Validate(w, r)
+			must(t, err)
+			if found.Token != opened.Token {
+				t.Errorf("%s, then a sign-in: got another session than it opened", what)
+			}
+			equal(t, what+", then a sign-in: user", found.User.Email, account.Email)
+			opened, err = s.web.OpenSession(w, r, account.ID)
+			must(t, err)
+			found, err = s.web.Validate(w, r)
+			must(t, err)
+			if found.Token != opened.Token || found.UserID != account.ID {
+				t.Errorf("%s, then a session: got another than was opened", what)
+			}
+			must(t, s.web.SignOut(w, r))
+			_, err = s.web.Validate(w, r)
+			wantErr(t, what+", then a sign-out", err, gormkey.ErrInvalidSession)
+		})), r)
+	}
 }
