@@ -1,0 +1,300 @@
+// Package browser_test clicks through examples/web in a real Chromium. Where there is none
+// the tests are skipped, or fail with GORMKEY_REQUIRE_ENGINES=1.
+package browser_test
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is for how long a step may take.
+const patience = 30 * time.Second
+
+var (
+	chromium context.Context // the browser, in which each visitor has a profile of their own
+	binary   string          // of examples/web
+	missing  error
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		folder, err := os.MkdirTemp("", "gormkey-browser-")
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(folder) }()
+		binary = filepath.Join(folder, "web")
+		build := exec.Command("go", "build", "-o", binary, "./examples/web")
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("go build: %v\n%s", err, out))
+		}
+		// Without the background's own requests, none of which is the pages'.
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.UserDataDir(filepath.Join(folder, "profile")), chromedp.Flag("disable-quic", true))
+		if path := os.Getenv("GORMKEY_CHROMIUM"); path != "" {
+			options = append(options, chromedp.ExecPath(path))
+		}
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		defer stop()
+		var cancel context.CancelFunc
+		chromium, cancel = chromedp.NewContext(allocator)
+		defer cancel()
+		missing = chromedp.Run(chromium)
+		return m.Run()
+	}())
+}
+
+// site is examples/web, with a database of its own.
+type site struct{ url string }
+
+func start(t *testing.T, args ...string) *site {
+	t.Helper()
+	if missing != nil {
+		skip := t.Skipf
+		if os.Getenv("GORMKEY_REQUIRE_ENGINES") == "1" {
+			skip = t.Fatalf
+		}
+		skip("no Chromium (%v); install it: .ci/engines browser", missing)
+	}
+	cmd := exec.Command(binary, append([]string{"-addr", "localhost:0", "-db", filepath.Join(t.TempDir(), "web.db")}, args...)...)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("examples/web ended with %v", err)
+		}
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if address, ok := strings.CutPrefix(lines.Text(), "Open "); ok {
+			go func() {
+				for lines.Scan() {
+				}
+			}()
+			return &site{strings.TrimSuffix(address, "/")}
+		}
+	}
+	t.Fatalf("examples/web printed no address")
+	return nil
+}
+
+// visitor is a person with a browser of their own.
+type visitor struct {
+	*testing.T
+	site *site
+	ctx  context.Context
+}
+
+// visit opens a window. What a page should not do, such as an error in the console or a
+// request to somewhere else, fails the test.
+func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	v := &visitor{t, s, ctx}
+	var mu sync.Mutex
+	var wrong []string
+	allowed := append(elsewhere, s.url)
+	chromedp.ListenTarget(ctx, func(event any) {
+		problem := ""
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			problem = "exception: " + e.ExceptionDetails.Error()
+		case *runtime.EventConsoleAPICalled:
+			if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+				problem = "console: " + string(e.Type)
+			}
+		case *log.EventEntryAdded:
+			if e.Entry.Source == log.SourceSecurity || e.Entry.Source == log.SourceViolation || e.Entry.Source == log.SourceJavascript {
+				problem = "log: " + e.Entry.Text
+			}
+		case *network.EventRequestWillBeSent:
+			u, err := url.Parse(e.Request.URL)
+			if err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+				ok := false
+				for _, a := range allowed {
+					ok = ok || u.Scheme+"://"+u.Host == a
+				}
+				if !ok {
+					problem = "a request to " + e.Request.URL
+				}
+			}
+		}
+		if problem != "" {
+			mu.Lock()
+			defer mu.Unlock()
+			wrong = append(wrong, problem)
+		}
+	})
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, w := range wrong {
+			t.Error(w)
+		}
+	})
+	v.do(network.Enable(), log.Enable())
+	return v
+}
+
+// do runs steps, one after the other.
+func (v *visitor) do(steps ...chromedp.Action) {
+	v.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	for i, step := range steps {
+		if err := chromedp.Run(ctx, step); err != nil {
+			var where, text string
+			again, cancel := context.WithTimeout(v.ctx, patience)
+			_ = chromedp.Run(again, chromedp.Location(&where), chromedp.Evaluate(`document.body.innerText.slice(0, 600)`, &text))
+			cancel()
+			v.Fatalf("step %d: %v; at %s:\n%s", i+1, err, where, text)
+		}
+	}
+}
+
+// open goes to a path of the site.
+func (v *visitor) open(path string) {
+	v.Helper()
+	v.do(chromedp.Navigate(v.site.url + path))
+}
+
+// submit sends the form that a step sends, and waits for the page that answers.
+func (v *visitor) submit(send chromedp.Action) {
+	v.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, send); err != nil {
+		v.Fatalf("submit: %v", err)
+	}
+}
+
+// in is the selector of something in the form that goes to a path.
+func in(action, what string) string { return fmt.Sprintf(`main form[action="%s"] %s`, action, what) }
+
+const (
+	emailInput = `input[name="email"]`
+	current    = `input[autocomplete="current-password"]`
+	chosen     = `input[autocomplete="new-password"]`
+	button     = `button`
+)
+
+const password = "correct horse battery staple"
+
+// fill replaces what is in a field.
+func fill(selector, text string) chromedp.Action {
+	return chromedp.Tasks{
+		chromedp.WaitVisible(selector, chromedp.ByQuery),
+		chromedp.SetValue(selector, "", chromedp.ByQuery),
+		chromedp.SendKeys(selector, text, chromedp.ByQuery),
+	}
+}
+
+func click(selector string) chromedp.Action { return chromedp.Click(selector, chromedp.ByQuery) }
+
+func (v *visitor) signUp(email string) {
+	v.Helper()
+	v.open("/sign-up")
+	v.do(fill(in("/sign-up", emailInput), email), fill(in("/sign-up", chosen), password))
+	v.submit(click(in("/sign-up", button)))
+	v.wantPath("/account")
+}
+
+// signIn tries to sign in, and leaves it to the caller to look at what came of it.
+func (v *visitor) signIn(email, password string) {
+	v.Helper()
+	v.open("/sign-in")
+	v.do(fill(in("/sign-in", emailInput), email), fill(in("/sign-in", current), password))
+	v.submit(click(in("/sign-in", button)))
+}
+
+// signOut uses the button that every page has.
+func (v *visitor) signOut() {
+	v.Helper()
+	v.submit(click(`form[action="/sign-out"] button`))
+}
+
+func (v *visitor) path() string {
+	v.Helper()
+	var where string
+	v.do(chromedp.Location(&where))
+	u, err := url.Parse(where)
+	must(v.T, err)
+	return u.Path
+}
+
+func (v *visitor) wantPath(want string) {
+	v.Helper()
+	if got := v.path(); got != want {
+		v.Fatalf("got the path %s, want %s; the page says:\n%s", got, want, v.text())
+	}
+}
+
+// text is what the page says.
+func (v *visitor) text() (text string) {
+	v.Helper()
+	v.do(chromedp.Evaluate(`document.body.innerText`, &text))
+	return text
+}
+
+func (v *visitor) wantText(want string) {
+	v.Helper()
+	if got := v.text(); !strings.Contains(strings.ToLower(got), strings.ToLower(want)) {
+		v.Errorf("the page does not say %q:\n%s", want, got)
+	}
+}
+
+// status is that of the page.
+func (v *visitor) status() (status int) {
+	v.Helper()
+	v.do(chromedp.Evaluate(`performance.getEntriesByType("navigation")[0].responseStatus`, &status))
+	return status
+}
+
+func (v *visitor) wantStatus(want int) {
+	v.Helper()
+	if got := v.status(); got != want {
+		v.Errorf("got status %d, want %d; the page says:\n%s", got, want, v.text())
+	}
+}
+
+// wantSignedIn looks at a private page.
+func (v *visitor) wantSignedIn(want bool) {
+	v.Helper()
+	v.open("/account")
+	v.wantPath(map[bool]string{true: "/account", false: "/sign-in"}[want])
+}
+
+func (v *visitor) count(selector string) (n int) {
+	v.Helper()
+	v.do(chromedp.Evaluate(fmt.Sprintf(`document.querySelectorAll(%q).length`, selector), &n))
+	return n
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// screenshots is where they go, "" for nowhere.
+var screenshots = cmp.Or(map[bool]string{true: filepath.Join("..", "..", "docs", "images")}[os.Getenv("GORMKEY_SCREENSHOTS") == "1"], "")
