@@ -116,8 +116,9 @@ func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, dest *S, open 
 	return nil
 }
 
-// SignOut ends the session of the request's cookie and clears the cookie. A request
-// without a session is no error. After an error of the database the session and the
+// SignOut ends the session of the request's cookie and clears the cookie. By
+// Clear-Site-Data the browser also forgets the pages that Back would show (OWASP ASVS
+// 14.3.1). A request without a session is no error. After an error of the database the session and the
 // cookie are as they were, so that it can be tried again. [ErrCrossOrigin] keeps other
 // sites from signing people out.
 func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
@@ -130,6 +131,7 @@ func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	a.ClearCookie(w)
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 	a.found(r, nil, gormkey.ErrInvalidSession)
 	return nil
 }

@@ -116,9 +116,13 @@ func (c *cookieOptions) cookie(name, value string, expires time.Time) *http.Cook
 
 // SetCookie sends the session's token to the browser, to be kept until the session's
 // end, 400 days at most. It is for a session that another call opened; [Auth.SignIn],
-// [Auth.OpenSession] and the middleware, which renews, call it themselves.
+// [Auth.OpenSession] and the middleware, which renews, call it themselves. For a session
+// from a list, which has no Token, it sends nothing.
 func (a *Auth[U, S]) SetCookie(w http.ResponseWriter, session *S) {
 	s := a.base(session)
+	if s.Token == "" {
+		return
+	}
 	expires := time.Time{}
 	if !a.o.cookie.transient {
 		expires = s.IdleExpires.Time()

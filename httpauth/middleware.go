@@ -79,7 +79,7 @@ func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
 		session, err := a.validateBearer(w, r, request)
 		if errors.Is(err, gormkey.ErrInvalidSession) {
 			challenge := "Bearer"
-			if len(r.Header["Authorization"]) > 0 {
+			if hasPrefixFold(r.Header.Get("Authorization"), "Bearer") { // and not, say, Basic
 				challenge = `Bearer error="invalid_token"`
 			}
 			w.Header().Set("WWW-Authenticate", challenge)
@@ -129,12 +129,14 @@ func (a *Auth[U, S]) ValidateBearer(w http.ResponseWriter, r *http.Request) (*S,
 }
 
 func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *validated[S]) (*S, error) {
+	request.mu.Lock() // also for the response's header
+	defer request.mu.Unlock()
 	vary(w, "Cookie")
 	token := a.cookieToken(r)
 	if err := a.checkCookieOrigin(r, string(token)); err != nil {
 		return nil, err
 	}
-	return once(w, request, &request.cookie, func() (*S, error) {
+	return once(w, &request.cookie, func() (*S, error) {
 		if token == "" {
 			return nil, gormkey.ErrInvalidSession
 		}
@@ -155,12 +157,14 @@ func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *v
 }
 
 func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, request *validated[S]) (*S, error) {
+	request.mu.Lock()
+	defer request.mu.Unlock()
 	vary(w, "Authorization")
 	token := bearerToken(r)
 	if token == "" {
 		return nil, gormkey.ErrInvalidSession
 	}
-	return once(w, request, &request.bearer, func() (*S, error) {
+	return once(w, &request.bearer, func() (*S, error) {
 		session := new(S)
 		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
 			return nil, err
@@ -170,9 +174,7 @@ func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, requ
 }
 
 // once validates, or returns what was found before in the same request.
-func once[S any](w http.ResponseWriter, request *validated[S], found **outcome[S], validate func() (*S, error)) (*S, error) {
-	request.mu.Lock()
-	defer request.mu.Unlock()
+func once[S any](w http.ResponseWriter, found **outcome[S], validate func() (*S, error)) (*S, error) {
 	if *found == nil {
 		session, err := validate()
 		*found = &outcome[S]{session, err}

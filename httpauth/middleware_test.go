@@ -51,9 +51,12 @@ func TestServerSentEvents(t *testing.T) {
 		r.Header.Set("Cookie", cookie(token))
 		answer, err := server.Client().Do(r)
 		must(t, err)
-		line, err := bufio.NewReader(answer.Body).ReadString('\n')
+		body := bufio.NewReader(answer.Body)
+		line, err := body.ReadString('\n')
 		must(t, err)
 		read <- struct{}{}
+		_, err = io.Copy(io.Discard, body) // until the handler has ended
+		must(t, err)
 		equal(t, name, line, "data: ada@example.com\n")
 		equal(t, name+": Cache-Control", answer.Header.Get("Cache-Control"), "no-store")
 		_ = answer.Body.Close()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -54,6 +55,9 @@ func (a *Auth[U, S]) plausible(origin string, r *http.Request) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
+	if slices.Contains(a.o.trusted, origin) {
+		return true
+	}
 	switch u.Scheme {
 	case "https":
 		return true
@@ -63,8 +67,15 @@ func (a *Auth[U, S]) plausible(origin string, r *http.Request) bool {
 	return false
 }
 
+// isUpgrade tells whether a request opens a WebSocket, which pages of every origin may do,
+// with the cookies. Programs also offer h2c, in requests like others.
 func isUpgrade(r *http.Request) bool {
-	return len(r.Header["Upgrade"]) > 0
+	for _, v := range r.Header["Upgrade"] {
+		if hasToken(v, "websocket") {
+			return true
+		}
+	}
+	return false
 }
 
 func isLoopback(host string) bool {

@@ -67,6 +67,7 @@ var origins = []struct {
 	{"Origin, loopback", nil, []string{"http://localhost:3000"}},
 	{"Origin, IPv6 loopback", nil, []string{"http://[::1]:3000"}},
 	{"Origin, 127.0.0.1", nil, []string{"http://127.0.0.1:3000"}},
+	{"Origin, loopback in its name", nil, []string{"http://localhost.evil.com:3000"}},
 	{"Origin, trusted", nil, []string{trusted}},
 	{"Origin, trusted on http", nil, []string{"http://admin.example.org"}},
 	{"Origin, trusted on another port", nil, []string{trusted + ":8443"}},

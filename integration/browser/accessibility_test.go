@@ -54,8 +54,9 @@ func eachPage(t *testing.T, look func(v *visitor, name, scheme string)) {
 	}
 }
 
-// TestAccessible runs axe-core over every page: no violation, contrast included.
-func TestAccessible(t *testing.T) {
+// TestPages runs axe-core over every page: no violation, contrast included. And a window
+// of 320 points scrolls in one direction (WCAG 1.4.10).
+func TestPages(t *testing.T) {
 	t.Parallel()
 	axe, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
@@ -83,23 +84,17 @@ func TestAccessible(t *testing.T) {
 		for _, violation := range found.Violations {
 			t.Errorf("%s, %s: %s", name, scheme, violation)
 		}
+		var excess int
+		v.do(chromedp.EmulateViewport(320, 600),
+			chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &excess),
+			chromedp.EmulateViewport(1024, 768))
+		if excess > 0 {
+			t.Errorf("%s, %s: at 320 points the page is %d too wide", name, scheme, excess)
+		}
 	})
 	if looked < 20 {
 		t.Errorf("looked at %d pages", looked)
 	}
-}
-
-// TestNarrow: a window of 320 points scrolls in one direction (WCAG 1.4.10).
-func TestNarrow(t *testing.T) {
-	t.Parallel()
-	eachPage(t, func(v *visitor, name, scheme string) {
-		v.do(chromedp.EmulateViewport(320, 600))
-		var excess int
-		v.do(chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &excess))
-		if excess > 0 {
-			t.Errorf("%s, %s: the page is %d points too wide", name, scheme, excess)
-		}
-	})
 }
 
 // TestScreenshots makes those of the docs anew.

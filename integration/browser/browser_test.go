@@ -26,9 +26,9 @@ import (
 const patience = 30 * time.Second
 
 var (
-	chromium context.Context // the browser, in which each visitor has a profile of their own
-	binary   string          // of examples/web
-	missing  error
+	options []chromedp.ExecAllocatorOption // of every browser
+	binary  string                         // of examples/web
+	missing error
 )
 
 func TestMain(m *testing.M) {
@@ -44,18 +44,17 @@ func TestMain(m *testing.M) {
 		if out, err := build.CombinedOutput(); err != nil {
 			panic(fmt.Sprintf("go build: %v\n%s", err, out))
 		}
-		// Without the background's own requests, none of which is the pages'.
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.UserDataDir(filepath.Join(folder, "profile")), chromedp.Flag("disable-quic", true))
-		if path := os.Getenv("GORMKEY_CHROMIUM"); path != "" {
-			options = append(options, chromedp.ExecPath(path))
+		path := os.Getenv("GORMKEY_CHROMIUM")
+		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+			if path == "" {
+				path, missing = exec.LookPath(name)
+			}
 		}
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-		defer stop()
-		var cancel context.CancelFunc
-		chromium, cancel = chromedp.NewContext(allocator)
-		defer cancel()
-		missing = chromedp.Run(chromium)
+		if path != "" {
+			missing = nil
+		}
+		options = append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.Flag("disable-quic", true), chromedp.ExecPath(path))
 		return m.Run()
 	}())
 }
@@ -107,8 +106,14 @@ type visitor struct {
 // request to somewhere else, fails the test.
 func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
+	// A browser each: the headless mode opens no tab in a second profile of one.
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options[:len(options):len(options)], chromedp.UserDataDir(t.TempDir()))...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // and wait for its end
+		cancel()
+		stop()
+	})
 	v := &visitor{t, s, ctx}
 	var mu sync.Mutex
 	var wrong []string
@@ -151,6 +156,7 @@ func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 			t.Error(w)
 		}
 	})
+	must(t, chromedp.Run(ctx)) // starts it, for as long as ctx lasts
 	v.do(network.Enable(), log.Enable())
 	return v
 }
@@ -203,7 +209,7 @@ const password = "correct horse battery staple"
 func fill(selector, text string) chromedp.Action {
 	return chromedp.Tasks{
 		chromedp.WaitVisible(selector, chromedp.ByQuery),
-		chromedp.SetValue(selector, "", chromedp.ByQuery),
+		chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).value = ""`, selector), nil),
 		chromedp.SendKeys(selector, text, chromedp.ByQuery),
 	}
 }
@@ -230,6 +236,20 @@ func (v *visitor) signIn(email, password string) {
 func (v *visitor) signOut() {
 	v.Helper()
 	v.submit(click(`form[action="/sign-out"] button`))
+}
+
+// back does what the button does. A page that the browser had kept loads nothing, so it is
+// the address that tells when it is there.
+func (v *visitor) back() {
+	v.Helper()
+	var before, now, state string
+	v.do(chromedp.Location(&before), chromedp.Evaluate(`history.back()`, nil))
+	for end := time.Now().Add(patience); now == "" || now == before || state != "complete"; {
+		if time.Now().After(end) {
+			v.Fatalf("Back does not leave %s", before)
+		}
+		_ = chromedp.Run(v.ctx, chromedp.Location(&now), chromedp.Evaluate(`document.readyState`, &state))
+	}
 }
 
 func (v *visitor) path() string {

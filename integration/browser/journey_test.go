@@ -40,8 +40,8 @@ func TestBackAfterSignOut(t *testing.T) {
 	ada.open("/account/devices")
 	ada.wantPath("/account/devices")
 	ada.signOut()
-	for range 3 {
-		ada.do(chromedp.NavigateBack())
+	for range 2 {
+		ada.back()
 		if text := ada.text(); strings.Contains(text, "ada@example.com") {
 			t.Errorf("Back shows, at %s:\n%s", ada.path(), text)
 		}

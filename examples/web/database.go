@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/libtnb/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/throttle"
+)
+
+// Account is somebody who signs in by email address.
+type Account struct {
+	gormkey.User
+	Email     string `gorm:"size:254;uniqueIndex"`
+	CreatedAt time.Time
+}
+
+// Device is a session that knows where and when it was opened.
+type Device struct {
+	gormkey.Session[Account]
+	UserAgent string `gorm:"size:255"`
+	IP        string `gorm:"size:45"`
+	CreatedAt time.Time
+}
+
+// openDatabase opens a SQLite file and brings its tables up to date.
+func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*gorm.DB, error) {
+	dsn := "file:" + file + "?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{Logger: logger.Discard, NowFunc: now, PrepareStmt: true})
+	if err != nil {
+		return nil, err
+	}
+	plugin := gormkey.New[Account](append(opts,
+		gormkey.WithSessionModel(&Device{}),
+		gormkey.WithOneTimeTokens(),
+		gormkey.WithClock(now))...)
+	if err := db.Use(plugin); err != nil {
+		return nil, err
+	}
+	// The throttle's counts stand in the same file.
+	if err := plugin.AutoMigrate(db, &throttle.Bucket{}); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+func closeDatabase(db *gorm.DB) {
+	if pool, err := db.DB(); err == nil {
+		_ = pool.Close()
+	}
+}
+
+// cleanUp deletes, once an hour, what has expired. Nothing depends on it but the size of
+// the file.
+func (s *server) cleanUp(ctx context.Context) {
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		_, sessions := s.auth.DeleteDeadSessions(ctx)
+		_, tokens := s.auth.DeleteExpiredTokens(ctx)
+		_, counts := s.limits.DeleteExpired(ctx)
+		for _, err := range []error{sessions, tokens, counts} {
+			if err != nil {
+				slog.Error("clean up", "error", err)
+			}
+		}
+	}
+}

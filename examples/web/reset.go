@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gormkey/gormkey"
+)
+
+// resetLifetime is for how long a link can be used.
+const resetLifetime = time.Hour
+
+func forgotForm(r *http.Request) *form {
+	return &form{Action: "/forgot-password", Button: "Send me a link", Fields: []*field{emailField(r)}}
+}
+
+func (s *server) showForgot(w http.ResponseWriter, r *http.Request) {
+	s.showForm(w, r, "forgot-password", "Forgot your password?", forgotForm(r))
+}
+
+// forgot answers alike and as fast, whether there is such an account or not, but in
+// development, where it shows what would be mailed.
+func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
+	f := forgotForm(r)
+	email := f.email(r)
+	if f.Invalid() {
+		s.showForm(w, r, "forgot-password", "Forgot your password?", f)
+		return
+	}
+	sent := struct{ Email, Link string }{Email: email}
+	if s.dev {
+		m, err := s.resetMail(r.Context(), email)
+		if err != nil {
+			s.web.Error(w, r, err)
+			return
+		}
+		sent.Link = m.Text
+	} else {
+		s.post(func(ctx context.Context) (mail, error) {
+			m, err := s.resetMail(ctx, email)
+			m.Text = "Choose a new password within an hour:\n\n" + m.Text + "\n\nIf you did not ask for this, do nothing."
+			return m, err
+		})
+	}
+	s.show(w, r, http.StatusOK, "link-sent", view{Title: "Look at your mail", Data: sent})
+}
+
+// resetMail makes a mail whose text is the link, or one to nobody. An older link stops
+// working.
+func (s *server) resetMail(ctx context.Context, email string) (mail, error) {
+	key, err := s.auth.GetKey(ctx, "email", email)
+	if errors.Is(err, gormkey.ErrInvalidKey) {
+		return mail{}, nil
+	}
+	if err != nil {
+		return mail{}, err
+	}
+	token, err := s.auth.IssueToken(ctx, key.UserID, gormkey.ResetPassword, key.ID, resetLifetime)
+	if errors.Is(err, gormkey.ErrInvalidUser) { // deleted in between
+		return mail{}, nil
+	}
+	return mail{key.ProviderUserID(), "A new password", s.site + "/reset-password?" + url.Values{"token": {string(token)}}.Encode()}, err
+}
+
+func resetForm(token gormkey.Token) *form {
+	return &form{Action: "/reset-password", Button: "Set password", Fields: []*field{
+		passwordField("password", "New password", "new-password"),
+	}, Hidden: []hidden{{"token", string(token)}}}
+}
+
+// showReset does not use the link up: programs that look at mail follow it too.
+func (s *server) showReset(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Referrer-Policy", "no-referrer") // the address of this page is a secret
+	token := gormkey.Token(r.Form.Get("token"))
+	_, err := s.auth.GetToken(r.Context(), gormkey.ResetPassword, token)
+	switch {
+	case err == nil:
+		s.showForm(w, r, "reset-password", "Choose a new password", resetForm(token))
+	case errors.Is(err, gormkey.ErrInvalidToken):
+		s.showExpired(w, r)
+	default:
+		s.web.Error(w, r, err)
+	}
+}
+
+func (s *server) reset(w http.ResponseWriter, r *http.Request) {
+	token := gormkey.Token(r.PostForm.Get("token"))
+	f := resetForm(token)
+	chosen := f.newPassword(r, "password")
+	if f.Invalid() {
+		s.showForm(w, r, "reset-password", "Choose a new password", f)
+		return
+	}
+	_, err := s.auth.ResetPassword(r.Context(), token, chosen)
+	switch {
+	case err == nil:
+		http.Redirect(w, r, "/sign-in?notice=password-reset", http.StatusSeeOther)
+	case errors.Is(err, gormkey.ErrInvalidToken):
+		s.showExpired(w, r)
+	case f.explain(w, err, "password"):
+		s.showForm(w, r, "reset-password", "Choose a new password", f)
+	default:
+		s.web.Error(w, r, err)
+	}
+}
+
+func (s *server) showExpired(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusGone, "link-too-old", view{Title: "This link no longer works"})
+}

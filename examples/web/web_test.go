@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
+)
+
+const password = "correct horse battery staple"
+
+// site is the application on a database of its own, over TLS, which the cookie wants.
+type site struct {
+	*server
+	http  *httptest.Server
+	clock *gormkeytest.Clock
+}
+
+func open(t *testing.T, set settings) *site {
+	t.Helper()
+	clock := gormkeytest.NewClock()
+	clock.Advance(time.Since(clock.Now())) // since the cookie jar has the other one
+	db, err := openDatabase(filepath.Join(t.TempDir(), "web.db"), clock.Now, gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	must(t, err)
+	t.Cleanup(func() { closeDatabase(db) })
+	set.now = clock.Now
+	s, err := newServer(db, set)
+	must(t, err)
+	server := httptest.NewTLSServer(s.handler())
+	t.Cleanup(server.Close)
+	s.site = server.URL
+	return &site{s, server, clock}
+}
+
+// visitor is a browser, as far as the server sees it.
+type visitor struct {
+	*testing.T
+	site   *site
+	client *http.Client
+}
+
+func (s *site) visit(t *testing.T) *visitor {
+	jar, err := cookiejar.New(nil)
+	must(t, err)
+	client := *s.http.Client()
+	client.Jar = jar
+	return &visitor{t, s, &client}
+}
+
+// do returns the page that a request leads to.
+func (v *visitor) do(method, path string, form url.Values, header ...string) (status int, at, body string) {
+	v.Helper()
+	r, err := http.NewRequestWithContext(v.Context(), method, v.site.http.URL+path, strings.NewReader(form.Encode()))
+	must(v.T, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	response, err := v.client.Do(r)
+	must(v.T, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	must(v.T, err)
+	return response.StatusCode, response.Request.URL.RequestURI(), string(text)
+}
+
+// want checks the status, the address in its beginning, and what the page says.
+func (v *visitor) want(status int, at, says string) func(int, string, string) {
+	return func(gotStatus int, gotAt, body string) {
+		v.Helper()
+		if gotStatus != status || !strings.HasPrefix(gotAt, at) || !strings.Contains(body, says) {
+			v.Errorf("got %d at %s, want %d at %s with %q:\n%s", gotStatus, gotAt, status, at, says, body)
+		}
+	}
+}
+
+func login(email, password string) url.Values {
+	return url.Values{"email": {email}, "password": {password}}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestForms(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada := s.visit(t)
+	for _, step := range []struct {
+		method, path string
+		form         url.Values
+		status       int
+		at, says     string
+	}{
+		{"GET", "/", nil, 200, "/", "Create account"},
+		{"GET", "/nowhere", nil, 404, "/nowhere", "no such page"},
+		{"GET", "/account/devices", nil, 200, "/sign-in?next=%2Faccount%2Fdevices", `value="/account/devices"`},
+		{"POST", "/sign-up", login("", ""), 422, "/sign-up", "Enter your email address."},
+		{"POST", "/sign-up", login("ada", password), 422, "/sign-up", "like name@example.com"},
+		{"POST", "/sign-up", login("ada@example.com", "short"), 422, "/sign-up", "at least 8 characters"},
+		{"POST", "/sign-up", login(" Ada@Example.com", password), 200, "/account?notice=welcome", "ada@example.com"},
+		{"POST", "/sign-up", login("ada@example.com", password), 409, "/sign-up", "There is an account"},
+		{"GET", "/account/devices", nil, 200, "/account/devices", "This device"},
+		{"POST", "/account/password", url.Values{"current": {"wrong"}, "new": {"a new password"}}, 422, "/account/password", "This is not your password."},
+		{"POST", "/account/password", url.Values{"current": {password}, "new": {"a new password"}}, 200, "/account?notice=password-changed", "is changed"},
+		{"POST", "/account/devices/end", url.Values{"id": {""}}, 400, "/account/devices/end", ""},
+		{"POST", "/account/devices/end", url.Values{"id": {strings.Repeat("0", 64)}}, 200, "/account/devices", "signed out"},
+		{"POST", "/sign-out", nil, 200, "/?notice=signed-out", "You are signed out."},
+		{"GET", "/account", nil, 200, "/sign-in", "Sign in"},
+		{"POST", "/sign-in", login("ada@example.com", password), 401, "/sign-in", "not right"},
+		{"POST", "/sign-in", login("nobody@example.com", password), 401, "/sign-in", "not right"},
+		{"POST", "/sign-in", url.Values{"email": {"ada@example.com"}, "password": {"a new password"}, "next": {"//evil.example"}}, 200, "/account", "ada@example.com"},
+		{"POST", "/sign-in", url.Values{"email": {"ada@example.com"}, "password": {"a new password"}, "next": {"/account/devices"}}, 200, "/account/devices", "This device"},
+		{"POST", "/sign-in", login("ada@example.com", strings.Repeat("x", 100<<10)), 413, "/sign-in", "too much"},
+	} {
+		ada.want(step.status, step.at, step.says)(ada.do(step.method, step.path, step.form))
+	}
+}
+
+// TestStrangers: of another site, and of another account.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada, eve := s.visit(t), s.visit(t)
+	ada.do("POST", "/sign-up", login("ada@example.com", password))
+	eve.do("POST", "/sign-up", login("eve@example.com", password))
+	for _, path := range []string{"/sign-up", "/sign-in", "/sign-out", "/forgot-password", "/reset-password", "/account/password", "/account/devices/end", "/account/devices/end-others"} {
+		ada.want(403, path, "came from elsewhere")(ada.do("POST", path, login("eve@example.com", password), "Sec-Fetch-Site", "cross-site"))
+	}
+	_, _, page := ada.do("GET", "/account/devices", nil)
+	if !strings.Contains(page, "This device") {
+		t.Fatalf("ada is signed out:\n%s", page)
+	}
+	sessions, err := gormkey.UserSessionsAs[Device](t.Context(), s.auth, s.userID(t, "ada@example.com"))
+	must(t, err)
+	eve.do("POST", "/account/devices/end", url.Values{"id": {sessions[0].ID}})
+	ada.want(200, "/account", "ada@example.com")(ada.do("GET", "/account", nil))
+}
+
+func (s *site) userID(t *testing.T, email string) string {
+	t.Helper()
+	key, err := s.auth.GetKey(t.Context(), "email", email)
+	must(t, err)
+	return key.UserID
+}
+
+// TestResetAnswersAlike: outside of development nobody learns who has an account, and the
+// mail has the link.
+func TestResetAnswersAlike(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := open(t, settings{mail: toFolder(folder)})
+	ada := s.visit(t)
+	ada.do("POST", "/sign-up", login("ada@example.com", password))
+	_, _, known := ada.do("POST", "/forgot-password", login("ada@example.com", ""))
+	_, _, unknown := ada.do("POST", "/forgot-password", login("eve@example.com", ""))
+	if strings.ReplaceAll(known, "ada@", "eve@") != strings.ReplaceAll(unknown, "ada@", "eve@") || strings.Contains(known, "token=") {
+		t.Errorf("the answers differ, or show the link:\n%s\n%s", known, unknown)
+	}
+	s.mails.Wait()
+	files, err := os.ReadDir(folder)
+	must(t, err)
+	if len(files) != 1 {
+		t.Fatalf("got %d mails, want 1", len(files))
+	}
+	mail, err := os.ReadFile(filepath.Join(folder, files[0].Name()))
+	must(t, err)
+	link := regexp.MustCompile(regexp.QuoteMeta(s.http.URL) + `(/reset-password\?token=(\w+))`).FindStringSubmatch(string(mail))
+	if link == nil || !strings.Contains(string(mail), "To: ada@example.com") {
+		t.Fatalf("the mail is %q", mail)
+	}
+	ada.want(200, "/reset-password", "Choose a new password")(ada.do("GET", link[1], nil))
+	ada.want(200, "/sign-in?notice=password-reset", "every device is signed out")(ada.do("POST", "/reset-password", url.Values{"token": {link[2]}, "password": {"a new password"}}))
+	ada.want(410, "/reset-password", "no longer works")(ada.do("GET", link[1], nil))
+	ada.want(200, "/account", "ada@example.com")(ada.do("POST", "/sign-in", login("ada@example.com", "a new password")))
+}
+
+// TestThrottle: a stranger's guesses keep the stranger out.
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada, eve := s.visit(t), s.visit(t)
+	ada.do("POST", "/sign-up", login("ada@example.com", password))
+	ada.do("POST", "/sign-in", login("ada@example.com", password))
+	for range 5 {
+		eve.want(401, "/sign-in", "not right")(eve.do("POST", "/sign-in", login("ada@example.com", "a guess")))
+	}
+	eve.want(429, "/sign-in", "Too many attempts. Try again in 10 minutes.")(eve.do("POST", "/sign-in", login("ada@example.com", password)))
+	ada.want(200, "/account", "ada@example.com")(ada.do("POST", "/sign-in", login("ada@example.com", password)))
+	s.clock.Advance(10 * time.Minute)
+	eve.want(200, "/account", "ada@example.com")(eve.do("POST", "/sign-in", login("ada@example.com", password)))
+}
+
+// TestRun: it serves where it says, and ends when it is told to.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, []string{"-addr", "localhost:0"}, in) }()
+	line := make([]byte, 200)
+	n, err := out.Read(line)
+	must(t, err)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	address := regexp.MustCompile(`http://localhost:\d+`).FindString(string(line[:n]))
+	response, err := http.Get(address + "/")
+	must(t, err)
+	_ = response.Body.Close()
+	if policy := response.Header.Get("Content-Security-Policy"); response.StatusCode != 200 || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("got %d with the policy %q", response.StatusCode, policy)
+	}
+	stop()
+	must(t, <-ended)
+}
