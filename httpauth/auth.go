@@ -59,7 +59,7 @@ func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] { return a.into(sessio
 
 // SignIn verifies credentials, opens a session and sends its cookie
 // ([gormkey.Repository.SignIn]). The session that the request came with ends with it. With
-// [WithThrottle] it passes that first.
+// [WithThrottle] it passes that first, but for credentials with NoPassword.
 //
 // Errors: those of Repository.SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
 // set then; [Auth.Error] answers them.
@@ -75,7 +75,7 @@ func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Cr
 func (a *Auth[U, S]) SignInInto(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, dest *S) error {
 	return a.open(w, r, dest, func(replacing gormkey.SignInOption) error {
 		signIn := func() error { return a.repo.SignInInto(r.Context(), c, a.into(dest), replacing) }
-		if a.o.throttle == nil {
+		if a.o.throttle == nil || c.NoPassword { // there is nothing to guess
 			return signIn()
 		}
 		return a.o.throttle.Do(r.Context(), c.Provider+":"+c.ID, a.Client(w, r), signIn)

@@ -50,8 +50,8 @@ func CookieSameSite(mode http.SameSite) Option { return func(o *options) { o.coo
 func CookieUntilClose() Option { return func(o *options) { o.cookie.transient = true } }
 
 // InsecureCookie leaves Secure out, and the prefix of the default name, for plain http
-// in development: the token can then be read by whoever is between. On
-// http://localhost it is not needed: browsers take that for secure.
+// in development: the token can then be read by whoever is between. Chromium takes
+// http://localhost for secure, so that there it is not needed.
 func InsecureCookie() Option { return func(o *options) { o.cookie.secure = false } }
 
 // validate completes the names and refuses what a browser would.
