@@ -194,11 +194,16 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// No answer comes, and the context or the Timeout ends the request.
 func TestTimeout(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
+	var arrived atomic.Pointer[context.CancelFunc] // called when a request has
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if cancel := arrived.Load(); cancel != nil {
+			(*cancel)()
+		}
 		<-release
 	}))
 	defer s.CloseClientConnections()
@@ -209,14 +214,48 @@ func TestTimeout(t *testing.T) {
 	if err := pool.Ping(); errors.Is(err, d1.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a read: %v", err)
 	}
-	pool = open(t, d1.Config{Endpoint: s.URL})
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
-	if _, err := pool.ExecContext(ctx, "DELETE FROM t"); !errors.Is(err, d1.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
-		t.Errorf("a write that was cancelled: %v", err)
-	}
-	if _, err := pool.ExecContext(ctx, "DELETE FROM t"); errors.Is(err, d1.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled before it was sent: %v", err)
+	pool = open(t, d1.Config{Endpoint: s.URL, Timeout: 5 * time.Second})
+	for _, test := range []struct {
+		name   string
+		writes bool
+		run    func(ctx context.Context) error
+	}{
+		{"a write", true, func(ctx context.Context) error {
+			_, err := pool.ExecContext(ctx, "DELETE FROM t")
+			return err
+		}},
+		{"a query", false, func(ctx context.Context) error {
+			rows, err := pool.QueryContext(ctx, "SELECT 1")
+			if err == nil {
+				_ = rows.Close()
+			}
+			return err
+		}},
+		{"a ping", false, pool.PingContext},
+		{"a batch", true, func(ctx context.Context) error {
+			_, err := d1.Batch(ctx, pool, []d1.Statement{{SQL: "DELETE FROM t"}})
+			return err
+		}},
+		{"a Commit", true, func(ctx context.Context) error {
+			tx, err := pool.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "DELETE FROM t"); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		arrived.Store(&cancel)
+		if err := test.run(ctx); errors.Is(err, d1.ErrOutcomeUnknown) != test.writes || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s that was cancelled: %v", test.name, err)
+		}
+		cancel()
+		if err := test.run(ctx); errors.Is(err, d1.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled before it was sent: %v", test.name, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package d1
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,13 +20,14 @@ const (
 	defaultTimeout  = 30 * time.Second
 )
 
-// Config says which database to open.
+// Config says which database to open. It does not show the token when it is printed,
+// logged or marshalled.
 type Config struct {
 	// Account is the account's id, Database the database's.
 	Account, Database string
 	// Token is an API token with the permission D1 Edit. By default it is that of
 	// [TokenVariable].
-	Token string
+	Token string `json:"-"`
 	// Endpoint is the API's address, by default https://api.cloudflare.com/client/v4.
 	Endpoint string
 	// Timeout is the longest time that one request takes, beside the context's; 30 s by
@@ -33,7 +35,7 @@ type Config struct {
 	Timeout time.Duration
 	// HTTPClient sends the requests, by default one of the package's. Redirects are not
 	// followed, whatever it says about them.
-	HTTPClient *http.Client
+	HTTPClient *http.Client `json:"-"`
 }
 
 // String leaves the token out.
@@ -46,6 +48,9 @@ func (c Config) GoString() string { return c.String() }
 
 // Format leaves the token out of every verb.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
+
+// LogValue leaves the token out.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // ParseDSN reads
 //

@@ -1,8 +1,15 @@
 package d1_test
 
 import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -57,12 +64,53 @@ func TestConfigRefused(t *testing.T) {
 		}
 		_ = pool.Close()
 	}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		if s := fmt.Sprintf(verb, valid); strings.Contains(s, "canary") || strings.Contains(s, fmt.Sprintf("%x", "canary")) {
-			t.Errorf("%s prints %s", verb, s)
+}
+
+// TestTokenIsHidden: in whatever is printed, logged or marshalled.
+func TestTokenIsHidden(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, read) }))
+	defer s.Close()
+	t.Setenv(d1.TokenVariable, canary)
+	config := d1.Config{Account: "a", Database: "b", Token: canary, Endpoint: s.URL, HTTPClient: s.Client()}
+	db, err := gorm.Open(d1.New(config), &gorm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	for name, v := range map[string]any{
+		"Config": config, "*Config": &config, "Config without a client": d1.Config{Account: "a", Database: "b", Token: canary},
+		"New": d1.New(config), "Open": d1.Open("d1://a/b"), "connection": connection(t, pool),
+		"DB": db, "Dialector": db.Dialector, "pool": pool, "connector": d1.NewConnector(config),
+	} {
+		var out bytes.Buffer
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
 		}
-		if s := fmt.Sprintf(verb, &valid); strings.Contains(s, "canary") {
-			t.Errorf("%s of a pointer prints %s", verb, s)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("opened", "with", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("opened", "with", v)
+		text, err := json.Marshal(v)
+		if err != nil && v != any(db) { // which has functions
+			t.Errorf("%s: json.Marshal: %v", name, err)
+		}
+		out.Write(text)
+		shown := strings.ToLower(out.String())
+		if len(shown) < 100 || strings.Contains(shown, canary) || strings.Contains(shown, fmt.Sprintf("%x", canary)) {
+			t.Errorf("%s shows:\n%s", name, shown)
 		}
 	}
+}
+
+func connection(t *testing.T, pool *sql.DB) (c any) {
+	t.Helper()
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.Raw(func(driverConn any) error { c = driverConn; return nil })
+	return c
 }

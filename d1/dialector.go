@@ -2,6 +2,8 @@ package d1
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 
 	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
@@ -28,6 +30,12 @@ type dialector struct {
 }
 
 var _ gorm.Dialector = (*dialector)(nil)
+
+// Format shows what [Config] does, whatever the verb.
+func (d *dialector) Format(f fmt.State, verb rune) { d.config.Format(f, verb) }
+
+// LogValue shows what [Config] does.
+func (d *dialector) LogValue() slog.Value { return d.config.LogValue() }
 
 // Initialize opens the pool.
 func (d *dialector) Initialize(db *gorm.DB) error {

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 )
 
@@ -17,9 +18,7 @@ const sqliteVersion = "3.35.0"
 // for a transaction's statements, so SetMaxOpenConns bounds the requests at a time, and
 // nothing else. What is wrong with c is an error that is [ErrConfig] of the first use.
 func OpenDB(c Config) *sql.DB {
-	k := &connector{}
-	k.client, k.err = c.client()
-	return sql.OpenDB(k)
+	return sql.OpenDB(newConnector(c))
 }
 
 // connector is one database with its settings.
@@ -32,6 +31,17 @@ var (
 	_ driver.Connector = (*connector)(nil)
 	_ io.Closer        = (*connector)(nil)
 )
+
+func newConnector(c Config) *connector {
+	client, err := c.client()
+	return &connector{client, err}
+}
+
+// Format leaves the client out, which has the token.
+func (*connector) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "d1.connector{…}") }
+
+// LogValue leaves the client out.
+func (*connector) LogValue() slog.Value { return slog.StringValue("d1.connector{…}") }
 
 // Connect sends nothing.
 func (k *connector) Connect(context.Context) (driver.Conn, error) {
@@ -81,6 +91,12 @@ var (
 	_ driver.QueryerContext     = (*conn)(nil)
 	_ driver.Pinger             = (*conn)(nil)
 )
+
+// Format leaves the client out, which has the token.
+func (*conn) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "d1.conn{…}") }
+
+// LogValue leaves the client out.
+func (*conn) LogValue() slog.Value { return slog.StringValue("d1.conn{…}") }
 
 func (c *conn) Close() error { return nil }
 

@@ -1,5 +1,10 @@
 package d1
 
+import "database/sql/driver"
+
+// NewConnector returns that of [OpenDB].
+func NewConnector(c Config) driver.Connector { return newConnector(c) }
+
 // Classified is what [Classify] found.
 type Classified struct {
 	Kind               string

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -21,6 +23,12 @@ type connector struct {
 }
 
 var _ driver.Connector = (*connector)(nil)
+
+// Format writes no secrets, whatever the verb, of a connection either.
+func (*connector) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "libsql.connector{…}") }
+
+// LogValue shows no secrets.
+func (*connector) LogValue() slog.Value { return slog.StringValue("libsql.connector{…}") }
 
 // Driver returns the client's.
 func (c *connector) Driver() driver.Driver { return c.inner.Driver() }

@@ -89,7 +89,18 @@ func TestRetries(t *testing.T) {
 			_ = conn.Close()
 		}
 	}
-	badGateway := func(w http.ResponseWriter) { http.Error(w, "<html>", http.StatusBadGateway) }
+	status := func(code int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { http.Error(w, "<html>", code) }
+	}
+	tooMany, internal, badGateway := status(http.StatusTooManyRequests), status(http.StatusInternalServerError), status(http.StatusBadGateway)
+	body := func(text string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { _, _ = io.WriteString(w, text) }
+	}
+	empty, html, list, nothing, foreign := body(""), body("<html>"), body("[]"), body(`{"baton":"b","results":[]}`), body(`{"baton":"b","results":[{"type":"ok"}]}`)
+	truncated := func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `{"baton":"b","results":[`+ok[:60])
+	}
 	expired := func(w http.ResponseWriter) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"message":"The stream has expired","code":"STREAM_EXPIRED"}`)
@@ -98,7 +109,9 @@ func TestRetries(t *testing.T) {
 		passes = iota
 		undone
 		unknown
+		busy // refused, with SQLite's code for that
 	)
+	const insert = "INSERT INTO t VALUES (1)"
 	begin := []string{"BEGIN IMMEDIATE"}
 	inTx := func(db *gorm.DB, query string) error {
 		return db.Transaction(func(tx *gorm.DB) error {
@@ -110,28 +123,45 @@ func TestRetries(t *testing.T) {
 		})
 	}
 	alone := func(db *gorm.DB, query string) error { return db.Exec(query).Error }
-	for _, c := range []struct {
+	type fault struct {
 		name   string
 		fail   func(w http.ResponseWriter)
 		run    func(db *gorm.DB, query string) error
 		query  string // of which the first fails
 		result int
 		sent   []string
-	}{
+	}
+	faults := []fault{
 		{"cut", cut, alone, "SELECT 7", passes, []string{"SELECT 7", "SELECT 7"}},
-		{"cut", cut, alone, "INSERT INTO t VALUES (1)", unknown, []string{"INSERT INTO t VALUES (1)"}},
+		{"cut", cut, alone, insert, unknown, []string{insert}},
 		{"cut", cut, alone, "WITH x AS (SELECT 1) DELETE FROM t", unknown, []string{"WITH x AS (SELECT 1) DELETE FROM t"}},
 		{"502", badGateway, alone, "SELECT 7", passes, []string{"SELECT 7", "SELECT 7"}},
-		{"502", badGateway, alone, "INSERT INTO t VALUES (1)", unknown, []string{"INSERT INTO t VALUES (1)"}},
-		{"expired", expired, alone, "INSERT INTO t VALUES (1)", passes, []string{"INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"}},
+		{"502", badGateway, alone, insert, unknown, []string{insert}},
+		{"expired", expired, alone, insert, passes, []string{insert, insert}},
 		{"cut", cut, inTx, "BEGIN IMMEDIATE", passes, nil},
 		{"cut", cut, inTx, "SELECT 7", undone, append(begin, "SELECT 7")},
-		{"cut", cut, inTx, "INSERT INTO t VALUES (1)", undone, append(begin, "INSERT INTO t VALUES (1)")},
-		{"expired", expired, inTx, "INSERT INTO t VALUES (1)", undone, append(begin, "INSERT INTO t VALUES (1)")},
+		{"cut", cut, inTx, insert, undone, append(begin, insert)},
+		{"expired", expired, inTx, insert, undone, append(begin, insert)},
 		{"cut", cut, inTx, "COMMIT", unknown, nil},
 		{"502", badGateway, inTx, "COMMIT", unknown, nil},
 		{"expired", expired, inTx, "COMMIT", undone, nil},
+		{"429", tooMany, alone, "SELECT 7", busy, []string{"SELECT 7"}},
+		{"429", tooMany, alone, insert, busy, []string{insert}},
+		{"429", tooMany, inTx, insert, busy, append(begin, insert)},
+		{"429", tooMany, inTx, "COMMIT", busy, nil},
+	}
+	for name, fail := range map[string]func(http.ResponseWriter){
+		"500": internal, "truncated": truncated, "empty": empty, "HTML": html, "a list": list, "no result": nothing, "another protocol": foreign,
 	} {
+		faults = append(faults,
+			fault{name, fail, alone, "SELECT 7", passes, []string{"SELECT 7", "SELECT 7"}},
+			fault{name, fail, alone, insert, unknown, []string{insert}},
+			fault{name, fail, inTx, "BEGIN IMMEDIATE", passes, nil},
+			fault{name, fail, inTx, insert, undone, append(begin, insert)},
+			fault{name, fail, inTx, "COMMIT", unknown, nil},
+		)
+	}
+	for _, c := range faults {
 		failed := false
 		f := newFake(t, func(w http.ResponseWriter, _ *http.Request, query string) {
 			if query == c.query && !failed {
@@ -156,6 +186,7 @@ func TestRetries(t *testing.T) {
 		switch {
 		case c.result == passes && err != nil,
 			c.result == undone && (!errors.As(err, &refused) || refused.ExtendedCode != 773),
+			c.result == busy && (!errors.As(err, &refused) || refused.ExtendedCode != 5),
 			c.result == unknown && (!errors.As(err, &lost) || !errors.Is(err, io.ErrUnexpectedEOF)):
 			t.Errorf("%s: got %T %v", name, err, err)
 		}

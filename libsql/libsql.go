@@ -81,10 +81,10 @@ func Open(dsn string) gorm.Dialector { return New(Config{DSN: dsn}) }
 func New(config Config) gorm.Dialector { return &Dialector{config: config} }
 
 // Format writes no secrets, whatever the verb.
-func (d *Dialector) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "libsql.Dialector{…}") }
+func (d Dialector) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "libsql.Dialector{…}") }
 
 // LogValue shows no secrets.
-func (d *Dialector) LogValue() slog.Value { return slog.StringValue("libsql.Dialector{…}") }
+func (d Dialector) LogValue() slog.Value { return slog.StringValue("libsql.Dialector{…}") }
 
 // Initialize opens the pool, and asks the server for its version.
 func (d *Dialector) Initialize(db *gorm.DB) error {

@@ -2,11 +2,17 @@ package libsql_test
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"database/sql/driver"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,12 +73,25 @@ func TestTokenIsHidden(t *testing.T) {
 	config := libsql.Config{DSN: "http://127.0.0.1:1?authToken=" + canary}
 	withToken := libsql.Config{DSN: "http://127.0.0.1:1", AuthToken: canary}
 	var out bytes.Buffer
-	log := slog.New(slog.NewJSONHandler(&out, nil))
-	for _, v := range []any{config, &config, withToken, libsql.New(config), libsql.New(withToken)} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-			fmt.Fprintf(&out, verb+"\n", v)
+	for _, c := range []libsql.Config{config, withToken} {
+		over := c
+		over.DSN = strings.Replace(c.DSN, "http", "ws", 1)
+		conn, err := connector(t, c).Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		log.Info("opened", "with", v)
+		for _, v := range []any{c, &c, libsql.New(c), *libsql.New(c).(*libsql.Dialector), connector(t, c), connector(t, over), conn} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X"} {
+				fmt.Fprintf(&out, "%T "+verb+"\n", v, v)
+			}
+			slog.New(slog.NewTextHandler(&out, nil)).Info("opened", "with", v)
+			slog.New(slog.NewJSONHandler(&out, nil)).Info("opened", "with", v)
+			text, err := json.Marshal(v)
+			if err != nil {
+				t.Errorf("%T: json.Marshal: %v", v, err)
+			}
+			out.Write(append(text, '\n'))
+		}
 	}
 	var sent string
 	f := newFake(t, func(w http.ResponseWriter, r *http.Request, _ string) {
@@ -85,9 +104,19 @@ func TestTokenIsHidden(t *testing.T) {
 		t.Errorf("a refused token: got %#v, with %q sent", err, sent)
 	}
 	fmt.Fprintf(&out, "%v %+v %#v", err, err, refused)
-	if out.Len() < 200 || strings.Contains(out.String(), "canary") {
-		t.Errorf("shown:\n%s", &out)
+	shown := strings.ToLower(out.String())
+	if len(shown) < 200 || strings.Contains(shown, "canary") || strings.Contains(shown, fmt.Sprintf("%x", "canary")) {
+		t.Errorf("shown:\n%s", shown)
 	}
+}
+
+func connector(t *testing.T, config libsql.Config) driver.Connector {
+	t.Helper()
+	c, err := libsql.NewConnector(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 type slogWriter struct{ io.Writer }
@@ -140,5 +169,54 @@ func TestNoServer(t *testing.T) {
 		if !errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(fmt.Sprint(err), "canary") {
 			t.Errorf("%s: got %v, want %v", scheme, err, syscall.ECONNREFUSED)
 		}
+	}
+}
+
+// TestDialError: it keeps the network's error, unless that has the token.
+func TestDialError(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	quoting := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no route for " + canary)}
+	for _, c := range []struct {
+		err  error
+		want string
+		kept bool
+	}{
+		{refused, "libsql: connect: dial tcp: connection refused", true},
+		{fmt.Errorf("Get %q: %w", "http://db.example?jwt="+canary, refused), "libsql: connect: dial tcp: connection refused", true},
+		{quoting, "libsql: connect: dial tcp: no route for …", false},
+		{fmt.Errorf("with %s: %w", canary, quoting), "libsql: connect: with …: dial tcp: no route for …", false},
+		{errors.New("bad " + canary + ", " + canary), "libsql: connect: bad …, …", false},
+	} {
+		err := libsql.DialError(c.err, canary)
+		var network *net.OpError
+		if err.Error() != c.want || errors.As(err, &network) != c.kept || strings.Contains(fmt.Sprintf("%+v %#v", err, err), "canary") {
+			t.Errorf("%v: got %#v, want %q", c.err, err, c.want)
+		}
+	}
+	if err := libsql.DialError(refused, ""); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("without a token: got %v", err)
+	}
+}
+
+// TestHandshake: over WebSocket a server refuses the token, and throws it back.
+func TestHandshake(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		key := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455, 4.2.2
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Protocol: hrana1\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(key[:]))
+		message := `{"type":"hello_error","error":{"message":"bad ` + canary + `"}}`
+		_, _ = fmt.Fprintf(conn, "\x81%c%s\x88\x00", len(message), message) // a text shorter than 126, and a close
+		_, _ = io.Copy(io.Discard, conn)
+	}))
+	t.Cleanup(s.Close)
+	_, err := gorm.Open(libsql.New(libsql.Config{DSN: strings.Replace(s.URL, "http", "ws", 1), AuthToken: canary}), &gorm.Config{Logger: logger.Discard})
+	if want := "libsql: connect: handshake error: bad …"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

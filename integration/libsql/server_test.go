@@ -40,7 +40,7 @@ func init() {
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		host := strings.TrimSuffix(strings.Split(address, ":")[0], ".localhost")
 		if host != strings.Split(address, ":")[0] {
-			address = server
+			address = wireOf(host).address()
 		}
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err != nil {
@@ -76,6 +76,20 @@ type wire struct {
 	requests atomic.Int64 // over http
 	mu       sync.Mutex
 	conns    []*watched
+	proxy    string // its address, if there is one
+}
+
+// through has new connections go to a proxy.
+func (w *wire) through(proxy string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.proxy = proxy
+}
+
+func (w *wire) address() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return cmp.Or(w.proxy, server)
 }
 
 func (w *wire) watch(conn net.Conn) net.Conn {
@@ -86,7 +100,8 @@ func (w *wire) watch(conn net.Conn) net.Conn {
 	return c
 }
 
-// cut closes every connection, as a server does with those that lie idle.
+// cut closes every connection on the client's side, so that nothing can be sent on one.
+// For the server's side there is [proxy].
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

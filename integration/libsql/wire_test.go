@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -113,19 +114,110 @@ func TestReadThenWrite(t *testing.T) {
 	}
 }
 
+// TestLostAnswer: the server has run a statement, and the connection ends before its
+// answer. What may have written is not sent again.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	name := newDatabase(t)
+	p := newProxy(t, name)
+	db := openChecked(t, "ws", name, -1)
+	must(t, db.Exec("CREATE TABLE t (a text)").Error)
+	for _, c := range []struct {
+		name string
+		lost bool
+		run  func(db *gorm.DB, a string) error
+	}{
+		{"a write", true, func(db *gorm.DB, a string) error {
+			p.lose()
+			return db.Exec("INSERT INTO t VALUES (?)", a).Error
+		}},
+		{"a write that returns rows", true, func(db *gorm.DB, a string) error {
+			p.lose()
+			return db.Raw("INSERT INTO t VALUES (?) RETURNING a", a).Scan(&a).Error
+		}},
+		{"a COMMIT", true, func(db *gorm.DB, a string) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				must(t, tx.Exec("INSERT INTO t VALUES (?)", a).Error)
+				p.lose()
+				return nil
+			})
+		}},
+		{"a BEGIN", false, func(db *gorm.DB, a string) error {
+			p.lose()
+			return db.Transaction(func(tx *gorm.DB) error { return tx.Exec("INSERT INTO t VALUES (?)", a).Error })
+		}},
+		{"a SELECT", false, func(db *gorm.DB, a string) error {
+			must(t, db.Exec("INSERT INTO t VALUES (?)", a).Error)
+			p.lose()
+			var n int
+			err := db.Raw("SELECT count(*) FROM t WHERE a = ?", a).Scan(&n).Error
+			if n != 1 {
+				t.Errorf("a SELECT: got %d", n)
+			}
+			return err
+		}},
+	} {
+		before := p.connections()
+		err := c.run(db, c.name)
+		var lost *libsql.LostError
+		if c.lost && (!errors.As(err, &lost) || !errors.Is(err, io.ErrUnexpectedEOF)) || !c.lost && err != nil {
+			t.Errorf("%s: got %T %v", c.name, err, err)
+		}
+		var n int
+		must(t, db.Raw("SELECT count(*) FROM t WHERE a = ?", c.name).Scan(&n).Error)
+		if n != 1 {
+			t.Errorf("%s: it was done %d times", c.name, n)
+		}
+		if got := p.connections() - before; got != 1 {
+			t.Errorf("%s: got %d new connections, want 1", c.name, got)
+		}
+	}
+}
+
+// TestIdleConnection: the server has closed one that lay idle, of which the client knows
+// nothing. A write is not what finds out: its answer would be lost.
+func TestIdleConnection(t *testing.T) {
+	t.Parallel()
+	name := newDatabase(t)
+	p := newProxy(t, name)
+	db := openChecked(t, "ws", name, time.Nanosecond)
+	must(t, db.Exec("CREATE TABLE t (a integer)").Error)
+	for i := range 5 {
+		before := p.connections()
+		p.cut()
+		if err := db.Exec("INSERT INTO t VALUES (?)", i).Error; err != nil {
+			t.Errorf("write %d: %v", i, err)
+		}
+		var n int
+		must(t, db.Raw("SELECT count(*) FROM t WHERE a = ?", i).Scan(&n).Error)
+		if n != 1 {
+			t.Errorf("write %d: it was done %d times", i, n)
+		}
+		if got := p.connections() - before; got != 1 {
+			t.Errorf("write %d: got %d new connections, want 1", i, got)
+		}
+	}
+}
+
+// openChecked is open with an IdleCheck.
+func openChecked(t *testing.T, scheme, name string, idleCheck time.Duration) *gorm.DB {
+	t.Helper()
+	connector, err := libsql.NewConnector(libsql.Config{DSN: dsn(scheme, name), IdleCheck: idleCheck})
+	must(t, err)
+	p := sql.OpenDB(connector)
+	t.Cleanup(func() { _ = p.Close() })
+	db, err := gorm.Open(libsql.New(libsql.Config{Conn: p}), &gorm.Config{Logger: logger.Discard})
+	must(t, err)
+	return db
+}
+
 // TestCutConnections: connections that lay idle and are gone. What was sent on one is
 // run again only if it cannot have written.
 func TestCutConnections(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range schemes {
 		name := newDatabase(t)
-		connector, err := libsql.NewConnector(libsql.Config{DSN: dsn(scheme, name), IdleCheck: time.Nanosecond})
-		must(t, err)
-		p := sql.OpenDB(connector)
-		t.Cleanup(func() { _ = p.Close() })
-		checked := libsql.New(libsql.Config{Conn: p})
-		db, err := gorm.Open(checked, &gorm.Config{Logger: logger.Discard})
-		must(t, err)
+		db := openChecked(t, scheme, name, time.Nanosecond)
 		auth, ctx := install(t, db), t.Context()
 		ada := &Account{Email: "ada@example.com"}
 		must(t, auth.CreateUser(ctx, ada, login(ada.Email)))

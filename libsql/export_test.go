@@ -1,0 +1,4 @@
+package libsql
+
+// DialError is dialError.
+var DialError = dialError
