@@ -3,13 +3,10 @@ package gormkey
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-
-	"github.com/gormkey/gormkey/password"
 )
 
 // CreateKey adds a way to sign in to a user and returns it (Lucia's createKey).
@@ -207,98 +204,6 @@ func (r *Repository[U]) UserKeys(ctx context.Context, userID string) ([]Key[U], 
 	return keys, report(ctx, "get user keys", err)
 }
 
-// UpdateKeyPassword sets the password of a key, or takes it away with NoPassword
-// (Lucia's updateKeyPassword), and returns the key. Keys that share the password, see
-// [Repository.ShareKey], change with it. Sessions go on: [Repository.ChangePassword]
-// ends them.
-//
-// Errors: [ArgumentError], [ErrInvalidKey], [ErrBusy].
-func (r *Repository[U]) UpdateKeyPassword(ctx context.Context, c Credentials) (*Key[U], error) {
-	return r.updatePassword(ctx, c, nil)
-}
-
-// ChangePassword is [Repository.UpdateKeyPassword] that also ends the user's sessions
-// in the same transaction, all but the one with the id keepSessionID; "" keeps none
-// (OWASP ASVS 7.4.3). It does not ask for the old password: call [Repository.UseKey]
-// first. A sign-in with the old password that is under way when it returns does not get a
-// session.
-func (r *Repository[U]) ChangePassword(ctx context.Context, c Credentials, keepSessionID string) (*Key[U], error) {
-	if keepSessionID != "" {
-		if err := checkText("session id", keepSessionID, sessionIDSize); err != nil {
-			return nil, err
-		}
-	}
-	return r.updatePassword(ctx, c, &keepSessionID)
-}
-
-func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep *string) (*Key[U], error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	keys, err := r.newKeys(ctx, []Credentials{c})
-	if err != nil {
-		return nil, err
-	}
-	hash := keys[0].HashedPassword
-	var key *Key[U]
-	err = r.transact(ctx, "update key password", func(tx *gorm.DB) error {
-		var change func() error
-		if key, change, err = r.passwordChange(tx, keys[0].ID, hash, keep); err != nil {
-			return err
-		}
-		return change()
-	})
-	if err != nil {
-		return nil, err
-	}
-	key.HashedPassword = hash
-	return key, nil
-}
-
-// passwordChange reads a key under its user's lock and returns it with what sets its
-// password, ends the user's sessions but the one to keep, if that is not nil, and voids
-// the one-time tokens by which somebody could still come in.
-func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *string) (key *Key[U], change func() error, err error) {
-	if key, err = r.lockKey(tx, id); err != nil {
-		return nil, nil, err
-	}
-	endSessions := nothing
-	if keep != nil {
-		if endSessions, err = r.sessionsEnd(tx, key.UserID, *keep); err != nil {
-			return nil, nil, err
-		}
-	}
-	return key, func() error {
-		if err := r.b.unchanged(tx, key.ID, key.UserID, key.HashedPassword); err != nil {
-			return err
-		}
-		if err := r.voidTokens(tx, key.UserID, ResetPassword, MagicLink); err != nil {
-			return err
-		}
-		if err := r.setPassword(tx, key, hash); err != nil {
-			return err
-		}
-		if err := endSessions(); err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: PasswordChanged, UserID: key.UserID, KeyID: key.ID})
-	}, nil
-}
-
-// setPassword writes hash to a key and to those that share its password, which is to
-// say its salted hash.
-func (r *Repository[U]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPassword) error {
-	condition := r.b.idIs(key.ID)
-	if key.PasswordDefined() {
-		condition = clause.Or(condition, column("hashed_password", string(*key.HashedPassword)))
-	}
-	var value any
-	if hash != nil {
-		value = string(*hash)
-	}
-	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumn("hashed_password", value).Error
-}
-
 // DeleteKeyOption changes what [Repository.DeleteKey] does.
 type DeleteKeyOption func(*deleteKeyOptions)
 
@@ -424,24 +329,6 @@ func (r *Repository[U]) newKeys(ctx context.Context, credentials []Credentials) 
 		keys[i].HashedPassword = &hash
 	}
 	return keys, nil
-}
-
-// hash makes a new hash when the limiter admits it.
-func (r *Repository[U]) hash(ctx context.Context, plain string) (hash HashedPassword, err error) {
-	err = r.opts.limiter.Do(ctx, func() error {
-		text, err := r.opts.hasher.Hash(plain)
-		hash = HashedPassword(text)
-		return err
-	})
-	switch {
-	case errors.Is(err, password.ErrBusy):
-		return "", ErrBusy
-	case errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNUL): // for a format that takes less
-		return "", fmt.Errorf("%w: %w", &ArgumentError{"password", "cannot be hashed"}, err)
-	case err != nil:
-		return "", fmt.Errorf("gormkey: hashing a password: %w", err)
-	}
-	return hash, checkText("password hash", string(hash), hashSize)
 }
 
 func (r *Repository[U]) checkKeyModel(dest KeyModel[U]) error {

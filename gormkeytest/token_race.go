@@ -1,0 +1,100 @@
+package gormkeytest
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+func raceConsumers(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	for round := range fullRounds(10, 200) {
+		token := issue(s, f, ada.ID, gormkey.VerifyEmail, "")
+		var won, lost atomic.Int64
+		atOnce(repeat(16, func(i int) {
+			_, err := f.UseToken(ctx, gormkey.VerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+				return tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("name", fmt.Sprintf("%d-%d", round, i)).Error
+			})
+			switch {
+			case err == nil:
+				won.Add(1)
+			case isErr(err, gormkey.ErrInvalidToken):
+				lost.Add(1)
+			default:
+				s.Errorf("round %d: got error %v", round, err)
+			}
+		})...)
+		equal(s, fmt.Sprintf("winners of round %d", round), won.Load(), 1)
+		equal(s, fmt.Sprintf("losers of round %d", round), lost.Load(), 15)
+	}
+}
+
+// raceIssuers: of changes that are asked for at once one token is good, and for the address
+// that it was sent to.
+func raceIssuers(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	for round := range fullRounds(10, 200) {
+		sent := make([]gormkey.Token, 4)
+		address := func(i int) string { return fmt.Sprintf("%d-%d@example.com", round, i) }
+		atOnce(repeat(len(sent), func(i int) {
+			token, err := f.IssueToken(ctx, ada.ID, gormkey.ChangeEmail, address(i), hour)
+			if err != nil {
+				s.Errorf("round %d: got error %v", round, err)
+			}
+			sent[i] = token
+		})...)
+		equal(s, fmt.Sprintf("tokens of round %d", round), tokens(s, f), 1)
+		good := 0
+		for i, token := range sent {
+			t, err := f.UseToken(ctx, gormkey.ChangeEmail, token, nil)
+			if isErr(err, gormkey.ErrInvalidToken) {
+				continue
+			}
+			must(s, err)
+			good++
+			equal(s, "address", t.Payload, address(i))
+		}
+		equal(s, fmt.Sprintf("good tokens of round %d", round), good, 1)
+	}
+}
+
+func raceTokenDelete(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	for round := range fullRounds(10, 300) {
+		a := signUp(s, f, fmt.Sprint("user", round))
+		token := issue(s, f, a.ID, gormkey.MagicLink, "")
+		reset := issue(s, f, a.ID, gormkey.ResetPassword, "email:"+a.Email)
+		fails := func(what string, err error, allowed ...error) {
+			if err != nil && !slices.ContainsFunc(allowed, func(e error) bool { return isErr(err, e) }) {
+				s.Errorf("round %d: %s: got error %v", round, what, err)
+			}
+		}
+		atOnce(
+			func() { fails("DeleteUser", f.DeleteUser(ctx, a.ID)) },
+			func() {
+				_, err := f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", hour)
+				fails("IssueToken", err, gormkey.ErrInvalidUser)
+			},
+			func() {
+				_, err := f.SignInWithToken(ctx, token)
+				fails("SignInWithToken", err, gormkey.ErrInvalidToken)
+			},
+			func() {
+				_, err := f.ResetPassword(ctx, reset, "a new password")
+				fails("ResetPassword", err, gormkey.ErrInvalidToken)
+			},
+		)
+	}
+	equal(s, "tokens without a user", count(s, f.db, "user_token", "user_id NOT IN (SELECT id FROM auth_user)"), 0)
+	equal(s, "orphans", orphans(s, f.db), 0)
+	equal(s, "tokens", tokens(s, f), 0)
+}
