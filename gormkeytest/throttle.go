@@ -21,6 +21,7 @@ var throttleCases = []testCase{
 	{"throttle/failures decay one by one", throttleDecay},
 	{"throttle/what is no failure", throttleNoFailure},
 	{"throttle/a known device", throttleDevice},
+	{"throttle/trust and forget", throttleTrust},
 	{"throttle/addresses", throttleAddress},
 	{"throttle/refused by one bucket, counted in none", throttleRefused},
 	{"throttle/cleanup", throttleCleanup},
@@ -61,6 +62,40 @@ func retryAfter(s *suite, what string, err error) time.Duration {
 		s.Fatalf("%s: got error %v, want one of the throttle", what, err)
 	}
 	return refused.RetryAfter
+}
+
+// throttleTrust: a device is known without a sign-in, and a reset password is not paid for
+// with the failures of the old one.
+func throttleTrust(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	t := limits(s, f)
+	ctx := s.Context()
+	known, unknown := throttle.Client{Device: strings.Repeat("k", 26)}, throttle.Client{Device: strings.Repeat("u", 26)}
+	must(s, t.Trust(ctx, "email:"+ada.Email, known))
+	must(s, t.Trust(ctx, "email:"+ada.Email, known))
+	must(s, t.Trust(ctx, "email:"+ada.Email, throttle.Client{}))
+	stranger := &attempt{f: f, t: t}
+	for range 5 {
+		wantErr(s, "a guess", stranger.signIn(ctx, ada.Email, "a guess"), gormkey.ErrInvalidCredentials)
+	}
+	retryAfter(s, "a stranger", stranger.signIn(ctx, ada.Email, goodPassword))
+	retryAfter(s, "an unknown device", (&attempt{f: f, t: t, client: unknown}).signIn(ctx, ada.Email, goodPassword))
+	must(s, (&attempt{f: f, t: t, client: known}).signIn(ctx, ada.Email, goodPassword))
+
+	must(s, t.Forget(ctx, "email:bob@example.com"))
+	retryAfter(s, "after another account's was forgotten", stranger.signIn(ctx, ada.Email, goodPassword))
+	must(s, t.Forget(ctx, "email:"+ada.Email))
+	must(s, stranger.signIn(ctx, ada.Email, goodPassword))
+	for what, err := range map[string]error{
+		"Trust without an account":  t.Trust(ctx, "", known),
+		"Trust of a short device":   t.Trust(ctx, "email:x", throttle.Client{Device: "short"}),
+		"Forget without an account": t.Forget(ctx, ""),
+	} {
+		if err == nil {
+			s.Errorf("%s: got no error", what)
+		}
+	}
 }
 
 func throttleParallel(s *suite) {

@@ -126,15 +126,16 @@ func (t *Throttle) giveBack(ctx context.Context, places []place) {
 }
 
 // trustDevice makes a device known from now on.
-func (t *Throttle) trustDevice(ctx context.Context, device string) {
+func (t *Throttle) trustDevice(ctx context.Context, device string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
 	now := t.now()
 	until := now + milli(t.trust)
 	n, err := t.exec(ctx, "UPDATE ? SET ? = ? WHERE ? = ?", t.name(), expires, until, id, device)
 	if err == nil && n == 0 {
-		_, _ = t.insert(ctx, Bucket{device, now, until})
+		_, err = t.insert(ctx, Bucket{device, now, until})
 	}
+	return err
 }
 
 // DeleteExpired deletes the rows that mean nothing any more, in batches that each commit

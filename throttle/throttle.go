@@ -143,11 +143,8 @@ func (t *Throttle) AutoMigrate() error { return t.db.Table(t.table).AutoMigrate(
 //
 // Call it outside of a transaction.
 func (t *Throttle) Do(ctx context.Context, account string, client Client, attempt func() error) error {
-	if account == "" {
-		return errors.New("throttle: account is empty")
-	}
-	if n := len(client.Device); n > 0 && (n < minDevice || n > maxDevice) {
-		return fmt.Errorf("throttle: the device has %d bytes, outside %d to %d", n, minDevice, maxDevice)
+	if err := check(account, client); err != nil {
+		return err
 	}
 	taken, err := t.take(ctx, account, client)
 	if err != nil {
@@ -162,9 +159,39 @@ func (t *Throttle) Do(ctx context.Context, account string, client Client, attemp
 	err = attempt()
 	failed = errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if err == nil && client.Device != "" {
-		t.trustDevice(ctx, deviceID(account, client.Device))
+		_ = t.trustDevice(ctx, deviceID(account, client.Device))
 	}
 	return err
+}
+
+// Trust makes a client's device known to an account, as a sign-in by [Throttle.Do] does:
+// call it after a sign-up, say. A client without a device is not made known.
+func (t *Throttle) Trust(ctx context.Context, account string, client Client) error {
+	if err := check(account, client); err != nil || client.Device == "" {
+		return err
+	}
+	return t.trustDevice(ctx, deviceID(account, client.Device))
+}
+
+// Forget forgets the failures of an account, and leaves those of addresses and of known
+// devices: call it when its password was reset by a link that was mailed, since the
+// guesses were at another.
+func (t *Throttle) Forget(ctx context.Context, account string) error {
+	if err := check(account, Client{}); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "DELETE FROM ? WHERE ? = ?", t.name(), id, hashed("account", account))
+	return err
+}
+
+func check(account string, client Client) error {
+	if account == "" {
+		return errors.New("throttle: account is empty")
+	}
+	if n := len(client.Device); n > 0 && (n < minDevice || n > maxDevice) {
+		return fmt.Errorf("throttle: the device has %d bytes, outside %d to %d", n, minDevice, maxDevice)
+	}
+	return nil
 }
 
 // retry runs a statement again that the database refused for what goes by, a deadlock or

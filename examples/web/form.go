@@ -76,7 +76,7 @@ func (f *form) email(r *http.Request) string {
 	switch {
 	case typed == "":
 		f.refuse(http.StatusUnprocessableEntity, "email", "Enter your email address.")
-	case err != nil || parsed.Address != address || len(address) > 249 || strings.ContainsFunc(address, func(c rune) bool { return c > 127 }):
+	case err != nil || parsed.Address != address || len(address) > 249 || strings.ContainsFunc(typed, func(c rune) bool { return c > 127 }):
 		f.refuse(http.StatusUnprocessableEntity, "email", "Enter an address like name@example.com.")
 	}
 	return address

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/throttle"
 )
 
 // resetLifetime is for how long a link can be used.
@@ -26,10 +27,17 @@ func (s *server) showForgot(w http.ResponseWriter, r *http.Request) {
 func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
 	f := forgotForm(r)
 	email := f.email(r)
+	if !f.Invalid() {
+		if err := s.countReset(r, email); err != nil && !f.explain(w, err, "") {
+			s.web.Error(w, r, err)
+			return
+		}
+	}
 	if f.Invalid() {
 		s.showForm(w, r, "forgot-password", "Forgot your password?", f)
 		return
 	}
+	secretPage(w)
 	sent := struct{ Email, Link string }{Email: email}
 	if s.dev {
 		m, err := s.resetMail(r.Context(), email)
@@ -46,6 +54,25 @@ func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	s.show(w, r, http.StatusOK, "link-sent", view{Title: "Look at your mail", Data: sent})
+}
+
+// countReset limits how many mails one address gets, and one client asks for. The throttle
+// counts failures, so each request is taken for one.
+func (s *server) countReset(r *http.Request, email string) error {
+	client := throttle.Client{Address: s.web.ClientAddress(r)}
+	err := s.limits.Do(r.Context(), "reset:"+email, client, func() error { return gormkey.ErrInvalidCredentials })
+	if errors.Is(err, gormkey.ErrInvalidCredentials) {
+		return nil
+	}
+	return err
+}
+
+// secretPage keeps a page whose address or text is a secret out of the Referer header and
+// out of caches.
+func secretPage(w http.ResponseWriter) {
+	// With no-referrer a browser would send "Origin: null" with the form.
+	w.Header().Set("Referrer-Policy", "strict-origin")
+	w.Header().Set("Cache-Control", "no-store")
 }
 
 // resetMail makes a mail whose text is the link, or one to nobody. An older link stops
@@ -73,7 +100,7 @@ func resetForm(token gormkey.Token) *form {
 
 // showReset does not use the link up: programs that look at mail follow it too.
 func (s *server) showReset(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Referrer-Policy", "no-referrer") // the address of this page is a secret
+	secretPage(w)
 	token := gormkey.Token(r.Form.Get("token"))
 	_, err := s.auth.GetToken(r.Context(), gormkey.ResetPassword, token)
 	switch {
@@ -87,6 +114,7 @@ func (s *server) showReset(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) reset(w http.ResponseWriter, r *http.Request) {
+	secretPage(w)
 	token := gormkey.Token(r.PostForm.Get("token"))
 	f := resetForm(token)
 	chosen := f.newPassword(r, "password")
@@ -94,9 +122,10 @@ func (s *server) reset(w http.ResponseWriter, r *http.Request) {
 		s.showForm(w, r, "reset-password", "Choose a new password", f)
 		return
 	}
-	_, err := s.auth.ResetPassword(r.Context(), token, chosen)
+	key, err := s.auth.ResetPassword(r.Context(), token, chosen)
 	switch {
 	case err == nil:
+		_ = s.limits.Forget(r.Context(), key.ID) // the guesses were at the old one
 		http.Redirect(w, r, "/sign-in?notice=password-reset", http.StatusSeeOther)
 	case errors.Is(err, gormkey.ErrInvalidToken):
 		s.showExpired(w, r)

@@ -15,8 +15,11 @@ func credentials(email, password string) gormkey.Credentials {
 
 // device is the session that a request is about to open.
 func (s *server) device(r *http.Request) *Device {
-	agent := strings.ToValidUTF8(r.UserAgent(), "")
-	return &Device{UserAgent: strings.ToValidUTF8(agent[:min(len(agent), 255)], ""), IP: s.web.ClientAddress(r).String(), CreatedAt: s.now()}
+	agent, address := strings.ToValidUTF8(r.UserAgent(), ""), "an unknown address"
+	if a := s.web.ClientAddress(r); a.IsValid() {
+		address = a.String()
+	}
+	return &Device{UserAgent: strings.ToValidUTF8(agent[:min(len(agent), 255)], ""), IP: address, CreatedAt: s.now()}
 }
 
 func (s *server) home(w http.ResponseWriter, r *http.Request) {
@@ -47,6 +50,7 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		err = s.web.OpenSessionInto(w, r, account.ID, s.device(r))
+		_ = s.limits.Trust(r.Context(), "email:"+email, s.web.Client(w, r)) // or a stranger's guesses may lock it out
 	case errors.Is(err, gormkey.ErrDuplicateKey), errors.Is(err, gormkey.ErrDuplicateAttribute):
 		f.refuse(http.StatusConflict, "email", "There is an account with this address. Sign in, or choose a new password for it.")
 	}

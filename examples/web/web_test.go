@@ -112,6 +112,7 @@ func TestForms(t *testing.T) {
 		{"GET", "/account/devices", nil, 200, "/sign-in?next=%2Faccount%2Fdevices", `value="/account/devices"`},
 		{"POST", "/sign-up", login("", ""), 422, "/sign-up", "Enter your email address."},
 		{"POST", "/sign-up", login("ada", password), 422, "/sign-up", "like name@example.com"},
+		{"POST", "/sign-up", login("ada@\u212Aelvin.example", password), 422, "/sign-up", "like name@example.com"}, // a k in lower case
 		{"POST", "/sign-up", login("ada@example.com", "short"), 422, "/sign-up", "at least 8 characters"},
 		{"POST", "/sign-up", login(" Ada@Example.com", password), 200, "/account?notice=welcome", "ada@example.com"},
 		{"POST", "/sign-up", login("ada@example.com", password), 409, "/sign-up", "There is an account"},
@@ -190,13 +191,65 @@ func TestResetAnswersAlike(t *testing.T) {
 	ada.want(200, "/account", "ada@example.com")(ada.do("POST", "/sign-in", login("ada@example.com", "a new password")))
 }
 
+// TestResetIsLimited: an address gets five mails at once, whoever asks, and one that nobody
+// has is refused as soon.
+func TestResetIsLimited(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := open(t, settings{mail: toFolder(folder)})
+	s.visit(t).do("POST", "/sign-up", login("ada@example.com", password))
+	for _, email := range []string{"ada@example.com", "eve@example.com"} {
+		for range 5 {
+			v := s.visit(t)
+			v.want(200, "/forgot-password", "on its way")(v.do("POST", "/forgot-password", login(email, "")))
+		}
+		v := s.visit(t)
+		v.want(429, "/forgot-password", "Try again in 10 minutes.")(v.do("POST", "/forgot-password", login(email, "")))
+	}
+	s.mails.Wait()
+	files, err := os.ReadDir(folder)
+	must(t, err)
+	if len(files) != 5 {
+		t.Errorf("got %d mails, want 5", len(files))
+	}
+}
+
+// TestSecretPages: what shows a token is not stored, nor told to where its links lead.
+func TestSecretPages(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada := s.visit(t)
+	ada.do("POST", "/sign-up", login("ada@example.com", password))
+	nobody := s.visit(t)
+	_, _, page := nobody.do("POST", "/forgot-password", login("ada@example.com", ""))
+	token := regexp.MustCompile(`token=(\w+)`).FindStringSubmatch(page)[1]
+	for _, step := range []struct {
+		method, path string
+		form         url.Values
+	}{
+		{"GET", "/reset-password?token=" + token, nil},
+		{"POST", "/reset-password", url.Values{"token": {token}, "password": {"short"}}},
+		{"POST", "/forgot-password", login("ada@example.com", "")},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), step.method, s.http.URL+step.path, strings.NewReader(step.form.Encode()))
+		must(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		response, err := nobody.client.Do(r)
+		must(t, err)
+		_ = response.Body.Close()
+		if cache, referrer := response.Header.Get("Cache-Control"), response.Header.Get("Referrer-Policy"); cache != "no-store" || referrer != "strict-origin" {
+			t.Errorf("%s %.16s: Cache-Control is %q, Referrer-Policy %q", step.method, step.path, cache, referrer)
+		}
+	}
+}
+
 // TestThrottle: a stranger's guesses keep the stranger out.
 func TestThrottle(t *testing.T) {
 	t.Parallel()
 	s := open(t, settings{dev: true})
 	ada, eve := s.visit(t), s.visit(t)
-	ada.do("POST", "/sign-up", login("ada@example.com", password))
-	ada.do("POST", "/sign-in", login("ada@example.com", password))
+	ada.do("POST", "/sign-up", login("ada@example.com", password)) // from now on a known device
 	for range 5 {
 		eve.want(401, "/sign-in", "not right")(eve.do("POST", "/sign-in", login("ada@example.com", "a guess")))
 	}
