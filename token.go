@@ -247,7 +247,10 @@ func (r *Repository[U]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*O
 	case !found || t.ID != id || t.Purpose != purpose || r.opts.now() > t.Expires:
 		return nil, ErrInvalidToken
 	}
-	return t, r.afterFind(db, t, t.User)
+	if err := r.afterFind(db, t, t.User); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // consume uses a token up, by the one DELETE that hits its row.

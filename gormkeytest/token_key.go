@@ -1,0 +1,123 @@
+package gormkeytest
+
+import "github.com/gormkey/gormkey"
+
+func tokenReset(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	_, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	must(s, err)
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	bobs, err := f.SignIn(ctx, email(bob.Email))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+
+	_, err = f.ResetPassword(ctx, token, "short")
+	wantErr(s, "a password that the policy refuses", err, gormkey.ErrInvalidArgument)
+	_, err = f.ResetPassword(ctx, token, "")
+	wantErr(s, "no password", err, gormkey.ErrInvalidArgument)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+
+	key, err := f.ResetPassword(ctx, token, "a new password")
+	must(s, err)
+	equal(s, "key", key.ID, "email:"+ada.Email)
+	_, err = f.ValidateSession(ctx, session.Token)
+	wantErr(s, "the session from before", err, gormkey.ErrInvalidSession)
+	_, err = f.ValidateSession(ctx, bobs.Token)
+	must(s, err)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	wantErr(s, "the old password", err, gormkey.ErrInvalidCredentials)
+	for _, c := range []gormkey.Credentials{
+		{Provider: "email", ID: ada.Email, Password: "a new password"},
+		{Provider: "username", ID: "ada", Password: "a new password"},
+	} {
+		_, err = f.SignIn(ctx, c)
+		must(s, err)
+	}
+	_, err = f.ResetPassword(ctx, token, "another password")
+	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
+	_, err = f.SignInWithToken(ctx, magic)
+	wantErr(s, "a magic link from before", err, gormkey.ErrInvalidToken)
+	_, err = f.SignIn(ctx, email(bob.Email))
+	must(s, err)
+}
+
+func tokenResetGone(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	_, err := f.CreateKey(ctx, ada.ID, email("second@example.com"))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.ResetPassword, "email:second@example.com")
+	must(s, f.DeleteKey(ctx, "email", "second@example.com"))
+	_, err = f.ResetPassword(ctx, token, "a new password")
+	wantErr(s, "the key is gone", err, gormkey.ErrInvalidToken)
+
+	_, err = f.CreateKey(ctx, bob.ID, email("second@example.com"))
+	must(s, err)
+	_, err = f.ResetPassword(ctx, token, "a new password")
+	wantErr(s, "the key is another user's", err, gormkey.ErrInvalidToken)
+	_, err = f.SignIn(ctx, email("second@example.com"))
+	must(s, err)
+	_, err = f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+}
+
+func tokenMagicLink(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	before, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.MagicLink, ada.Email)
+	dest := &device{Country: "NL"}
+	must(s, f.SignInWithTokenInto(ctx, token, dest, gormkey.Replacing(before.Token)))
+	equal(s, "user", dest.User.Email, ada.Email)
+	var stored device
+	must(s, f.ValidateSessionInto(ctx, dest.Token, &stored))
+	equal(s, "country", stored.Country, "NL")
+	equal(s, "user's id", stored.UserID, ada.ID)
+	_, err = f.ValidateSession(ctx, before.Token)
+	wantErr(s, "the replaced session", err, gormkey.ErrInvalidSession)
+
+	again := &device{Country: "BE"}
+	err = f.SignInWithTokenInto(ctx, token, again)
+	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
+	equal(s, "after an error", again.ID+string(again.Token)+again.Country, "BE")
+	equal(s, "sessions", count(s, f.db, "user_session"), 1)
+}
+
+func tokenRename(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	token := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	bobs := issue(s, f, bob.ID, gormkey.ResetPassword, "email:"+bob.Email)
+
+	wantErr(s, "taken", f.RenameKey(ctx, ada.ID, "email", ada.Email, bob.Email), gormkey.ErrDuplicateKey)
+	wantErr(s, "no such key", f.RenameKey(ctx, ada.ID, "email", "nobody", "x"), gormkey.ErrInvalidKey)
+	wantErr(s, "another user's key", f.RenameKey(ctx, ada.ID, "email", bob.Email, "x"), gormkey.ErrInvalidKey)
+	wantErr(s, "the same", f.RenameKey(ctx, ada.ID, "email", ada.Email, ada.Email), gormkey.ErrInvalidArgument)
+	wantErr(s, "empty", f.RenameKey(ctx, ada.ID, "email", ada.Email, ""), gormkey.ErrInvalidArgument)
+	_, err = f.GetToken(ctx, gormkey.ResetPassword, token)
+	must(s, err) // nothing was half done
+
+	must(s, f.RenameKey(ctx, ada.ID, "email", ada.Email, "Ada@example.com"))
+	key, err := f.UseKey(ctx, email("Ada@example.com"))
+	must(s, err)
+	equal(s, "owner", key.UserID, ada.ID)
+	_, err = f.GetKey(ctx, "email", ada.Email)
+	wantErr(s, "the old id", err, gormkey.ErrInvalidKey)
+	_, err = f.GetToken(ctx, gormkey.ResetPassword, token)
+	wantErr(s, "a token from before", err, gormkey.ErrInvalidToken)
+	_, err = f.GetToken(ctx, gormkey.ResetPassword, bobs)
+	must(s, err)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+}
