@@ -2,8 +2,10 @@ package gormkey
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -183,9 +185,13 @@ func migratePostgres(db *gorm.DB, migrate func(*gorm.DB) error) error {
 func migrateMySQL(db *gorm.DB, migrate func(*gorm.DB) error) error {
 	return db.Connection(func(conn *gorm.DB) error {
 		conn = clean(conn)
+		name, err := mysqlLockName(conn)
+		if err != nil {
+			return err
+		}
 		var got sql.NullInt64
-		name := fmt.Sprintf("CONCAT('%s:', MD5(COALESCE(DATABASE(), '')))", migrateLock)
-		if err := conn.Raw("SELECT GET_LOCK("+name+", ?)", int(migrateLockWait.Seconds())).Scan(&got).Error; err != nil {
+		// Written out: some servers evaluate a bound timeout twice.
+		if err := conn.Raw(fmt.Sprintf("SELECT GET_LOCK('%s', %d)", name, int(migrateLockWait.Seconds()))).Scan(&got).Error; err != nil {
 			return err
 		}
 		if got.Int64 != 1 {
@@ -193,10 +199,21 @@ func migrateMySQL(db *gorm.DB, migrate func(*gorm.DB) error) error {
 		}
 		defer func() {
 			var released sql.NullInt64
-			conn.WithContext(context.WithoutCancel(conn.Statement.Context)).Raw("SELECT RELEASE_LOCK(" + name + ")").Scan(&released)
+			conn.WithContext(context.WithoutCancel(conn.Statement.Context)).Raw("SELECT RELEASE_LOCK('" + name + "')").Scan(&released)
 		}()
 		return migrate(conn)
 	})
+}
+
+// mysqlLockName returns the lock's name for the current database, at most 64 characters,
+// the most that MySQL takes. It is hashed here, since MySQL 9.6 has no MD5 function.
+func mysqlLockName(conn *gorm.DB) (string, error) {
+	var database string
+	if err := conn.Raw("SELECT COALESCE(DATABASE(), '')").Scan(&database).Error; err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(database))
+	return migrateLock + ":" + hex.EncodeToString(sum[:16]), nil
 }
 
 // migrateSQLite holds the write lock from the start.
