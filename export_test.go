@@ -1,7 +1,5 @@
 package gormkey
 
-import "time"
-
 // NewToken is for tests of the generator.
 var NewToken = newToken
 
@@ -16,11 +14,15 @@ func Compiled[U any](r *Repository[U]) bool {
 // SchemaCacheFound reports whether GORM keeps its schemas where we look for them.
 func SchemaCacheFound[U any](r *Repository[U]) bool { return r.b.cache != nil }
 
-// Work is for tests of how long failures take.
+// Work is for tests of what failures do.
 type Work struct{ w work }
 
-func (w *Work) Note(kind string, took time.Duration)         { w.w.note(kind, took) }
-func (w *Work) Ended(kind, password string, start time.Time) { w.w.ended(kind, password, start) }
+func (w *Work) Hashed(hash string) { w.w.hashed(hash) }
+func (w *Work) Plan(hash string, outdated bool) (dummy bool, checks []string, own int) {
+	return w.w.plan(hash, outdated)
+}
 
-// HashKind is for tests of it.
-var HashKind = hashKind
+func (w *Work) Met(hash string) { w.w.met(hash) }
+
+// HashKind is for tests of what tells hashes apart.
+func HashKind(hash string) string { return splitHash(hash).kind() }

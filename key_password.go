@@ -107,7 +107,9 @@ func (r *Repository[U]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPasswo
 func (r *Repository[U]) hash(ctx context.Context, plain string) (hash HashedPassword, err error) {
 	err = r.opts.limiter.Do(ctx, func() error {
 		text, err := r.opts.hasher.Hash(plain)
-		hash = HashedPassword(text)
+		if hash = HashedPassword(text); err == nil {
+			r.plugin.work.hashed(text)
+		}
 		return err
 	})
 	switch {

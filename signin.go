@@ -3,7 +3,6 @@ package gormkey
 import (
 	"context"
 	"errors"
-	"time"
 
 	"gorm.io/gorm"
 )
@@ -146,9 +145,9 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 	return key, nil
 }
 
-// checkCredentials returns why the credentials are not the key's, nil if they are. It
-// hashes once on every path that a password takes (OWASP ASVS 6.3.8), and makes each take
-// as long as an older hash, if there are any.
+// checkCredentials returns why the credentials are not the key's, nil if they are. Every
+// failure of a password does the same work (OWASP ASVS 6.3.8): it checks one hash of each
+// kind that the process has met.
 func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
 	if c.NoPassword {
 		switch {
@@ -165,25 +164,33 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 	case !key.PasswordDefined() || c.Password == "":
 		reason = ErrInvalidPassword
 	}
+	hash := ""
+	if reason == nil {
+		hash = string(*key.HashedPassword)
+	}
 	err = r.opts.limiter.Do(ctx, func() error {
-		start := time.Now()
-		if reason == nil {
-			hash := string(*key.HashedPassword)
-			matches, err := r.opts.hasher.Verify(c.Password, hash)
-			switch {
-			case err == nil && matches:
-				return nil
-			case err == nil:
-				reason = ErrInvalidPassword
-				r.plugin.work.ended(hashKind(hash), c.Password, start)
-				return nil
-			}
-			reason = err
+		outdated := hash != "" && r.opts.hasher.Outdated(hash)
+		// What the hasher says of the password is no answer here: of a key that exists it
+		// would be a reason, and not be shown.
+		dummy, checks, own := r.plugin.work.plan(hash, outdated)
+		if dummy {
+			_ = r.opts.hasher.Dummy(c.Password)
 		}
-		// The same work for nothing. What the hasher says of the password is no answer
-		// here: of a key that exists it would be a reason, and not be shown.
-		_ = r.opts.hasher.Dummy(c.Password)
-		r.plugin.work.ended("dummy", c.Password, start)
+		for i, check := range checks {
+			matches, err := r.opts.hasher.Verify(c.Password, check)
+			switch {
+			case i != own:
+			case err != nil:
+				reason = err
+			case matches:
+				return nil
+			default:
+				reason = ErrInvalidPassword
+				if outdated || dummy {
+					r.plugin.work.met(hash)
+				}
+			}
+		}
 		return nil
 	})
 	return reason, err

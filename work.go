@@ -1,93 +1,164 @@
 package gormkey
 
 import (
-	"crypto/sha256"
-	"slices"
+	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
-// work knows how long failed checks of a password take, for each kind of hash that it
-// has seen, so that all can be made to take as long as the slowest kind: the time of one
-// against an older hash would tell that the key exists.
+// work makes every failed check of a password do the same work, whatever the reason:
+// one check of each kind of hash that the process has met. Otherwise the time of a check
+// against an older hash would tell that the key exists. Nothing is measured, so a check
+// that was held up by something else teaches nothing wrong.
 type work struct {
-	mu    sync.Mutex
-	kinds map[string]*durations
+	mu       sync.Mutex
+	made     string // the kind of new hashes, "" until one was made
+	families []hashFamily
 }
 
-// mostKinds bounds how many are told apart; more share one.
-const mostKinds = 32
-
-// ended notes how long a failed check took that began at start, and goes on computing
-// until it has taken what the slowest kind takes. It does not sleep: beside other work
-// that would look different. A password outside ASCII may be hashed twice, in NFKC and
-// as it is, so it is given twice the time, and none is noted of it.
-func (w *work) ended(kind, password string, start time.Time) {
-	ascii := strings.IndexFunc(password, func(r rune) bool { return r >= 0x80 }) < 0
-	if ascii {
-		w.note(kind, time.Since(start))
-	}
-	usual := w.slowest()
-	if !ascii {
-		usual *= 2
-	}
-	var block [4096]byte
-	for end := start.Add(usual); time.Now().Before(end); {
-		sum := sha256.Sum256(block[:])
-		copy(block[:], sum[:])
-	}
+// hashFamily is the hashes of one format that differ in a number of rounds only. A check
+// of a cheaper one makes up for the rounds that it lacks.
+type hashFamily struct {
+	name   string
+	most   int // rounds, of the costliest that was met
+	sample hashParts
 }
 
-func (w *work) note(kind string, took time.Duration) {
+// mostFamilies bounds the checks of one failure. The failures of users with hashes of
+// further families can be told.
+const mostFamilies = 8
+
+// hashed notes the kind of a new hash.
+func (w *work) hashed(hash string) {
+	kind := splitHash(hash).kind()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.kinds == nil {
-		w.kinds = map[string]*durations{}
-	}
-	if w.kinds[kind] == nil && len(w.kinds) >= mostKinds {
-		kind = ""
-	}
-	if w.kinds[kind] == nil {
-		w.kinds[kind] = new(durations)
-	}
-	w.kinds[kind].note(took)
+	w.made = kind
 }
 
-// slowest returns the greatest of the kinds' medians.
-func (w *work) slowest() (slowest time.Duration) {
+// plan returns what a failed check of a hash, "" for none, consists of: the dummy of the
+// plugin's hasher or not, and hashes to verify, of which the one at own, -1 if there is
+// none, is that hash. The order is the same for everybody, since it also takes time.
+func (w *work) plan(hash string, outdated bool) (dummy bool, checks []string, own int) {
+	parts := splitHash(hash)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, d := range w.kinds {
-		slowest = max(slowest, d.median())
+	own = -1
+	isMade := hash != "" && (parts.kind() == w.made || w.made == "" && !outdated)
+	if isMade {
+		own, checks = 0, append(checks, hash)
 	}
-	return slowest
-}
-
-// durations are the last of their kind, in a ring.
-type durations struct {
-	recent [15]time.Duration
-	n      int
-}
-
-func (d *durations) note(took time.Duration) {
-	d.recent[d.n%len(d.recent)] = took
-	d.n++
-}
-
-func (d *durations) median() time.Duration {
-	known := slices.Clone(d.recent[:min(d.n, len(d.recent))])
-	slices.Sort(known)
-	return known[len(known)/2]
-}
-
-// hashKind returns what stands before the salt of a hash: its format and settings.
-func hashKind(hash string) string {
-	if strings.HasPrefix(hash, "$2") {
-		return hash[:min(len(hash), len("$2b$10$"))]
+	for _, f := range w.families {
+		rounds := f.most
+		if hash != "" && !isMade && f.name == parts.family {
+			rounds -= parts.rounds
+			own, checks = len(checks), append(checks, hash)
+		}
+		checks = append(checks, f.sample.checks(rounds)...)
 	}
+	if hash != "" && own < 0 {
+		own, checks = len(checks), append(checks, hash)
+	}
+	return !isMade, checks, own
+}
+
+// met notes the family of a hash that was verified, and keeps a hash of it that is
+// nobody's.
+func (w *work) met(hash string) {
+	h := splitHash(hash)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h.kind() == w.made {
+		return
+	}
+	for i := range w.families {
+		if f := &w.families[i]; f.name == h.family {
+			f.most = max(f.most, h.rounds)
+			return
+		}
+	}
+	if len(w.families) < mostFamilies {
+		h.secret = nobodys(h.secret)
+		w.families = append(w.families, hashFamily{h.family, h.rounds, h})
+	}
+}
+
+// hashParts is a hash taken apart: what tells its format and settings, with the rounds in
+// the middle, and then salt and key.
+type hashParts struct {
+	before, digits, after string
+	secret                string
+	family                string
+	rounds                int // 2^cost of bcrypt, iterations of PBKDF2, 1 of another format
+}
+
+func (h hashParts) kind() string { return h.before + h.digits + h.after }
+
+var (
+	bcryptForm = regexp.MustCompile(`^(.*\$2[aby]\$)([0-9]{2})(\$)(.*)$`)
+	pbkdf2Form = regexp.MustCompile(`^(.*pbkdf2[_-]sha(?:256|512)\$(?:i=)?)([0-9]{1,9})([^$]*\$)(.*)$`)
+)
+
+func splitHash(hash string) hashParts {
+	if m := bcryptForm.FindStringSubmatch(hash); m != nil {
+		if cost, _ := strconv.Atoi(m[2]); cost < 32 {
+			return hashParts{m[1], m[2], m[3], m[4], strings.TrimRight(m[1], "aby$"), 1 << cost}
+		}
+	}
+	if m := pbkdf2Form.FindStringSubmatch(hash); m != nil {
+		rounds, _ := strconv.Atoi(m[2])
+		return hashParts{m[1], m[2], m[3], m[4], m[1] + m[3], rounds}
+	}
+	cut := 0
 	if parts := strings.Split(hash, "$"); len(parts) > 2 {
-		return strings.Join(parts[:len(parts)-2], "$")
+		cut = len(strings.Join(parts[:len(parts)-2], "$")) + 1
+	} else if colons := strings.Split(hash, ":"); len(colons) > 2 { // Lucia's
+		cut = len(strings.Join(colons[:len(colons)-2], ":")) + 1
 	}
-	return strings.Repeat(":", strings.Count(hash, ":")) // Lucia's two
+	return hashParts{before: hash[:cut], secret: hash[cut:], family: hash[:cut], rounds: 1}
+}
+
+// checks returns hashes whose checks take so many rounds together.
+func (h hashParts) checks(rounds int) (hashes []string) {
+	with := func(digits string) string { return h.before + digits + h.after + h.secret }
+	switch {
+	case rounds <= 0:
+	case h.digits == "":
+		hashes = append(hashes, with(""))
+	case len(h.digits) == 2 && bcryptForm.MatchString(with(h.digits)):
+		for cost := 4; rounds>>cost > 0; cost++ {
+			if rounds>>cost&1 == 1 {
+				hashes = append(hashes, with(fmt.Sprintf("%02d", cost)))
+			}
+		}
+	default:
+		hashes = append(hashes, with(strconv.Itoa(rounds)))
+	}
+	return hashes
+}
+
+// nobodys returns a salt and a key of the same form with other characters. The last of
+// each part may stand for less than six bits, and stays.
+func nobodys(secret string) string {
+	other := []byte(secret)
+	for i := range len(other) - 1 {
+		if next := other[i+1]; next == '$' || next == ':' || next == '=' {
+			continue
+		}
+		switch c := other[i]; {
+		case '0' <= c && c <= '9':
+			other[i] = '1'
+		case 'a' <= c && c <= 'f':
+			other[i] = 'a'
+		case 'g' <= c && c <= 'z':
+			other[i] = 'g'
+		case 'A' <= c && c <= 'F':
+			other[i] = 'A'
+		case 'G' <= c && c <= 'Z':
+			other[i] = 'G'
+		}
+	}
+	return string(other)
 }

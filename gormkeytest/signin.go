@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"errors"
+	"strings"
 	"sync/atomic"
 
 	"gorm.io/gorm"
@@ -12,6 +13,7 @@ import (
 
 var signInCases = []testCase{
 	{"sign-in/R25 one error and one hash on every path", signInEqualWork},
+	{"sign-in/R25 the same work for every kind of hash", signInEqualKinds},
 	{"sign-in/without a password", signInNoPassword},
 	{"sign-in/R05 new token each time", signInFixation},
 	{"sign-in/R20 rehash by compare and swap", signInRehash},
@@ -110,6 +112,63 @@ func signInEqualWork(s *suite) {
 	_, err = f.SignIn(ctx, email(ada.Email))
 	wantErr(s, "unreadable hash", err, gormkey.ErrInvalidCredentials)
 	equal(s, "unreadable hash: calls", hasher.Calls.Load(), 2) // Verify refuses without work
+}
+
+// listingHasher lists the kinds of the hashes that it is asked to check, whichever format
+// they have.
+type listingHasher struct {
+	password.Argon2id
+	checked []string
+}
+
+func (h *listingHasher) note(hash string) {
+	h.checked = append(h.checked, hash[:min(len(hash), strings.LastIndexAny(hash[:min(len(hash), 32)], "$:")+1)])
+}
+
+// Verify notes.
+func (h *listingHasher) Verify(p, hash string) (bool, error) {
+	h.note(hash)
+	return h.Argon2id.Verify(p, hash)
+}
+
+// Dummy notes what it stands for.
+func (h *listingHasher) Dummy(p string) error {
+	h.note("$argon2id$v=19$m=64,t=1,p=1$")
+	return h.Argon2id.Dummy(p)
+}
+
+// signInEqualKinds: whatever hash the key has, a failure checks the same kinds in the same
+// order. Nothing is timed, and so nothing that takes long now is repeated later.
+func signInEqualKinds(s *suite) {
+	hasher := &listingHasher{Argon2id: password.Argon2id{Memory: 64, Iterations: 1}}
+	f := s.accounts(gormkey.WithPasswordHasher(hasher))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	add := func(id string, hash gormkey.HashedPassword) {
+		_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: id, PasswordHash: hash})
+		must(s, err)
+	}
+	add("bcrypt", "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG")
+	add("django", "pbkdf2_sha256$10$0123456789abcdef$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+	fail := func(id string) []string {
+		hasher.checked = nil
+		_, err := f.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: id, Password: "wrong battery"})
+		wantErr(s, id, err, gormkey.ErrInvalidCredentials)
+		return hasher.checked
+	}
+	equal(s, "before an older hash was met", len(fail("nobody")), 1)
+	fail("bcrypt")
+	fail("django")
+	want := []string{"$argon2id$v=19$m=64,t=1,p=1$", "$2b$04$", "pbkdf2_sha256$10$0123456789abcdef$"}
+	for _, id := range []string{"nobody", ada.Email, "bcrypt", "django"} {
+		got := fail(id)
+		for i, kind := range want {
+			want, _, _ := strings.Cut(kind, "0123456789")
+			if len(got) != 3 || !strings.HasPrefix(got[i], want) {
+				s.Errorf("%s: got checks of %q, want %q", id, got, want)
+			}
+		}
+	}
 }
 
 func signInNoPassword(s *suite) {
