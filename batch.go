@@ -37,7 +37,7 @@ func batches(db *gorm.DB) bool {
 var errStale = errors.New("gormkey: changed meanwhile")
 
 // requirements are the answers that a requirement may stand for.
-var requirements = []error{errStale, errChanged, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
+var requirements = []error{errStale, errChanged, errAbsent, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
 
 // require adds a requirement to the batch of tx; otherwise is its answer, one of the
 // requirements.
@@ -140,7 +140,7 @@ func (r *Repository[U]) deleteUserInBatch(ctx context.Context, userID string) er
 		r.plugin.base(user).ID = userID
 		if read {
 			var err error
-			if user, err = r.loadUser(tx, userID); err != nil {
+			if user, err = r.loadUser(tx, userID, errAbsent); err != nil {
 				return err
 			}
 		}
@@ -148,12 +148,12 @@ func (r *Repository[U]) deleteUserInBatch(ctx context.Context, userID string) er
 			return err
 		}
 		result := tx.Omit(clause.Associations).Delete(user)
-		if _, err := r.b.changed(tx, result, ErrInvalidUser); err != nil {
+		if _, err := r.b.changed(tx, result, errAbsent); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
 	})
-	if errors.Is(err, ErrInvalidUser) {
+	if errors.Is(err, errAbsent) {
 		return r.checkDeleted(ctx, userID)
 	}
 	return err
@@ -162,12 +162,16 @@ func (r *Repository[U]) deleteUserInBatch(ctx context.Context, userID string) er
 // checkDeleted tells a user who was not there from one whom a trigger or a Delete
 // callback kept.
 func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
-	_, err := r.GetUser(ctx, userID)
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.loadUser(db, userID, errAbsent)
 	switch {
-	case errors.Is(err, ErrInvalidUser):
+	case errors.Is(err, errAbsent):
 		return nil
 	case err != nil:
-		return err
+		return report(ctx, "delete user", err)
 	}
 	return errNotDeleted
 }

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -31,7 +32,29 @@ func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if err := db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) }); err != nil {
 		return err
 	}
+	if err := errors.Join(registerFailures(db, p.Name(), b), registerValues(db, p.Name())); err != nil {
+		return err
+	}
 	return p.registerIntegrity(db, b)
+}
+
+// failedSetting marks a statement whose error is the database's answer to it, and not a
+// hook's or callback's before or after it.
+const failedSetting = "gormkey:failed"
+
+// registerFailures marks the statements on the plugin's tables that fail. They run before
+// the hooks that come after a statement, and one that was never built was not sent.
+func registerFailures(db *gorm.DB, name string, b *binding) error {
+	note := func(tx *gorm.DB) {
+		s := tx.Statement.Schema
+		if tx.Error != nil && tx.Statement.SQL.Len() > 0 && s != nil && (s == b.user || slices.Contains(b.children(), s)) {
+			tx.InstanceSet(failedSetting, true)
+		}
+	}
+	return errors.Join(
+		db.Callback().Create().Before("gorm:save_after_associations").Register(name+":failed", note),
+		db.Callback().Update().Before("gorm:save_after_associations").Register(name+":failed", note),
+	)
 }
 
 // completeIDs fills the ids of new users and refuses ids that an engine would cut,
@@ -155,7 +178,11 @@ func foreignQueryCallbacks(db *gorm.DB) bool {
 	for i := range list.Len() {
 		callback := reflect.Indirect(list.Index(i))
 		name, replaced := callback.FieldByName("name"), callback.FieldByName("replace")
-		if !name.IsValid() || !replaced.IsValid() || replaced.Bool() || !slices.Contains(harmlessCallbacks, name.String()) {
+		if !name.IsValid() || !replaced.IsValid() || replaced.Bool() {
+			return true
+		}
+		own := strings.HasPrefix(name.String(), "gormkey:") && strings.HasSuffix(name.String(), queryCallback)
+		if !own && !slices.Contains(harmlessCallbacks, name.String()) {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,14 +85,40 @@ var (
 	retryCodes = []string{"40001", "40P01", "55P03", "1213", "1205", "1020"}
 )
 
+// A driver of SQLite may give no code. A text is looked at only then: it may hold values
+// of the application, which could say anything.
+var (
+	duplicateText  = regexp.MustCompile(`(?m)(?:^|: )UNIQUE constraint failed: \S+\.\S+`)
+	foreignKeyText = regexp.MustCompile(`(?m)(?:^|: )FOREIGN KEY constraint failed`)
+)
+
 func isDuplicate(err error) bool {
-	return slices.Contains(duplicateCodes, databaseCode(err)) || errors.Is(err, gorm.ErrDuplicatedKey) ||
-		err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
+	if code := databaseCode(err); code != "" || err == nil {
+		return slices.Contains(duplicateCodes, code)
+	}
+	return errors.Is(err, gorm.ErrDuplicatedKey) || duplicateText.MatchString(err.Error())
 }
 
 func isForeignKey(err error) bool {
-	return slices.Contains(foreignKeyCodes, databaseCode(err)) || errors.Is(err, gorm.ErrForeignKeyViolated) ||
-		err != nil && strings.Contains(err.Error(), "FOREIGN KEY constraint failed")
+	if code := databaseCode(err); code != "" || err == nil {
+		return slices.Contains(foreignKeyCodes, code)
+	}
+	return errors.Is(err, gorm.ErrForeignKeyViolated) || foreignKeyText.MatchString(err.Error())
+}
+
+// says reports whether err, or one that it wraps, has exactly this text: it is how errors
+// are told that another package does not export.
+func says(err error, text string) bool {
+	if err == nil {
+		return false
+	}
+	if err.Error() == text {
+		return true
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return says(e, text) })
+	}
+	return says(errors.Unwrap(err), text)
 }
 
 // Retryable reports whether the database ended a transaction, or refused a statement, for
@@ -125,7 +152,7 @@ func report(ctx context.Context, op string, err error) error {
 	case pastDeadline(ctx) && errors.Is(err, os.ErrDeadlineExceeded):
 		// A dialer has the context's deadline for its own, and its timer may ring first.
 		return fmt.Errorf("gormkey: %s: %w", op, context.DeadlineExceeded)
-	case strings.HasSuffix(err.Error(), "sql: database is closed"):
+	case databaseCode(err) == "" && says(err, "sql: database is closed"):
 		return &ArgumentError{"db", "is closed"}
 	}
 	if code := databaseCode(err); code != "" {
@@ -143,7 +170,7 @@ func pastDeadline(ctx context.Context) bool {
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
-		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, errChanged,
+		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, errChanged, errAbsent,
 	} {
 		if errors.Is(err, sentinel) {
 			return true
@@ -169,5 +196,5 @@ func isConnectionLost(err error) bool {
 		return true
 	}
 	var network *net.OpError
-	return errors.As(err, &network) && network.Op != "dial" || strings.HasSuffix(err.Error(), "invalid connection")
+	return errors.As(err, &network) && network.Op != "dial" || says(err, "invalid connection") // go-sql-driver/mysql
 }

@@ -9,11 +9,12 @@ import (
 
 // insertFor creates dest, a key or session, by one INSERT … SELECT that reads the
 // owner's id from the user's own row and locks it against a delete: a user who is gone,
-// soft-deleted or filtered out gets no row, but none for an error. The application's
-// create hooks and columns go along.
-func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, none error) error {
+// soft-deleted or filtered out gets no row, but none for an error. A violated unique
+// constraint is the error taken. The application's create hooks and columns go along.
+func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, none, taken error) error {
 	query := func(columns []clause.Column, values []any) *gorm.DB { return r.ownerQuery(tx, source, columns, values) }
 	result := whole(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
+	result.Error = duplicateAs(result, taken)
 	created, err := r.b.changed(tx, result, none)
 	if err == nil && !created {
 		return none

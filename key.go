@@ -61,7 +61,7 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 	}
 	var created *Key[U]
 	err = r.transact(ctx, "share key", func(tx *gorm.DB) error {
-		other, err := r.lockKey(tx, otherID)
+		other, err := r.lockKey(tx, otherID, ErrInvalidKey)
 		if err != nil {
 			return err
 		}
@@ -72,8 +72,8 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 			return err
 		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
-		if err := r.insertFor(tx, created, ownerSource{userID: other.UserID}, ErrInvalidUser); err != nil {
-			return duplicateAs(err, ErrDuplicateKey)
+		if err := r.insertFor(tx, created, ownerSource{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey); err != nil {
+			return err
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: created.UserID, KeyID: created.ID})
 	})
@@ -95,8 +95,8 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 		restore(dest, came)
 		*dest.AuthKey() = *key
 		dest.AuthKey().UserID = userID
-		if err := r.insertFor(tx, dest, ownerSource{userID: userID}, ErrInvalidUser); err != nil {
-			return duplicateAs(err, errDuplicate)
+		if err := r.insertFor(tx, dest, ownerSource{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
+			return err
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
 	})
@@ -177,7 +177,7 @@ func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, new
 			return err
 		}
 		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumn("id", newKey)
-		result.Error = duplicateAs(result.Error, ErrDuplicateKey)
+		result.Error = duplicateAs(result, ErrDuplicateKey)
 		renamed, err := r.b.changed(tx, result, ErrInvalidKey)
 		switch {
 		case err != nil:
@@ -214,7 +214,8 @@ func AllowLastKey() DeleteKeyOption { return func(o *deleteKeyOptions) { o.allow
 
 // DeleteKey removes a way to sign in (Lucia's deleteKey). The last one of a user is
 // [ErrLastKey] without [AllowLastKey]. A key that is not there is no error. Sessions
-// that it opened go on.
+// that it opened go on. Every one-time token of the user is voided, since it may have been
+// sent to the key's address.
 func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts ...DeleteKeyOption) error {
 	var o deleteKeyOptions
 	for _, option := range opts {
@@ -228,8 +229,8 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 		return err
 	}
 	return r.transact(ctx, "delete key", func(tx *gorm.DB) error {
-		key, err := r.lockKey(tx, wanted)
-		if errors.Is(err, ErrInvalidKey) {
+		key, err := r.lockKey(tx, wanted, errAbsent)
+		if errors.Is(err, errAbsent) {
 			return nil
 		}
 		if err != nil {
@@ -239,6 +240,9 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 			if err := r.requireOther(tx, key); err != nil {
 				return err
 			}
+		}
+		if err := r.voidTokens(tx, key.UserID); err != nil {
+			return err
 		}
 		if _, err := r.b.changed(tx, tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale); err != nil {
 			return err
@@ -250,7 +254,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 // requireOther returns ErrLastKey unless the user of a key has another.
 func (r *Repository[U]) requireOther(tx *gorm.DB, key *Key[U]) error {
 	id := clause.Column{Table: clause.CurrentTable, Name: "id"}
-	others, err := find(r.underLock(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
+	others, err := find(r.forUpdate(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
 	switch {
 	case err != nil:
 		return err
@@ -264,8 +268,9 @@ func (r *Repository[U]) requireOther(tx *gorm.DB, key *Key[U]) error {
 }
 
 // lockKey returns a key after locking its user's row, so that what two calls do to the
-// keys of one user happens one after the other. The key is read again under the lock.
-func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string) (*Key[U], error) {
+// keys of one user happens one after the other. The key is read again under the lock, and
+// locked too. If there is no such key it returns none.
+func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U], error) {
 	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
 	}
@@ -273,7 +278,7 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string) (*Key[U], error) {
 		key := new(Key[U])
 		found, err := find(tx, key, r.b.idIs(wanted))
 		if err == nil && (!found || key.ID != wanted) {
-			err = ErrInvalidKey
+			err = none
 		}
 		return key, err
 	}
@@ -284,7 +289,16 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string) (*Key[U], error) {
 	if err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
-	return read(r.underLock(tx))
+	return read(r.forUpdate(tx))
+}
+
+// forUpdate makes the next read take its rows for update, and see them as they are now
+// whatever the transaction's level. SQLite has one writer.
+func (r *Repository[U]) forUpdate(tx *gorm.DB) *gorm.DB {
+	if r.b.dialect == "sqlite" {
+		return tx
+	}
+	return tx.Clauses(clause.Locking{Strength: "UPDATE"})
 }
 
 // underLock makes the next read see what was committed while a lock was waited for: in

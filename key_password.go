@@ -14,7 +14,7 @@ import (
 // UpdateKeyPassword sets the password of a key, or takes it away with NoPassword
 // (Lucia's updateKeyPassword), and returns the key. Keys that share the password, see
 // [Repository.ShareKey], change with it. Sessions go on: [Repository.ChangePassword]
-// ends them.
+// ends them. One-time tokens of the user end, see [Repository.VoidTokens].
 //
 // Errors: [ArgumentError], [ErrInvalidKey], [ErrBusy].
 func (r *Repository[U]) UpdateKeyPassword(ctx context.Context, c Credentials) (*Key[U], error) {
@@ -47,7 +47,7 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 	var key *Key[U]
 	err = r.transact(ctx, "update key password", func(tx *gorm.DB) error {
 		var change func() error
-		if key, change, err = r.passwordChange(tx, keys[0].ID, hash, keep); err != nil {
+		if key, change, err = r.passwordChange(tx, keys[0].ID, hash, keep, ErrInvalidKey); err != nil {
 			return err
 		}
 		return change()
@@ -61,9 +61,10 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 
 // passwordChange reads a key under its user's lock and returns it with what sets its
 // password, ends the user's sessions but the one to keep, if that is not nil, and voids
-// the one-time tokens by which somebody could still come in.
-func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *string) (key *Key[U], change func() error, err error) {
-	if key, err = r.lockKey(tx, id); err != nil {
+// the one-time tokens by which somebody could still come in. If there is no such key it
+// returns none.
+func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *string, none error) (key *Key[U], change func() error, err error) {
+	if key, err = r.lockKey(tx, id, none); err != nil {
 		return nil, nil, err
 	}
 	endSessions := nothing
@@ -76,7 +77,7 @@ func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassw
 		if err := r.b.unchanged(tx, key.ID, key.UserID, key.HashedPassword); err != nil {
 			return err
 		}
-		if err := r.voidTokens(tx, key.UserID, ResetPassword, MagicLink); err != nil {
+		if err := r.voidPending(tx, key.UserID); err != nil {
 			return err
 		}
 		if err := r.setPassword(tx, key, hash); err != nil {

@@ -180,7 +180,7 @@ func (l *lookup) load(db *gorm.DB, id string, dest, user reflect.Value) (found b
 	if !rows.Next() {
 		return false, rows.Err()
 	}
-	return true, l.scan(db.Statement.Context, rows, dest, user)
+	return true, withoutValue(l.scan(db.Statement.Context, rows, dest, user))
 }
 
 func (l *lookup) scan(ctx context.Context, rows *sql.Rows, dest, user reflect.Value) error {

@@ -104,8 +104,8 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		if err := use(); err != nil {
 			return err
 		}
-		if err := r.insertFor(tx, dest, source, o.none); err != nil {
-			return duplicateAs(err, errDuplicate)
+		if err := r.insertFor(tx, dest, source, o.none, errDuplicate); err != nil {
+			return err
 		}
 		events := []Event{{Type: SessionCreated, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID}}
 		if source.keyID != "" || o.using != nil {
@@ -392,7 +392,7 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 		if err := r.b.lockWrites(tx); err != nil {
 			return err
 		}
-		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns).Error, ErrDuplicateAttribute)
+		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns), ErrDuplicateAttribute)
 	}
 	read := func(tx *gorm.DB) error {
 		if err := r.loadSession(tx, sessionID, dest); err != nil {

@@ -215,8 +215,9 @@ func (r *Repository[U]) failSignIn(ctx context.Context, c Credentials, userID st
 }
 
 // rehash writes a better hash of a password that was just verified, if the stored one
-// is outdated, unless the password was changed meanwhile (compare and swap). The
-// sign-in stands whether it succeeds or not: the next one tries again. Only inside a
+// is outdated, unless the password was changed meanwhile (compare and swap). It takes the
+// user's lock: a change of the password that has read the hash of several keys must find
+// it in all of them. The sign-in stands whether it succeeds or not: the next one tries again. Only inside a
 // caller's transaction is a failed write returned, since a deadlock there has undone it.
 func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) error {
 	if !key.PasswordDefined() || !r.opts.hasher.Outdated(string(*key.HashedPassword)) {
@@ -227,7 +228,10 @@ func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) e
 		return nil
 	}
 	old := string(*key.HashedPassword)
-	err = r.write(ctx, "rehash password", false, func(tx *gorm.DB) error {
+	err = r.transact(ctx, "rehash password", func(tx *gorm.DB) error {
+		if err := r.lockOwner(tx, key.UserID); err != nil {
+			return err
+		}
 		return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(column("hashed_password", old)).
 			UpdateColumn("hashed_password", string(hash)).Error
 	})

@@ -36,7 +36,7 @@ func (r *Repository[U]) endTokens(tx *gorm.DB, token Token) error {
 func (r *Repository[U]) tokensEnd(tx *gorm.DB, token Token) (end func() error, err error) {
 	var ends []func() error
 	for _, id := range r.opts.sessionIDs(token) {
-		end, err := r.sessionEnd(tx, id)
+		end, err := r.sessionEnd(tx, id, false)
 		if err != nil {
 			return nil, err
 		}
@@ -63,8 +63,8 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string)
 	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
 		return err
 	}
-	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error {
-		end, err := r.sessionEnd(tx, sessionID)
+	return r.write(ctx, "invalidate session", r.b.token != nil, func(tx *gorm.DB) error {
+		end, err := r.sessionEnd(tx, sessionID, r.b.token != nil)
 		if err != nil {
 			return err
 		}
@@ -72,11 +72,11 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string)
 	})
 }
 
-// sessionEnd reads whose session it is, if there are hooks to tell, and returns what
-// deletes it: what a batch reads, it reads before its first write.
-func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string) (end func() error, err error) {
+// sessionEnd reads whose session it is, if there are hooks to tell or tokens to void, and
+// returns what deletes it: what a batch reads, it reads before its first write.
+func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (end func() error, err error) {
 	session := new(Session[U])
-	if len(r.opts.hooks) > 0 {
+	if len(r.opts.hooks) > 0 || void {
 		if err := r.b.lockWrites(tx); err != nil {
 			return nil, err
 		}
@@ -85,7 +85,17 @@ func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string) (end func() er
 			return nothing, err
 		}
 	}
+	if void {
+		if err := r.lockTokens(tx, session.UserID); err != nil {
+			return nil, err
+		}
+	}
 	return func() error {
+		if void {
+			if err := r.voidPending(tx, session.UserID); err != nil {
+				return err
+			}
+		}
 		ended, err := r.ended(tx, tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U])))
 		if err != nil || !ended {
 			return err
@@ -114,7 +124,13 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID, sessi
 	if err := errors.Join(r.checkUserID(userID), checkText("session id", sessionID, sessionIDSize)); err != nil {
 		return err
 	}
-	return r.write(ctx, "invalidate user session", false, func(tx *gorm.DB) error {
+	return r.write(ctx, "invalidate user session", r.b.token != nil, func(tx *gorm.DB) error {
+		if err := r.lockTokens(tx, userID); err != nil {
+			return err
+		}
+		if err := r.voidPending(tx, userID); err != nil {
+			return err
+		}
 		result := tx.Where(r.b.idIs(sessionID)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
 		ended, err := r.b.changed(tx, result, ErrInvalidSession)
 		switch {
@@ -148,9 +164,15 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string)
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, op, false, func(tx *gorm.DB) error {
+	return r.write(ctx, op, r.b.token != nil, func(tx *gorm.DB) error {
+		if err := r.lockTokens(tx, userID); err != nil {
+			return err
+		}
 		end, err := r.sessionsEnd(tx, userID, keep)
 		if err != nil {
+			return err
+		}
+		if err := r.voidPending(tx, userID); err != nil {
 			return err
 		}
 		return end()

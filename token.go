@@ -45,7 +45,7 @@ func (r *Repository[U]) IssueToken(ctx context.Context, userID string, purpose P
 			return err
 		}
 		row := &OneTimeToken[U]{ID: token.ID(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
-		if err := r.insertFor(tx, row, ownerSource{userID: userID}, ErrInvalidUser); err != nil {
+		if err := r.insertFor(tx, row, ownerSource{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: TokenIssued, UserID: userID, Purpose: purpose})
@@ -137,8 +137,8 @@ func (r *Repository[U]) ResetPassword(ctx context.Context, token Token, newPassw
 		}
 		var change func() error
 		none := ""
-		key, change, err = r.passwordChange(tx, t.Payload, &hash, &none)
-		if errors.Is(err, ErrInvalidKey) || err == nil && key.UserID != t.UserID {
+		key, change, err = r.passwordChange(tx, t.Payload, &hash, &none, errAbsent)
+		if errors.Is(err, errAbsent) || err == nil && key.UserID != t.UserID {
 			return ErrInvalidToken
 		}
 		if err != nil {
@@ -202,6 +202,15 @@ func (r *Repository[U]) SignInWithTokenInto(ctx context.Context, token Token, de
 
 // VoidTokens voids the unused tokens of a user for some purposes, for all if none is
 // named. An unknown user is no error.
+//
+// Other operations void tokens too, so that whoever lost access does not come back by one
+// that they asked for before:
+//
+//   - RenameKey, DeleteKey and DeleteUser void all of the user's.
+//   - ChangePassword, UpdateKeyPassword, ResetPassword, InvalidateAllUserSessions,
+//     InvalidateOtherSessions, InvalidateUserSession and InvalidateSession void all but those
+//     of the purpose [VerifyEmail], which prove an address and open nothing.
+//   - SignOut, and sessions that end by themselves, void none.
 func (r *Repository[U]) VoidTokens(ctx context.Context, userID string, purposes ...Purpose) error {
 	if err := errors.Join(r.checkTokens(), r.checkUserID(userID)); err != nil {
 		return err
@@ -263,6 +272,25 @@ func (r *Repository[U]) consume(tx *gorm.DB, t *OneTimeToken[U]) error {
 		return ErrInvalidToken
 	}
 	return r.emit(tx, Event{Type: TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
+}
+
+// voidPending deletes the tokens of a user but those that only prove an address: what
+// somebody asked for who may have lost access meanwhile, in a stolen session for example.
+func (r *Repository[U]) voidPending(tx *gorm.DB, userID string) error {
+	if r.b.token == nil {
+		return nil
+	}
+	kept := clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}, Value: string(VerifyEmail)}
+	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeToken[U])).Error
+}
+
+// lockTokens takes the lock under which tokens are issued, so that none that is being
+// issued is missed by voidPending.
+func (r *Repository[U]) lockTokens(tx *gorm.DB, userID string) error {
+	if r.b.token == nil {
+		return nil
+	}
+	return r.lockOwner(tx, userID)
 }
 
 // voidTokens deletes the tokens of a user for some purposes, for all if none is named.

@@ -48,9 +48,9 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 				return err
 			}
 		}
-		err := tx.Omit(clause.Associations).Create(user).Error
-		if tried = base.ID; err != nil {
-			return duplicateAs(err, errDuplicate)
+		result := tx.Omit(clause.Associations).Create(user)
+		if tried = base.ID; result.Error != nil {
+			return duplicateAs(result, errDuplicate)
 		}
 		events := []Event{{Type: UserCreated, UserID: base.ID}}
 		for _, key := range keys {
@@ -59,8 +59,8 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 			if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
 				insert = whole(tx)
 			}
-			if err := insert.Omit(clause.Associations).Create(key).Error; err != nil {
-				return duplicateAs(err, ErrDuplicateKey)
+			if result := insert.Omit(clause.Associations).Create(key); result.Error != nil {
+				return duplicateAs(result, ErrDuplicateKey)
 			}
 			events = append(events, Event{Type: KeyAdded, UserID: base.ID, KeyID: key.ID})
 		}
@@ -76,13 +76,14 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 // errDuplicate marks a duplicate of which is not known yet whether it is the id's.
 var errDuplicate = errors.New("gormkey: duplicate")
 
-// duplicateAs gives a violated unique constraint the meaning that it has for the
-// statement that failed; no message of a database tells it reliably.
-func duplicateAs(err, sentinel error) error {
-	if isDuplicate(err) {
-		return &decision{sentinel, withoutValues(err)}
+// duplicateAs returns a statement's error, and gives a violated unique constraint the
+// meaning that it has for that statement; no message of a database tells it reliably. An
+// error of a hook of the application's model, which may have violated another one, stays.
+func duplicateAs(result *gorm.DB, sentinel error) error {
+	if _, ownError := result.InstanceGet(failedSetting); ownError && isDuplicate(result.Error) {
+		return &decision{sentinel, withoutValues(result.Error)}
 	}
-	return err
+	return result.Error
 }
 
 // decision is a sentinel with the database's error behind it, whose text it hides.
@@ -127,21 +128,27 @@ func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) 
 	if err != nil {
 		return nil, err
 	}
-	user, err := r.loadUser(db, userID)
+	user, err := r.loadUser(db, userID, ErrInvalidUser)
 	return user, report(ctx, "get user", err)
 }
 
-func (r *Repository[U]) loadUser(db *gorm.DB, userID string) (*U, error) {
+// loadUser reads a user by the application's model, or returns none if there is no such
+// user. Where we act on that, none is a private error: what a query returns may come from
+// the application's code, and wrap any public one.
+func (r *Repository[U]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
 	user := new(U)
 	found, err := find(db, user, r.b.userIs(userID))
 	switch {
 	case err != nil:
 		return nil, err
 	case !found || r.plugin.base(user).ID != userID:
-		return nil, ErrInvalidUser
+		return nil, none
 	}
 	return user, nil
 }
+
+// errAbsent: there is no such row. It never leaves the package.
+var errAbsent = errors.New("gormkey: no such row")
 
 // UpdateUserAttributes sets columns of the application's user model, named as in Go or
 // in the database, by one UPDATE with the model's hooks, and returns the user as it
@@ -173,10 +180,10 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 		}
 		model := new(U)
 		r.plugin.base(model).ID = userID
-		return duplicateAs(tx.Model(model).Updates(columns).Error, ErrDuplicateAttribute)
+		return duplicateAs(tx.Model(model).Updates(columns), ErrDuplicateAttribute)
 	}
 	read := func(tx *gorm.DB) (err error) {
-		user, err = r.loadUser(tx, userID) // 0 rows may mean "same values", so the read decides
+		user, err = r.loadUser(tx, userID, ErrInvalidUser) // 0 rows may mean "same values", so the read decides
 		return err
 	}
 	if err := r.writeAndRead(ctx, "update user attributes", hooked, update, read); err != nil {
@@ -231,7 +238,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 		}
 		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
 	})
-	if errors.Is(err, ErrInvalidUser) {
+	if errors.Is(err, errAbsent) {
 		return nil
 	}
 	return err
@@ -239,7 +246,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 
 var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
 
-// lockForDelete returns the user with its row locked, or ErrInvalidUser, which rolls
+// lockForDelete returns the user with its row locked, or errAbsent, which rolls
 // back. On SQLite the deletes of the children, which must happen anyway, take the write
 // lock before anything is read.
 func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
@@ -251,7 +258,7 @@ func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 	} else {
 		query = tx.Clauses(clause.Locking{Strength: "UPDATE"})
 	}
-	return r.loadUser(query, userID)
+	return r.loadUser(query, userID, errAbsent)
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {

@@ -3,6 +3,7 @@ package gormkeytest
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 
 	"gorm.io/gorm"
 
@@ -12,10 +13,19 @@ import (
 var hookCases = []testCase{
 	{"hook/R40 one event for each thing", hookEvents},
 	{"hook/errors undo", hookErrors},
+	{"hook/errors of models", hookModels},
 }
 
 // errStop is an error of the application.
 var errStop = errors.New("stop")
+
+// publicErrors are what an application's error may wrap, and mean nothing by.
+var publicErrors = []error{
+	gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrInvalidKey, gormkey.ErrInvalidPassword, gormkey.ErrInvalidToken,
+	gormkey.ErrInvalidUser, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute,
+	gormkey.ErrLastKey, gormkey.ErrInvalidExpiry, gormkey.ErrBusy, gormkey.ErrOutcomeUnknown, gormkey.ErrIsolation,
+	gorm.ErrRecordNotFound, gorm.ErrDuplicatedKey, gorm.ErrForeignKeyViolated,
+}
 
 func hookEvents(s *suite) {
 	var got []gormkey.Event
@@ -112,12 +122,15 @@ func hookErrors(s *suite) {
 		What string `gorm:"size:64"`
 	}
 	var refuse gormkey.EventType
-	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+	var refusal error
+	calls := 0
+	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
 		if err := tx.Create(&Audit{ID: rand.Text(), What: string(e.Type)}).Error; err != nil {
 			return err
 		}
 		if e.Type == refuse {
-			return errStop
+			calls++
+			return refusal
 		}
 		return nil
 	}))
@@ -126,7 +139,9 @@ func hookErrors(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	before := rows(s, f.db)
+	reset := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	before := snapshot(s, f)
 	audits := count(s, f.db, "audits")
 	for _, c := range []struct {
 		event gormkey.EventType
@@ -137,19 +152,37 @@ func hookErrors(s *suite) {
 		}},
 		{gormkey.KeyAdded, func() error { _, err := f.CreateKey(ctx, ada.ID, email("ada2@example.com")); return err }},
 		{gormkey.KeyAdded, func() error { _, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email); return err }},
+		{gormkey.KeyAdded, func() error { return f.RenameKey(ctx, ada.ID, "email", ada.Email, "ada2@example.com") }},
 		{gormkey.SessionCreated, func() error { _, err := f.CreateSession(ctx, ada.ID); return err }},
 		{gormkey.SignedIn, func() error { _, err := f.SignIn(ctx, email(ada.Email)); return err }},
+		{gormkey.SignedIn, func() error { _, err := f.SignInWithToken(ctx, magic); return err }},
 		{gormkey.SessionEnded, func() error { return f.SignOut(ctx, session.Token) }},
+		{gormkey.SessionEnded, func() error { return f.InvalidateSession(ctx, session.ID) }},
+		{gormkey.SessionEnded, func() error { return f.InvalidateUserSession(ctx, ada.ID, session.ID) }},
 		{gormkey.SessionEnded, func() error { return f.InvalidateAllUserSessions(ctx, ada.ID) }},
 		{gormkey.PasswordChanged, func() error { _, err := f.ChangePassword(ctx, email(ada.Email), ""); return err }},
+		{gormkey.PasswordChanged, func() error { _, err := f.ResetPassword(ctx, reset, "a new password"); return err }},
+		{gormkey.TokenIssued, func() error {
+			_, err := f.IssueToken(ctx, ada.ID, gormkey.VerifyEmail, "", hour)
+			return err
+		}},
+		{gormkey.TokenUsed, func() error { _, err := f.UseToken(ctx, gormkey.MagicLink, magic, nil); return err }},
 		{gormkey.KeyRemoved, func() error { return f.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey()) }},
 		{gormkey.UserDeleted, func() error { return f.DeleteUser(ctx, ada.ID) }},
 	} {
-		refuse = c.event
-		wantErr(s, string(c.event), c.call(), errStop)
-		equal(s, string(c.event)+": rows", rows(s, f.db), before)
-		equal(s, string(c.event)+": audit rows", count(s, f.db, "audits"), audits)
+		for _, sentinel := range append([]error{errStop}, publicErrors...) {
+			refuse, refusal, calls = c.event, fmt.Errorf("%w: %w", errStop, sentinel), 0
+			what := fmt.Sprintf("%s, refused with %v", c.event, sentinel)
+			wantErr(s, what, c.call(), errStop)
+			equal(s, what+": times", calls, 1)
+			if got := snapshot(s, f); got != before {
+				s.Fatalf("%s: got\n%s\nwant\n%s", what, got, before)
+			}
+			equal(s, what+": tokens", tokens(s, f), 2)
+			equal(s, what+": audit rows", count(s, f.db, "audits"), audits)
+		}
 	}
+	refusal = errStop
 	refuse = gormkey.SessionRenewed
 	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
 	_, err = f.ValidateSession(ctx, session.Token)

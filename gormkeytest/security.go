@@ -18,6 +18,7 @@ import (
 )
 
 var securityCases = []testCase{
+	{"security/values stay out of errors and logs", valueErrors},
 	{"security/R02 ids are byte-exact", securityExactIDs},
 	{"security/R04 tokens are hashed at rest", securityAtRest},
 	{"security/R39 no secret in logs, errors and prints", securityCanaries},

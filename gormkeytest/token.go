@@ -19,6 +19,8 @@ var tokenCases = []testCase{
 	{"token/reset password of a key that is gone", tokenResetGone},
 	{"token/magic link", tokenMagicLink},
 	{"token/rename key", tokenRename},
+	{"token/what ends which", tokenEnds},
+	{"token/asked for in a stolen session", tokenOfThief},
 	{"token/bad input", tokenInput},
 	{"token/without the option", tokenAbsent},
 	{"token/goes with its user", tokenOfDeleted},
@@ -31,6 +33,7 @@ var tokenCases = []testCase{
 	{"race/R42 sixteen consumers", raceConsumers},
 	{"race/R42 two changes of an address", raceIssuers},
 	{"race/R42 issue and use against delete", raceTokenDelete},
+	{"race/R42 issue against the end of all sessions", raceIssueEnd},
 }
 
 const hour = time.Hour

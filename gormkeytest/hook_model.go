@@ -1,0 +1,127 @@
+package gormkeytest
+
+import (
+	"context"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+// refuser is a user model whose hooks return what the context says.
+type refuser struct {
+	gormkey.User
+	Email string `gorm:"size:255;uniqueIndex"`
+}
+
+// refusal is which hook returns what.
+type refusal struct {
+	hook string
+	err  error
+}
+
+type refusalKey struct{}
+
+func refused(tx *gorm.DB, hook string) error {
+	if r, ok := tx.Statement.Context.Value(refusalKey{}).(refusal); ok && r.hook == hook {
+		return r.err
+	}
+	return nil
+}
+
+func (*refuser) BeforeCreate(tx *gorm.DB) error { return refused(tx, "BeforeCreate") }
+func (*refuser) AfterCreate(tx *gorm.DB) error  { return refused(tx, "AfterCreate") }
+func (*refuser) BeforeUpdate(tx *gorm.DB) error { return refused(tx, "BeforeUpdate") }
+func (*refuser) AfterUpdate(tx *gorm.DB) error  { return refused(tx, "AfterUpdate") }
+func (*refuser) BeforeDelete(tx *gorm.DB) error { return refused(tx, "BeforeDelete") }
+func (*refuser) AfterDelete(tx *gorm.DB) error  { return refused(tx, "AfterDelete") }
+func (*refuser) AfterFind(tx *gorm.DB) error    { return refused(tx, "AfterFind") }
+
+// refusedDevice and refusedLogin do the same for sessions and keys.
+type refusedDevice struct {
+	gormkey.Session[refuser]
+	Country string `gorm:"size:2;uniqueIndex"`
+}
+
+func (*refusedDevice) BeforeCreate(tx *gorm.DB) error { return refused(tx, "BeforeCreate") }
+func (*refusedDevice) AfterCreate(tx *gorm.DB) error  { return refused(tx, "AfterCreate") }
+func (*refusedDevice) AfterUpdate(tx *gorm.DB) error  { return refused(tx, "AfterUpdate") }
+
+type refusedLogin struct {
+	gormkey.Key[refuser]
+	Label string `gorm:"size:64;uniqueIndex"`
+}
+
+func (*refusedLogin) BeforeCreate(tx *gorm.DB) error { return refused(tx, "BeforeCreate") }
+func (*refusedLogin) AfterCreate(tx *gorm.DB) error  { return refused(tx, "AfterCreate") }
+
+// hookModels: whatever error a hook of the application's model returns, bare or wrapped, it
+// is what the caller gets, undoes the operation, and means nothing to us: neither that a
+// row is not there, nor that one is taken.
+func hookModels(s *suite) {
+	clock := NewClock()
+	db := s.newDB(s.T)
+	f := open[refuser](s, db, gormkey.WithClock(clock.Now), gormkey.WithKeyModel(&refusedLogin{}), gormkey.WithSessionModel(&refusedDevice{}))
+	ada := &refuser{Email: "ada@example.com"}
+	must(s, f.CreateUser(s.Context(), ada, email(ada.Email)))
+	_, err := f.CreateSession(s.Context(), ada.ID)
+	must(s, err)
+	session := &refusedDevice{Country: "NL"}
+	must(s, f.CreateSessionInto(s.Context(), ada.ID, session))
+	before := rows(s, f.db)
+	ofMineAre := map[string]bool{}
+	for _, c := range []struct {
+		hooks []string
+		call  func(ctx context.Context) error
+	}{
+		{[]string{"BeforeCreate", "AfterCreate"}, func(ctx context.Context) error { return f.CreateUser(ctx, &refuser{Email: "b"}, email("b")) }},
+		{[]string{"BeforeCreate", "AfterCreate"}, func(ctx context.Context) error {
+			return f.CreateKeyInto(ctx, ada.ID, email("c"), &refusedLogin{Label: "c"})
+		}},
+		{[]string{"BeforeCreate", "AfterCreate"}, func(ctx context.Context) error {
+			return f.CreateSessionInto(ctx, ada.ID, &refusedDevice{Country: "BE"})
+		}},
+		{[]string{"BeforeUpdate", "AfterUpdate", "AfterFind"}, func(ctx context.Context) error {
+			_, err := f.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": "x@example.com"})
+			return err
+		}},
+		{[]string{"AfterUpdate", "AfterFind"}, func(ctx context.Context) error {
+			_, err := f.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "DE"})
+			return err
+		}},
+		{[]string{"AfterFind"}, func(ctx context.Context) error { _, err := f.GetUser(ctx, ada.ID); return err }},
+		{[]string{"AfterFind"}, func(ctx context.Context) error { _, err := f.ValidateSession(ctx, session.Token); return err }},
+		{[]string{"AfterFind"}, func(ctx context.Context) error { _, err := f.UseKey(ctx, email(ada.Email)); return err }},
+		{[]string{"BeforeDelete", "AfterDelete", "AfterFind"}, func(ctx context.Context) error { return f.DeleteUser(ctx, ada.ID) }},
+	} {
+		for _, hook := range c.hooks {
+			ofMineAre[hook] = true
+			for _, sentinel := range publicErrors {
+				for _, err := range []error{sentinel, fmt.Errorf("%w: %w", errStop, sentinel)} {
+					got := c.call(context.WithValue(s.Context(), refusalKey{}, refusal{hook, err}))
+					what := fmt.Sprintf("%s returns %v", hook, err)
+					wantErr(s, what, got, sentinel)
+					if err != sentinel {
+						wantErr(s, what, got, errStop)
+					}
+					for _, other := range []error{gormkey.ErrDuplicateAttribute, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrInvalidUser} {
+						if sentinel != other && isErr(got, other) {
+							s.Errorf("%s: got %v, which is %v", what, got, other)
+						}
+					}
+					equal(s, what+": rows", rows(s, f.db), before)
+				}
+			}
+		}
+	}
+	equal(s, "hooks that were tried", len(ofMineAre), 7)
+	var stored refuser
+	must(s, f.db.First(&stored, "id = ?", ada.ID).Error)
+	equal(s, "email", stored.Email, ada.Email)
+	// And what is taken is still told.
+	err = f.CreateSessionInto(s.Context(), ada.ID, &refusedDevice{Country: "NL"})
+	wantErr(s, "a taken value", err, gormkey.ErrDuplicateAttribute)
+	_, err = f.UpdateUserAttributes(s.Context(), ada.ID, map[string]any{"Email": "free@example.com"})
+	must(s, err)
+}

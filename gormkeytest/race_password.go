@@ -1,0 +1,119 @@
+package gormkeytest
+
+import (
+	"fmt"
+
+	"github.com/gormkey/gormkey"
+)
+
+// passwordRaceCases have keys that share a password whose hash is outdated, so that a
+// sign-in writes it too.
+var passwordRaceCases = []testCase{
+	{"race/R08 shared keys, change against rehash", func(s *suite) {
+		raceRehash(s, func(f *fixture[account], _ *account, name, next string) error {
+			_, err := f.ChangePassword(s.Context(), gormkey.Credentials{Provider: "username", ID: name, Password: next}, "")
+			return err
+		})
+	}},
+	{"race/R08 shared keys, reset against rehash", func(s *suite) {
+		raceRehash(s, func(f *fixture[account], a *account, name, next string) error {
+			token, err := f.IssueToken(s.Context(), a.ID, gormkey.ResetPassword, "username:"+name, hour)
+			if err == nil {
+				_, err = f.ResetPassword(s.Context(), token, next)
+			}
+			return err
+		})
+	}},
+	{"race/R08 sharing a key against change and rehash", raceShare},
+}
+
+// oldHash is bcrypt's of goodPassword, which no hasher of the contract makes.
+const oldHash gormkey.HashedPassword = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG"
+
+// raceRehash: however a change and the rehash of a sign-in meet, no key keeps the old
+// password, and each has the new one.
+func raceRehash(s *suite, change func(f *fixture[account], a *account, name, next string) error) {
+	f := s.withTokens()
+	ctx := s.Context()
+	for round := range fullRounds(30, 300) {
+		name, next := fmt.Sprint("user", round), fmt.Sprint("the next password ", round)
+		a := &account{Email: name}
+		must(s, f.CreateUser(ctx, a,
+			gormkey.Credentials{Provider: "email", ID: name, PasswordHash: oldHash},
+			gormkey.Credentials{Provider: "username", ID: name, PasswordHash: oldHash}))
+		fs := repeat(2, func(i int) {
+			_, err := f.UseKey(ctx, gormkey.Credentials{Provider: []string{"email", "username"}[i], ID: name, Password: goodPassword})
+			if err != nil && !isErr(err, gormkey.ErrInvalidCredentials) {
+				s.Errorf("round %d: UseKey: %v", round, err)
+			}
+		})
+		fs = append(fs, func() {
+			if err := change(f, a, name, next); err != nil {
+				s.Errorf("round %d: changing the password: %v", round, err)
+			}
+		})
+		atOnce(fs...)
+		wantPassword(s, f, name, next, goodPassword)
+	}
+}
+
+// wantPassword wants both keys of a name to have a password, and not the old one.
+func wantPassword(s *suite, f *fixture[account], name, password, old string) {
+	s.Helper()
+	for _, provider := range []string{"email", "username"} {
+		c := gormkey.Credentials{Provider: provider, ID: name, Password: old}
+		if _, err := f.UseKey(s.Context(), c); !isErr(err, gormkey.ErrInvalidCredentials) {
+			s.Fatalf("%s:%s with the old password: got error %v, want %v", provider, name, err, gormkey.ErrInvalidCredentials)
+		}
+		c.Password = password
+		if _, err := f.UseKey(s.Context(), c); err != nil {
+			s.Fatalf("%s:%s with the new password: %v", provider, name, err)
+		}
+	}
+}
+
+// raceShare: a key that is shared while the password changes and is rehashed has the
+// other's password from then on, whatever it is.
+func raceShare(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	changedBefore, changedAfter := 0, 0
+	for round := range fullRounds(30, 300) {
+		name, next := fmt.Sprint("user", round), fmt.Sprint("the next password ", round)
+		login := gormkey.Credentials{Provider: "email", ID: name, Password: goodPassword}
+		must(s, f.CreateUser(ctx, &account{Email: name}, gormkey.Credentials{Provider: "email", ID: name, PasswordHash: oldHash}))
+		atOnce(
+			func() {
+				if _, err := f.UseKey(ctx, login); err != nil && !isErr(err, gormkey.ErrInvalidCredentials) {
+					s.Errorf("round %d: UseKey: %v", round, err)
+				}
+			},
+			func() {
+				if _, err := f.ShareKey(ctx, "username", name, "email", name); err != nil {
+					s.Errorf("round %d: ShareKey: %v", round, err)
+				}
+			},
+			func() {
+				if round%2 == 0 { // so that half of the rounds are sharing against the rehash alone
+					changed := login
+					changed.Password = next
+					if _, err := f.ChangePassword(ctx, changed, ""); err != nil {
+						s.Errorf("round %d: ChangePassword: %v", round, err)
+					}
+				}
+			},
+		)
+		if round%2 == 0 {
+			wantPassword(s, f, name, next, goodPassword)
+			changedBefore++
+		}
+		last := "the last password"
+		_, err := f.ChangePassword(ctx, gormkey.Credentials{Provider: "username", ID: name, Password: last}, "")
+		must(s, err)
+		wantPassword(s, f, name, last, goodPassword)
+		changedAfter++
+	}
+	if changedAfter == 0 || changedBefore == 0 {
+		s.Fatalf("%d and %d rounds: nothing was tried", changedBefore, changedAfter)
+	}
+}

@@ -1,0 +1,183 @@
+package gormkeytest
+
+import (
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+// tokenEnds is the whole table of what voids which tokens.
+func tokenEnds(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	const custom gormkey.Purpose = "invite"
+	purposes := []gormkey.Purpose{gormkey.VerifyEmail, gormkey.ChangeEmail, gormkey.ResetPassword, gormkey.MagicLink, custom}
+	all, verify := purposes, []gormkey.Purpose{gormkey.VerifyEmail}
+	var none []gormkey.Purpose
+	bob := signUp(s, f, "bob")
+	bobs := issue(s, f, bob.ID, gormkey.ChangeEmail, "bob2@example.com")
+	bobsSession, err := f.SignIn(ctx, email(bob.Email))
+	must(s, err)
+
+	for i, act := range []struct {
+		name string
+		kept []gormkey.Purpose
+		want error
+		do   func(a *account, session *gormkey.Session[account], sent map[gormkey.Purpose]gormkey.Token) error
+	}{
+		{"ChangePassword", verify, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.ChangePassword(ctx, email(a.Email), session.ID)
+			return err
+		}},
+		{"UpdateKeyPassword", verify, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.UpdateKeyPassword(ctx, email(a.Email))
+			return err
+		}},
+		{"UpdateKeyPassword, without a password", verify, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: "email", ID: a.Email, NoPassword: true})
+			return err
+		}},
+		{"ResetPassword", verify, nil, func(_ *account, _ *gormkey.Session[account], sent map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.ResetPassword(ctx, sent[gormkey.ResetPassword], "another password")
+			return err
+		}},
+		{"RenameKey", none, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.RenameKey(ctx, a.ID, "email", a.Email, "new-"+a.Email)
+		}},
+		{"DeleteKey", none, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.DeleteKey(ctx, "email", a.Email, gormkey.AllowLastKey())
+		}},
+		{"DeleteKey that is refused", all, gormkey.ErrLastKey, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.DeleteKey(ctx, "email", a.Email)
+		}},
+		{"CreateKey", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.CreateKey(ctx, a.ID, email("second-"+a.Email))
+			return err
+		}},
+		{"ShareKey", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.ShareKey(ctx, "username", a.Email, "email", a.Email)
+			return err
+		}},
+		{"InvalidateAllUserSessions", verify, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.InvalidateAllUserSessions(ctx, a.ID)
+		}},
+		{"InvalidateOtherSessions", verify, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.InvalidateOtherSessions(ctx, a.ID, session.ID)
+		}},
+		{"InvalidateUserSession", verify, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.InvalidateUserSession(ctx, a.ID, session.ID)
+		}},
+		{"InvalidateUserSession of another's", all, gormkey.ErrInvalidSession, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.InvalidateUserSession(ctx, a.ID, bobsSession.ID)
+		}},
+		{"InvalidateSession", verify, nil, func(_ *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.InvalidateSession(ctx, session.ID)
+		}},
+		{"SignOut", all, nil, func(_ *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.SignOut(ctx, session.Token)
+		}},
+		{"SignIn, replacing", all, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.SignIn(ctx, email(a.Email), gormkey.Replacing(session.Token))
+			return err
+		}},
+		{"DeleteDeadUserSessions", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.DeleteDeadUserSessions(ctx, a.ID)
+		}},
+		{"UpdateUserAttributes", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.UpdateUserAttributes(ctx, a.ID, map[string]any{"Name": "x"})
+			return err
+		}},
+		{"DeleteUser", none, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.DeleteUser(ctx, a.ID)
+		}},
+	} {
+		a := signUp(s, f, fmt.Sprint("user", i))
+		session, err := f.SignIn(ctx, email(a.Email))
+		must(s, err)
+		sent := map[gormkey.Purpose]gormkey.Token{}
+		for _, p := range purposes {
+			sent[p] = issue(s, f, a.ID, p, map[bool]string{true: "email:" + a.Email}[p == gormkey.ResetPassword])
+		}
+		err = act.do(a, session, sent)
+		if act.want == nil {
+			must(s, err)
+		} else {
+			wantErr(s, act.name, err, act.want)
+		}
+		for _, p := range purposes {
+			_, err := f.GetToken(ctx, p, sent[p])
+			if lives := err == nil; lives != slices.Contains(act.kept, p) || err != nil && !isErr(err, gormkey.ErrInvalidToken) {
+				s.Errorf("%s: token to %s: got error %v, want it to live: %v", act.name, p, err, !lives)
+			}
+		}
+	}
+	_, err = f.GetToken(ctx, gormkey.ChangeEmail, bobs)
+	must(s, err)
+	_, err = f.ValidateSession(ctx, bobsSession.Token)
+	must(s, err)
+}
+
+// tokenOfThief: what was asked for in a stolen session does not outlive the act that ends
+// that session.
+func tokenOfThief(s *suite) {
+	for name, end := range map[string]func(f *fixture[account], a *account) error{
+		"ChangePassword": func(f *fixture[account], a *account) error {
+			changed := email(a.Email)
+			changed.Password = "a new password"
+			_, err := f.ChangePassword(s.Context(), changed, "")
+			return err
+		},
+		"InvalidateAllUserSessions": func(f *fixture[account], a *account) error {
+			return f.InvalidateAllUserSessions(s.Context(), a.ID)
+		},
+	} {
+		f := s.withTokens()
+		ctx := s.Context()
+		ada := signUp(s, f, "ada")
+		stolen := issue(s, f, ada.ID, gormkey.ChangeEmail, "thief@example.org")
+		must(s, end(f, ada))
+		before := snapshot(s, f)
+		_, err := f.UseToken(ctx, gormkey.ChangeEmail, stolen, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+			return f.With(tx).RenameKey(ctx, t.UserID, "email", ada.Email, t.Payload)
+		})
+		wantErr(s, name, err, gormkey.ErrInvalidToken)
+		if got := snapshot(s, f); got != before {
+			s.Errorf("%s: the token changed\n%s\nto\n%s", name, before, got)
+		}
+	}
+}
+
+// raceIssueEnd: a token whose transaction began before the sessions were ended is voided
+// with them, though it was not yet committed.
+func raceIssueEnd(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	for round := range fullRounds(20, 200) {
+		issued := make(chan gormkey.Token)
+		ended := make(chan error)
+		go func() {
+			<-issued
+			ended <- f.InvalidateAllUserSessions(ctx, ada.ID)
+		}()
+		var token gormkey.Token
+		must(s, f.db.Transaction(func(tx *gorm.DB) (err error) {
+			if token, err = f.With(tx).IssueToken(ctx, ada.ID, gormkey.ChangeEmail, "thief@example.org", hour); err != nil {
+				return err
+			}
+			issued <- token
+			for range 10 { // while which the other may go ahead, if nothing holds it
+				if err := tx.Exec("SELECT 1").Error; err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		must(s, <-ended)
+		_, err := f.GetToken(ctx, gormkey.ChangeEmail, token)
+		wantErr(s, fmt.Sprint("round ", round), err, gormkey.ErrInvalidToken)
+	}
+}

@@ -1,0 +1,97 @@
+package gormkey
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+
+	"gorm.io/gorm"
+)
+
+// valueError is an error that arose between GORM and the database, and that no database
+// gave a code: a value that a driver cannot encode, or that does not fit a Go field. Such
+// texts quote the value, so this one says where it was and not what. The error itself is
+// reached with errors.As.
+type valueError struct{ cause error }
+
+// Error returns what is known to hold no value.
+func (e *valueError) Error() string {
+	text := e.cause.Error()
+	if place := valuePlace.FindString(text); place != "" {
+		return place + ": the value does not fit"
+	}
+	if field := valueField.FindStringSubmatch(text); field != nil {
+		return "field " + field[1] + ": the value does not fit"
+	}
+	return fmt.Sprintf("a value could not be sent or read (%T)", e.cause)
+}
+
+// Unwrap returns the error with its text.
+func (e *valueError) Unwrap() error { return e.cause }
+
+var (
+	// database/sql, pgx
+	valuePlace = regexp.MustCompile(`^(?:sql: Scan error on column index [0-9]+, name "[^"]{0,64}"|sql: converting argument \$[0-9]+ type|can't scan into dest\[[0-9]+\]|failed to encode args\[[0-9]+\])`)
+	// gorm.io/gorm/schema
+	valueField = regexp.MustCompile(`^failed to set value .* to field ([A-Za-z0-9_]{1,64})$`)
+)
+
+// withoutValue returns an error whose text holds no value of the application: err itself
+// where that is known.
+func withoutValue(err error) error {
+	var (
+		known   *valueError
+		network *net.OpError
+		ours    *ArgumentError
+	)
+	switch {
+	case err == nil, databaseCode(err) != "", errors.As(err, &known), errors.As(err, &network), errors.As(err, &ours),
+		says(err, "sql: database is closed"), says(err, "invalid connection"):
+		return err
+	}
+	for _, harmless := range harmlessErrors {
+		if errors.Is(err, harmless) {
+			return err
+		}
+	}
+	if errors.Is(err, ErrInvalidExpiry) || !isOurs(err) {
+		return &valueError{err}
+	}
+	return err
+}
+
+var harmlessErrors = []error{
+	context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF,
+	sql.ErrConnDone, sql.ErrNoRows, sql.ErrTxDone,
+	gorm.ErrRecordNotFound, gorm.ErrInvalidTransaction, gorm.ErrMissingWhereClause, gorm.ErrUnsupportedRelation, gorm.ErrPrimaryKeyRequired,
+	gorm.ErrModelValueRequired, gorm.ErrInvalidData, gorm.ErrInvalidField, gorm.ErrEmptySlice, gorm.ErrInvalidDB, gorm.ErrInvalidValue,
+	gorm.ErrDuplicatedKey, gorm.ErrForeignKeyViolated,
+}
+
+// registerValues keeps the application's values out of the errors of the repository's
+// statements, before GORM logs them. The application's own statements keep theirs.
+func registerValues(db *gorm.DB, name string) error {
+	hide := func(tx *gorm.DB) {
+		// One that was never built failed in the application's code.
+		if _, ours := tx.Logger.(quietLogger); ours && tx.Error != nil && tx.Statement.SQL.Len() > 0 {
+			tx.Error = withoutValue(tx.Error)
+		}
+	}
+	on := db.Callback()
+	return errors.Join(
+		on.Create().Before("gorm:save_after_associations").Register(name+":values", hide),
+		on.Update().Before("gorm:save_after_associations").Register(name+":values", hide),
+		on.Delete().Before("gorm:after_delete").Register(name+":values", hide),
+		on.Query().Before("gorm:preload").Register(name+queryCallback, hide),
+		on.Row().After("gorm:row").Register(name+":values", hide),
+		on.Raw().After("gorm:raw").Register(name+":values", hide),
+	)
+}
+
+// queryCallback ends the name of the plugin's own Query callback, which changes no query.
+const queryCallback = ":values"
