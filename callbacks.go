@@ -32,7 +32,7 @@ func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if err := db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) }); err != nil {
 		return err
 	}
-	if err := errors.Join(registerFailures(db, p.Name(), b), registerValues(db, p.Name())); err != nil {
+	if err := errors.Join(registerFailures(db, p.Name(), b), registerValues(db, p.Name(), b)); err != nil {
 		return err
 	}
 	return p.registerIntegrity(db, b)

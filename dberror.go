@@ -170,7 +170,7 @@ func pastDeadline(ctx context.Context) bool {
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
-		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, errChanged, errAbsent,
+		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, ErrRolledBack, errChanged, errAbsent,
 	} {
 		if errors.Is(err, sentinel) {
 			return true
@@ -182,6 +182,9 @@ func isOurs(err error) bool {
 // commitError tells a refused commit from one whose answer was lost.
 func commitError(err error) error {
 	switch {
+	case says(err, "commit unexpectedly resulted in rollback"), // pgx
+		says(err, "pq: could not complete operation in a failed transaction"), says(err, "pq: Could not complete operation in a failed transaction"):
+		return fmt.Errorf("%w: %w", ErrRolledBack, err)
 	case databaseCode(err) != "", errors.Is(err, sql.ErrTxDone):
 		return err
 	case err == context.Canceled || err == context.DeadlineExceeded: // as database/sql returns it before it asks the driver

@@ -54,6 +54,11 @@ var (
 	// ends during an operation of one statement leaves the same doubt, and answers with
 	// the context's error.)
 	ErrOutcomeUnknown = errors.New("gormkey: outcome unknown")
+	// ErrRolledBack: a statement in the transaction failed and its error was ignored, by a
+	// hook most likely, so that PostgreSQL rolled all of it back. Nothing was done. Return
+	// the errors of a hook's statements, or run those that may fail in a transaction of
+	// tx, which is a savepoint.
+	ErrRolledBack = errors.New("gormkey: rolled back after a statement whose error was ignored")
 	// ErrDryRun: the handle is in DryRun mode, in which a session check would pass.
 	// It wraps gorm.ErrDryRunModeUnsupported.
 	ErrDryRun = fmt.Errorf("gormkey: handle is in DryRun mode: %w", gorm.ErrDryRunModeUnsupported)

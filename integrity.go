@@ -28,18 +28,23 @@ const wholeSetting = "gormkey:whole"
 func whole(tx *gorm.DB) *gorm.DB { return tx.Set(wholeSetting, true) }
 
 func (p *Plugin[U]) registerIntegrity(db *gorm.DB, b *binding) error {
-	if b.foreignKeys && (b.dialect != "sqlite" || b.batches) {
-		return nil
-	}
 	name := p.Name()
+	create, update, remove := db.Callback().Create(), db.Callback().Update(), db.Callback().Delete()
 	// Next to the statement itself: after the application's hooks, whose conditions count
 	// too. After("gorm:delete") would run after the commit.
-	return errors.Join(
-		db.Callback().Create().Before("gorm:create").Register(name+":owners", func(tx *gorm.DB) { b.checkOwners(tx) }),
-		db.Callback().Create().Before("gorm:save_after_associations").Register(name+":created", func(tx *gorm.DB) { b.finish(tx) }),
-		db.Callback().Delete().Before("gorm:delete").Register(name+":cascade", func(tx *gorm.DB) { b.cascade(tx) }),
-		db.Callback().Delete().Before("gorm:after_delete").Register(name+":deleted", func(tx *gorm.DB) { b.finish(tx) }),
-	)
+	var errs []error
+	if !b.foreignKeys || b.dialect == "sqlite" && !b.batches {
+		errs = append(errs,
+			create.Before("gorm:create").Register(name+":owners", func(tx *gorm.DB) { b.checkOwners(tx) }),
+			remove.Before("gorm:delete").Register(name+":cascade", func(tx *gorm.DB) { b.cascade(tx) }),
+			remove.Before("gorm:after_delete").Register(name+":deleted", func(tx *gorm.DB) { b.finish(tx) }),
+		)
+	}
+	return errors.Join(append(errs,
+		update.Before("gorm:save_after_associations").Register(name+":updating", b.markUpdate),
+		create.Before("gorm:create").Register(name+":saves", b.checkSave),
+		create.Before("gorm:save_after_associations").Register(name+":created", func(tx *gorm.DB) { b.finish(tx) }),
+	)...)
 }
 
 // guarded is what one statement of the application has going on around it.
@@ -57,6 +62,27 @@ func (b *binding) setting() string { return "gormkey:guarded:" + b.user.Table }
 // begin makes sure that a statement is in a transaction, and reports whether it is for
 // us to keep it whole.
 func (b *binding) begin(tx *gorm.DB, g *guarded) bool {
+	if !b.enter(tx, g) {
+		return false
+	}
+	if !b.foreignKeys {
+		return true
+	}
+	var enforced bool // by this connection
+	if err := fresh(tx).Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
+		_ = tx.AddError(err)
+	}
+	return tx.Error == nil && !enforced
+}
+
+// enter makes sure that a statement is in a transaction, unless its pool has none, which
+// is false.
+func (b *binding) enter(tx *gorm.DB, g *guarded) bool {
+	if v, _ := tx.InstanceGet(b.setting()); v != nil { // for another check of the same statement
+		if before, ok := v.(*guarded); ok && before != nil {
+			return true
+		}
+	}
 	if _, ok := tx.Statement.ConnPool.(gorm.TxCommitter); !ok {
 		var options []*sql.TxOptions
 		if b.dialect != "sqlite" {
@@ -73,14 +99,7 @@ func (b *binding) begin(tx *gorm.DB, g *guarded) bool {
 		g.pool, tx.Statement.ConnPool = tx.Statement.ConnPool, own.Statement.ConnPool
 	}
 	tx.InstanceSet(b.setting(), g)
-	if !b.foreignKeys {
-		return true
-	}
-	var enforced bool // by this connection
-	if err := fresh(tx).Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
-		_ = tx.AddError(err)
-	}
-	return tx.Error == nil && !enforced
+	return true
 }
 
 // fresh returns a handle for a statement of ours in the transaction of tx.

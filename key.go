@@ -104,7 +104,7 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 		restore(dest, came)
 	}
 	return r.explainDuplicate(ctx, "create key", err, ErrDuplicateKey, r.b.key, r.b.baseKey, func(db *gorm.DB) (bool, error) {
-		return find(db, new(Key[U]), r.b.idIs(key.ID))
+		return find(db, new(Key[U]), column("id", key.ID))
 	})
 }
 

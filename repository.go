@@ -267,7 +267,12 @@ func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
 	for _, e := range events {
 		e.At = at
 		for _, hook := range r.opts.hooks {
-			if err := hook(r.forApplication(tx), e); err != nil {
+			end := r.b.undone.watch(tx)
+			err := hook(r.forApplication(tx), e)
+			if deadlock := end(); err == nil {
+				err = deadlock
+			}
+			if err != nil {
 				return fmt.Errorf("hook of %q: %w", e.Type, err)
 			}
 		}

@@ -35,8 +35,9 @@ type binding struct {
 	inexact      bool   // id columns may match more than equal bytes
 	plainColumns bool   // every column can be named in a SELECT
 	vitess       bool   // the database is one
-	batches      bool   // its transactions are batches, see batcher
-	noAutocommit bool   // the DSN says autocommit=0: a lone statement is not durable
+	undone       undone
+	batches      bool // its transactions are batches, see batcher
+	noAutocommit bool // the DSN says autocommit=0: a lone statement is not durable
 }
 
 // model is one of the structs of a plugin with the table that it belongs to.

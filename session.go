@@ -119,7 +119,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 	if err != nil {
 		restore(dest, came)
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
-			return find(db, new(Session[U]), r.b.idIs(r.opts.sessionID(o.token)))
+			return find(db, new(Session[U]), column("id", r.opts.sessionID(o.token)))
 		})
 	}
 	session.Token, session.Fresh = o.token, true

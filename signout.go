@@ -20,7 +20,8 @@ func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
 	if err := checkContext(ctx); err != nil {
 		return err
 	}
-	return r.write(ctx, "invalidate session", false, func(tx *gorm.DB) error { return r.endTokens(tx, token) })
+	several := len(r.opts.sessionIDs(token)) > 1
+	return r.write(ctx, "invalidate session", several, func(tx *gorm.DB) error { return r.endTokens(tx, token) })
 }
 
 // endTokens ends the session of a token.
@@ -164,7 +165,7 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string)
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, op, r.b.token != nil, func(tx *gorm.DB) error {
+	return r.write(ctx, op, r.b.token != nil || r.b.vitess, func(tx *gorm.DB) error {
 		if err := r.lockTokens(tx, userID); err != nil {
 			return err
 		}
@@ -221,7 +222,7 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, "delete dead user sessions", false, func(tx *gorm.DB) error {
+	return r.write(ctx, "delete dead user sessions", r.b.vitess, func(tx *gorm.DB) error {
 		return r.deleteSessions(tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now()))).Error
 	})
 }

@@ -68,7 +68,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	})
 	return r.explainDuplicate(ctx, "create user", err, ErrDuplicateUser, r.b.user, nil, func(db *gorm.DB) (bool, error) {
 		var ids []string
-		err := db.Model(new(U)).Unscoped().Where(r.b.userIs(tried)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error
+		err := db.Model(new(U)).Unscoped().Where(column(r.b.userID.DBName, tried)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error
 		return len(ids) == 1, err
 	})
 }
@@ -93,8 +93,9 @@ func (e *decision) Error() string   { return e.sentinel.Error() }
 func (e *decision) Unwrap() []error { return []error{e.sentinel, e.cause} }
 
 // explainDuplicate makes ofID or ErrDuplicateAttribute of an errDuplicate: after the
-// rollback it asks whether there is a row with the id. A model with no columns but those
-// of base has nothing else that could be taken.
+// rollback it asks whether there is a row with the id, as the column compares it, since
+// that is what its constraint did. A model with no columns but those of base has nothing
+// else that could be taken.
 func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, ofID error, model, base *schema.Schema, exists func(db *gorm.DB) (bool, error)) error {
 	if !errors.Is(err, errDuplicate) {
 		return err

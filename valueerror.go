@@ -74,9 +74,11 @@ var harmlessErrors = []error{
 }
 
 // registerValues keeps the application's values out of the errors of the repository's
-// statements, before GORM logs them. The application's own statements keep theirs.
-func registerValues(db *gorm.DB, name string) error {
+// statements, before GORM logs them. The application's own statements keep theirs. It also
+// notes the deadlocks of both.
+func registerValues(db *gorm.DB, name string, b *binding) error {
 	hide := func(tx *gorm.DB) {
+		b.undone.note(tx)
 		// One that was never built failed in the application's code.
 		if _, ours := tx.Logger.(quietLogger); ours && tx.Error != nil && tx.Statement.SQL.Len() > 0 {
 			tx.Error = withoutValue(tx.Error)

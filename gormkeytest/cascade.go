@@ -187,6 +187,7 @@ func integrityDeleteFails(s *suite) {
 		"the repository's": func() error { return f.DeleteUser(s.Context(), "u0") },
 	} {
 		for n := 1; ; n++ {
+			s.bound(n)
 			seen, failed := 0, false
 			r.mu.Lock()
 			r.inject = func(sql string) error {

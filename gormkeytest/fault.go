@@ -84,6 +84,7 @@ func faultNth(s *suite) {
 	for verb, call := range writes(f, s.Context(), ada, session) {
 		before := snapshot(s, f)
 		for n := 1; ; n++ {
+			s.bound(n)
 			seen, fired := 0, false
 			var after []string
 			recorder.inject = func(sql string) error {
@@ -121,6 +122,14 @@ func faultNth(s *suite) {
 			}
 		}
 		restore(s, f, ada, session)
+	}
+}
+
+// bound stops a case that makes the n-th statement fail and does not come to its end.
+func (s *suite) bound(n int) {
+	s.Helper()
+	if n > 200 {
+		s.Fatalf("%d statements were made to fail, and the operation still has more", n)
 	}
 }
 

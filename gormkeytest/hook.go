@@ -14,6 +14,7 @@ var hookCases = []testCase{
 	{"hook/R40 one event for each thing", hookEvents},
 	{"hook/errors undo", hookErrors},
 	{"hook/errors of models", hookModels},
+	{"hook/an error of a statement is ignored", hookIgnores},
 }
 
 // errStop is an error of the application.

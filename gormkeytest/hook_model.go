@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -124,4 +125,57 @@ func hookModels(s *suite) {
 	wantErr(s, "a taken value", err, gormkey.ErrDuplicateAttribute)
 	_, err = f.UpdateUserAttributes(s.Context(), ada.ID, map[string]any{"Email": "free@example.com"})
 	must(s, err)
+}
+
+// MySQLError has the shape of go-sql-driver/mysql's.
+type MySQLError struct{ Number uint16 }
+
+func (e *MySQLError) Error() string { return fmt.Sprint("injected ", e.Number) }
+
+// hookIgnores: a hook that ignores the error of a statement of its own does not leave half
+// of an operation behind, and the caller is told what became of it.
+func hookIgnores(s *suite) {
+	statement := "SELECT nothing FROM nowhere"
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+		if e.Type == gormkey.UserCreated || e.Type == gormkey.SessionCreated {
+			_ = tx.Exec(statement).Error
+		}
+		return nil
+	}))
+	ctx := s.Context()
+	ada := &account{Email: "ada@example.com"}
+	err := f.CreateUser(ctx, ada, email(ada.Email))
+	if f.db.Name() == "postgres" {
+		wantErr(s, "a failed statement that was ignored", err, gormkey.ErrRolledBack)
+		if isErr(err, gormkey.ErrOutcomeUnknown) {
+			s.Errorf("the outcome is known: %v", err)
+		}
+		equal(s, "rows", rows(s, f.db), [3]int64{0, 0, 0})
+	} else {
+		must(s, err) // the statement alone is undone
+		equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
+	}
+
+	statement = "SELECT 1"
+	bob := &account{Email: "bob@example.com"}
+	must(s, f.CreateUser(ctx, bob, email(bob.Email)))
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	before, deadlocks := rows(s, f.db), 0
+	recorder.inject = func(sql string) error {
+		if sql == statement {
+			deadlocks++
+			return &MySQLError{1213} // after which the server has undone everything
+		}
+		return nil
+	}
+	_, err = auth.CreateSession(ctx, bob.ID)
+	recorder.inject = nil
+	var database *gormkey.DatabaseError
+	if !errors.As(err, &database) || database.Code != "1213" {
+		s.Errorf("an ignored deadlock: got error %v, want the deadlock", err)
+	}
+	equal(s, "deadlocks, one a try", deadlocks, 5)
+	equal(s, "rows", rows(s, f.db), before)
 }

@@ -97,6 +97,7 @@ func tokenFaults(s *suite) {
 		}},
 	} {
 		for n := 1; ; n++ {
+			s.bound(n)
 			a := &account{Email: fmt.Sprintf("%s-%d@example.com", strings.ReplaceAll(name, " ", "-"), n)}
 			must(s, auth.CreateUser(ctx, a, email(a.Email)))
 			must(s, func() error { _, err := auth.CreateSession(ctx, a.ID); return err }())

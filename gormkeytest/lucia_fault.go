@@ -1,0 +1,80 @@
+package gormkeytest
+
+import (
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+var luciaFaultCases = []testCase{
+	{"lucia/R34 signing out is all or nothing", luciaSignOutFault},
+	{"lucia/ids that the column takes for equal", luciaEqualIDs},
+}
+
+// luciaSignOutFault: under LuciaV2 a session may be under two ids, which go together.
+func luciaSignOutFault(s *suite) {
+	f := s.accounts(gormkey.LuciaV2())
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	failures := 0
+	for n := 1; ; n++ {
+		s.bound(n)
+		session, err := auth.CreateSession(ctx, ada.ID)
+		must(s, err)
+		// And one of a process that hashes them already.
+		must(s, f.db.Session(&gorm.Session{NewDB: true}).Create(&gormkey.Session[account]{
+			ID: session.Token.ID(), UserID: ada.ID, ActiveExpires: session.ActiveExpires, IdleExpires: session.IdleExpires,
+		}).Error)
+		before, seen := rows(s, f.db), 0
+		recorder.inject = func(string) error {
+			if seen++; seen == n {
+				return errStop
+			}
+			return nil
+		}
+		err = auth.SignOut(ctx, session.Token)
+		recorder.inject = nil
+		if err == nil {
+			equal(s, "sessions after signing out", count(s, f.db, "user_session"), before[2]-2)
+			break
+		}
+		failures++
+		if isErr(err, gormkey.ErrOutcomeUnknown) { // the commit
+			must(s, f.InvalidateAllUserSessions(ctx, ada.ID))
+			continue
+		}
+		equal(s, "rows after an error", rows(s, f.db), before)
+		must(s, f.InvalidateAllUserSessions(ctx, ada.ID))
+	}
+	if failures == 0 {
+		s.Error("no statement was made to fail")
+	}
+}
+
+// luciaEqualIDs: what a collation takes for equal is a duplicate of the id, not of another
+// column.
+func luciaEqualIDs(s *suite) {
+	f := s.accounts(gormkey.LuciaV2())
+	ctx := s.Context()
+	must(s, f.CreateUser(ctx, &account{User: gormkey.User{ID: "abcdefgh1"}, Email: "a"}, gormkey.Credentials{Provider: "github", ID: "abc", NoPassword: true}))
+	const token = "abcdefghijklmnopqrstuvwxyz"
+	must(s, f.CreateSessionInto(ctx, "abcdefgh1", &device{Session: gormkey.Session[account]{Token: token}}))
+
+	user := f.CreateUser(ctx, &account{User: gormkey.User{ID: "ABCDEFGH1"}, Email: "b"})
+	key := f.CreateKeyInto(ctx, "abcdefgh1", gormkey.Credentials{Provider: "github", ID: "ABC", NoPassword: true}, &login{})
+	session := f.CreateSessionInto(ctx, "abcdefgh1", &device{Session: gormkey.Session[account]{Token: "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}})
+	if f.db.Name() == "mysql" {
+		wantErr(s, "user", user, gormkey.ErrDuplicateUser)
+		wantErr(s, "key", key, gormkey.ErrDuplicateKey)
+		wantErr(s, "session", session, gormkey.ErrDuplicateSession)
+		equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
+		return
+	}
+	must(s, user)
+	must(s, key)
+	must(s, session)
+	equal(s, "rows", rows(s, f.db), [3]int64{2, 2, 2})
+}
