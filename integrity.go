@@ -102,6 +102,15 @@ func (b *binding) enter(tx *gorm.DB, g *guarded) bool {
 	return true
 }
 
+// unprepared returns a handle that sends its statements as they are, where MySQL refuses
+// to prepare them.
+func unprepared(tx *gorm.DB) *gorm.DB {
+	if prepared, ok := tx.Statement.ConnPool.(*gorm.PreparedStmtTX); ok {
+		tx.Statement.ConnPool = prepared.Tx
+	}
+	return tx
+}
+
 // fresh returns a handle for a statement of ours in the transaction of tx.
 func fresh(tx *gorm.DB) *gorm.DB { return tx.Session(&gorm.Session{NewDB: true, SkipHooks: true}) }
 
@@ -137,7 +146,7 @@ func (b *binding) finish(tx *gorm.DB) {
 			_ = tx.AddError(err)
 		}
 	case g.savepoint:
-		_ = tx.AddError(fresh(tx).Exec("RELEASE SAVEPOINT " + savepointName).Error)
+		_ = tx.AddError(unprepared(fresh(tx)).Exec("RELEASE SAVEPOINT " + savepointName).Error)
 	}
 }
 

@@ -46,6 +46,7 @@ type options struct {
 	hooks            []Hook
 	tokens           bool // there is a table of one-time tokens
 	inexactIDs       bool
+	unknownServer    bool
 	generatesDefault bool // newUserID is ours
 	noForeignKeys    bool
 	vitess           bool
@@ -150,6 +151,12 @@ func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.h
 // column's own comparison, but its unique constraint cannot: "github:AbC" and
 // "github:abc" cannot both be keys.
 func InsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
+
+// InsecureUnknownServer accepts a server that speaks the protocol of MySQL or PostgreSQL and
+// is none that is known to keep their row locks. Without these a session may outlive the
+// password change or the deletion that should have ended it: run gormkeytest's races on
+// the server before you rely on it.
+func InsecureUnknownServer() Option { return func(o *options) { o.unknownServer = true } }
 
 // WithoutForeignKeys keeps FOREIGN KEY out of the plugin's tables, for databases that do
 // not want it, and keeps their integrity without it: a key or session of a missing user

@@ -148,7 +148,7 @@ func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *g
 // write runs one statement, which is atomic by itself, without the cost of a
 // transaction around it. Where hooks belong to it, it runs in one after all.
 func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work func(tx *gorm.DB) error) error {
-	if hooked || len(r.opts.hooks) > 0 || r.b.noAutocommit || r.err == nil && r.inTransaction() {
+	if hooked || len(r.opts.hooks) > 0 || r.err == nil && r.inTransaction() {
 		return r.transact(ctx, op, work)
 	}
 	db, err := r.session(ctx)

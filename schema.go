@@ -37,7 +37,6 @@ type binding struct {
 	vitess       bool   // the database is one
 	undone       undone
 	batches      bool // its transactions are batches, see batcher
-	noAutocommit bool // the DSN says autocommit=0: a lone statement is not durable
 }
 
 // model is one of the structs of a plugin with the table that it belongs to.
@@ -104,18 +103,14 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 			return nil, fmt.Errorf("GORM has parsed %T before: call db.Use right after gorm.Open, before any query, AutoMigrate or plugin whose models refer to it", m.value)
 		}
 	}
+	if err := checkServer(db, opts); err != nil {
+		return nil, err
+	}
 	if err := checkExactIDs(db, opts, models); err != nil {
 		return nil, err
 	}
 	if err := b.readHome(); err != nil {
 		return nil, err
-	}
-	if b.dialect == "mysql" {
-		var autocommit bool
-		if err := b.db.Raw("SELECT @@autocommit").Scan(&autocommit).Error; err != nil {
-			return nil, fmt.Errorf("reading @@autocommit: %w", err)
-		}
-		b.noAutocommit = !autocommit
 	}
 	schemas := make([]*schema.Schema, len(models))
 	for i, m := range models {

@@ -133,6 +133,10 @@ func (t *recordedTx) ExecContext(ctx context.Context, query string, args ...any)
 	if err := t.parent.note(query, args); err != nil {
 		return nil, err
 	}
+	// GORM sends savepoints around its prepared statements, which it does not see in here.
+	if prepared, ok := t.ConnPool.(*gorm.PreparedStmtTX); ok && strings.Contains(query, "SAVEPOINT") {
+		return prepared.Tx.ExecContext(ctx, query, args...)
+	}
 	return t.ConnPool.ExecContext(ctx, query, args...)
 }
 

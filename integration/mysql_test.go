@@ -33,3 +33,11 @@ func TestMySQLWithoutForeignKeys(t *testing.T) {
 func TestMySQLReference(t *testing.T) { app.RunReference(t, openMySQL) }
 
 func openMySQL(t testing.TB) *gorm.DB { return open(t, mysql.Open(newMySQL(t)), &gorm.Config{}) }
+
+// GORM sends savepoints around its prepared statements, and so do we: MySQL prepares none
+// (1295), while MariaDB does.
+func TestMySQLPrepareStmtWithoutForeignKeys(t *testing.T) {
+	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
+		return open(t, mysql.Open(newMySQL(t)), &gorm.Config{PrepareStmt: true})
+	}, gormkeytest.WithoutForeignKeys())
+}
