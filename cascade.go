@@ -66,7 +66,7 @@ func (b *binding) softDeletes(tx *gorm.DB) bool {
 // none of the application's Query callbacks, which a delete does not pass either.
 func doomed(tx *gorm.DB, id string) (query *gorm.DB, conditions bool) {
 	stmt := tx.Statement
-	column := clause.Column{Table: clause.CurrentTable, Name: id}
+	column := clause.Column{Name: id} // alone: a delete may name its table in ways that GORM cannot quote
 	query = fresh(tx).Clauses(clause.Select{Columns: []clause.Column{column}}, clause.From{})
 	query.Statement.Schema, query.Statement.Model = stmt.Schema, stmt.Model
 	query.Statement.Table, query.Statement.TableExpr, query.Statement.Unscoped = stmt.Table, stmt.TableExpr, stmt.Unscoped
@@ -166,7 +166,7 @@ func (b *binding) deleteDoomed(tx *gorm.DB, g *guarded, ids []string) error {
 		}
 		delete(stmt.Clauses, "ORDER BY")
 		delete(stmt.Clauses, "LIMIT")
-		stmt.Clauses["WHERE"] = clause.Clause{Name: "WHERE", Expression: clause.Where{Exprs: []clause.Expression{b.among(clause.Column{Table: clause.CurrentTable, Name: b.userID.DBName}, part)}}}
+		stmt.Clauses["WHERE"] = clause.Clause{Name: "WHERE", Expression: clause.Where{Exprs: []clause.Expression{b.among(clause.Column{Name: b.userID.DBName}, part)}}}
 		g.users = part
 		return nil
 	}

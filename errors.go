@@ -46,8 +46,9 @@ var (
 	ErrInvalidExpiry = errors.New("gormkey: invalid expiry")
 	// ErrInvalidArgument is wrapped by every [ArgumentError].
 	ErrInvalidArgument = errors.New("gormkey: invalid argument")
-	// ErrBusy: too many passwords are being hashed; nothing was written.
-	// Answer 503 and let the client try again.
+	// ErrBusy: too many passwords are being hashed, or on a database without transactions
+	// other calls changed the same rows five times over; nothing was written. Answer 503
+	// and let the client try again.
 	ErrBusy = password.ErrBusy
 	// ErrOutcomeUnknown: the connection was lost while the database committed, so the
 	// change is either whole or absent. Read again before repeating it. (A context that

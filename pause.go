@@ -9,7 +9,7 @@ import (
 // Retries of a transaction of our own.
 const (
 	maxTries      = 5
-	maxStale      = 50 // of a batch that others keep ahead of
+	retryWithin   = 10 * time.Second
 	retryShortest = 5 * time.Millisecond
 	retryLongest  = 50 * time.Millisecond
 )

@@ -192,15 +192,21 @@ func (r *Repository[U]) writeAndRead(ctx context.Context, op string, hooked bool
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err) // written, and not seen
 }
 
-// retry repeats a transaction of our own after a deadlock and its like.
+// retry repeats a transaction of our own after a deadlock and its like, but not one that
+// waited long for a lock already.
 func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) error {
+	began := time.Now()
 	for n := 1; ; n++ {
 		err := try()
-		stale := errors.Is(err, errStale) // so another call got through
-		if err == nil || n == maxTries && !stale || n == maxStale || !stale && !Retryable(err) || errors.Is(err, ErrOutcomeUnknown) {
+		stale := errors.Is(err, errStale) // another call came first
+		again := (stale || Retryable(err)) && !errors.Is(err, ErrOutcomeUnknown)
+		if err == nil || n == maxTries || !again || time.Since(began) > retryWithin {
+			if stale {
+				err = fmt.Errorf("%w: %w", ErrBusy, err)
+			}
 			return report(ctx, op, err)
 		}
-		if pause(ctx, retryLongest) != nil {
+		if pause(ctx, time.Duration(n)*retryLongest) != nil {
 			return report(ctx, op, err)
 		}
 	}

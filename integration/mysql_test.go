@@ -41,3 +41,11 @@ func TestMySQLPrepareStmtWithoutForeignKeys(t *testing.T) {
 		return open(t, mysql.Open(newMySQL(t)), &gorm.Config{PrepareStmt: true})
 	}, gormkeytest.WithoutForeignKeys())
 }
+
+// A server may be at SERIALIZABLE, where a transaction's reads lock. A lock that is not had
+// in time is not waited for five times over.
+func TestMySQLSerializable(t *testing.T) {
+	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
+		return open(t, mysql.Open(newMySQL(t, "tx_isolation", "'SERIALIZABLE'")), &gorm.Config{})
+	})
+}

@@ -136,3 +136,43 @@ func TestPostgresDeleteRepeatableRead(t *testing.T) {
 		t.Errorf("in the caller's transaction: got %v, want %v", err, gormkey.ErrIsolation)
 	}
 }
+
+// TestPostgresSchemaDelete: however a delete names the users' table, their keys go too.
+func TestPostgresSchemaDelete(t *testing.T) {
+	postgresServer.connected(t)
+	byText := func(tx *gorm.DB, id string) error { return tx.Where("id = ?", id).Delete(&app.Account{}).Error }
+	byNothing := func(tx *gorm.DB, id string) error { return tx.Where("id = ?", id).Delete(nil).Error }
+	byStruct := func(tx *gorm.DB, id string) error {
+		return tx.Delete(&app.Account{User: gormkey.User{ID: id}}).Error
+	}
+	for _, c := range []struct {
+		path    string
+		options []gormkey.Option
+		names   []string
+	}{
+		{"shop", nil, []string{"auth_user", "shop.auth_user", `"shop"."auth_user"`, "shop.auth_user AS u", "shop.auth_user u"}},
+		{"shop,public", nil, []string{"auth_user", "shop.auth_user", "shop.auth_user u"}},
+		{"public", []gormkey.Option{gormkey.WithTableNames(gormkey.TableNames{User: "shop.users", Key: "shop.logins"})}, []string{"shop.users", "shop.users u"}},
+	} {
+		dsn := newPostgres(t)
+		app.Must(t, open(t, postgres.Open(dsn), &gorm.Config{}).Exec("CREATE SCHEMA shop").Error)
+		db := open(t, postgres.Open(postgresDSN(dsn, "search_path", c.path)), &gorm.Config{})
+		auth := app.Install(t, db, app.New(append(c.options, gormkey.WithoutForeignKeys())...))
+		for _, name := range c.names {
+			forms := map[string]func(*gorm.DB, string) error{"by text": byText, "without a model": byNothing}
+			if !strings.HasSuffix(name, "u") { // where GORM itself would name the model's table
+				forms["by struct"] = byStruct
+			}
+			for form, remove := range forms {
+				ada := &app.Account{Email: "ada@example.com"}
+				app.Must(t, auth.CreateUser(t.Context(), ada, login))
+				if err := remove(db.Table(name), ada.ID); err != nil {
+					t.Fatalf("%s of %q: %v", form, name, err)
+				}
+				if _, err := auth.GetKey(t.Context(), login.Provider, login.ID); !errors.Is(err, gormkey.ErrInvalidKey) {
+					t.Fatalf("%s of %q: the key of a deleted user: got %v", form, name, err)
+				}
+			}
+		}
+	}
+}
