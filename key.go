@@ -135,7 +135,11 @@ func (r *Repository[U]) GetKeyInto(ctx context.Context, provider, id string, des
 		return err
 	}
 	reflect.ValueOf(dest).Elem().SetZero() // GORM would take an id in it for a condition
-	found, err := find(db, dest, r.b.idIs(wanted))
+	found := false
+	err = r.read(func() (err error) {
+		found, err = find(db, dest, r.b.idIs(wanted))
+		return err
+	})
 	if err == nil && (!found || dest.AuthKey().ID != wanted) {
 		err = ErrInvalidKey
 	}
@@ -200,7 +204,9 @@ func (r *Repository[U]) UserKeys(ctx context.Context, userID string) ([]Key[U], 
 		return nil, err
 	}
 	keys := []Key[U]{}
-	err = db.Where(r.b.ownerIs(userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Find(&keys).Error
+	err = r.read(func() error {
+		return db.Where(r.b.ownerIs(userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Find(&keys).Error
+	})
 	return keys, report(ctx, "get user keys", err)
 }
 

@@ -51,10 +51,15 @@ func (r *Repository[U]) loadWithUser(db *gorm.DB, id string, dest any) (found bo
 		return false, err
 	}
 	if l.sql == "" {
-		return r.loadInTwo(db, id, l, v)
+		err = r.read(func() error { found, err = r.loadInTwo(db, id, l, v); return err })
+		return found, err
 	}
 	user := new(U)
-	if found, err = l.load(db, id, v, reflect.ValueOf(user).Elem()); err != nil || !found {
+	err = r.read(func() error {
+		found, err = l.load(db, r.b.plans.comment(), id, v, reflect.ValueOf(user).Elem())
+		return err
+	})
+	if err != nil || !found {
 		return false, err
 	}
 	l.user.ReflectValueOf(db.Statement.Context, v).Set(reflect.ValueOf(user))
@@ -159,7 +164,7 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 }
 
 // load runs the statement and scans its row as GORM scans, through the fields' pools.
-func (l *lookup) load(db *gorm.DB, id string, dest, user reflect.Value) (found bool, err error) {
+func (l *lookup) load(db *gorm.DB, comment, id string, dest, user reflect.Value) (found bool, err error) {
 	vars := make([]any, len(l.vars))
 	copy(vars, l.vars)
 	for _, i := range l.ids {
@@ -167,6 +172,7 @@ func (l *lookup) load(db *gorm.DB, id string, dest, user reflect.Value) (found b
 	}
 	tx := db.Clauses() // a statement of its own; db.Raw would copy the SQL byte by byte
 	tx.Statement.SQL.WriteString(l.sql)
+	tx.Statement.SQL.WriteString(comment)
 	tx.Statement.Vars = vars
 	rows, err := tx.Rows() // never Row, which panics on a cancelled context with PrepareStmt
 	if err != nil {

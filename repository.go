@@ -199,7 +199,11 @@ func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) 
 	for n := 1; ; n++ {
 		err := try()
 		stale := errors.Is(err, errStale) // another call came first
-		again := (stale || Retryable(err)) && !errors.Is(err, ErrOutcomeUnknown)
+		plan := databaseCode(err) == stalePlan
+		if plan {
+			r.b.plans.generation.Add(1)
+		}
+		again := (stale || plan || Retryable(err)) && !errors.Is(err, ErrOutcomeUnknown)
 		if err == nil || n == maxTries || !again || time.Since(began) > retryWithin {
 			if stale {
 				err = fmt.Errorf("%w: %w", ErrBusy, err)

@@ -36,6 +36,7 @@ type binding struct {
 	plainColumns bool   // every column can be named in a SELECT
 	vitess       bool   // the database is one
 	undone       undone
+	plans        plans
 	batches      bool // its transactions are batches, see batcher
 }
 

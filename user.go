@@ -137,8 +137,11 @@ func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) 
 // user. Where we act on that, none is a private error: what a query returns may come from
 // the application's code, and wrap any public one.
 func (r *Repository[U]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
-	user := new(U)
-	found, err := find(db, user, r.b.userIs(userID))
+	user, found := new(U), false
+	err := r.read(func() (err error) {
+		found, err = find(db, user, r.b.userIs(userID))
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, err

@@ -90,6 +90,7 @@ func registerValues(db *gorm.DB, name string, b *binding) error {
 		on.Update().Before("gorm:save_after_associations").Register(name+":values", hide),
 		on.Delete().Before("gorm:after_delete").Register(name+":values", hide),
 		on.Query().Before("gorm:preload").Register(name+queryCallback, hide),
+		on.Query().Before("gorm:query").Register(name+":plan"+queryCallback, b.plans.beforeQuery),
 		on.Row().After("gorm:row").Register(name+":values", hide),
 		on.Raw().After("gorm:raw").Register(name+":values", hide),
 	)

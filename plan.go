@@ -1,0 +1,52 @@
+package gormkey
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// A prepared statement of PostgreSQL fails (0A000) once another process has changed the
+// type of a column that it returns, for as long as it is kept: by GORM a day, by pgx until
+// it has failed once on each connection. So the reads of the repository then get another
+// text, by a comment, which nobody has prepared.
+type plans struct{ generation atomic.Int64 }
+
+const stalePlan = "0A000" // feature_not_supported: cached plan must not change result type
+
+// comment is part of each query, "" until a plan was stale.
+func (p *plans) comment() string {
+	if n := p.generation.Load(); n > 0 {
+		return fmt.Sprintf("/* gormkey: plan %d */", n)
+	}
+	return ""
+}
+
+// beforeQuery writes the comment into a query of the repository.
+func (p *plans) beforeQuery(tx *gorm.DB) {
+	comment := p.comment()
+	if _, ours := tx.Logger.(quietLogger); !ours || comment == "" || tx.Error != nil {
+		return
+	}
+	c := tx.Statement.Clauses["SELECT"]
+	c.AfterNameExpression = clause.Expr{SQL: comment}
+	tx.Statement.Clauses["SELECT"] = c
+}
+
+// read runs a query again whose plan was stale. A transaction of the caller's is lost with
+// it, and the next one reads by another plan.
+func (r *Repository[U]) read(query func() error) error {
+	for n := 1; ; n++ {
+		generation := r.b.plans.generation.Load()
+		err := query()
+		if err == nil || databaseCode(err) != stalePlan {
+			return err
+		}
+		r.b.plans.generation.CompareAndSwap(generation, generation+1)
+		if n == maxTries || r.inTransaction() {
+			return err
+		}
+	}
+}
