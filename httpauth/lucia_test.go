@@ -146,6 +146,7 @@ func TestR14LuciaOrigin(t *testing.T) {
 		"http origin":                  "an http page of an https site may be anybody's in between",
 		"default port in origin":       "no browser sends a default port",
 		"origin upper-case":            "no browser sends upper case",
+		"Origin with path":             "no browser sends a path",
 		"IDN origin":                   "browsers send punycode",
 		"star, public suffix":          "no base domain is guessed",
 		"star, IPv4":                   "no base domain is guessed",

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -83,21 +82,12 @@ func logUnavailable(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
-// isOrigin tells whether a text is an origin in the one form in which browsers send it.
-func isOrigin(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.Scheme+"://"+u.Host != s || strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") != "" {
-		return false
-	}
-	return u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80"
-}
-
 // validate reports every option that is out of bounds, and completes the others.
 func (o *options) validate() error {
 	errs := []error{o.cookie.validate()}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("httpauth: "+format, args...)) }
 	for _, origin := range o.trusted {
-		if !isOrigin(origin) {
+		if _, _, ok := splitOrigin(origin); !ok {
 			bad("TrustedOrigins: %q is no origin as browsers send it: scheme, host in lower case (xn--… for other letters), and the port if it is not the scheme's, as in https://admin.example.com", origin)
 		}
 	}

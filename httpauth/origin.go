@@ -2,11 +2,13 @@ package httpauth
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,9 +21,10 @@ var ErrCrossOrigin = errors.New("httpauth: cross-origin request")
 // calls it, and so do SignIn, OpenSession and SignOut; call it in handlers that change something
 // without any of them.
 //
-// It is net/http's CrossOriginProtection, and stricter where that lets pass what Lucia
-// refuses: a request must have Sec-Fetch-Site or Origin, an http origin is another one
-// where the site is on https, and a WebSocket handshake is checked although it is a GET.
+// It is net/http's CrossOriginProtection, and stricter in four ways: a request must have
+// Sec-Fetch-Site or Origin, an Origin that has to prove something must be written as browsers
+// write it (RFC 6454, 6.2), an http origin is another one where the site is on https, and a
+// WebSocket handshake is checked although it is a GET.
 // The site is taken to be on https unless the host is a loopback address or the cookie is
 // insecure. Behind a proxy that changes the Host header, browsers older than 2023 need
 // the site itself among [TrustedOrigins].
@@ -49,22 +52,66 @@ func (a *Auth[U, S]) CheckOrigin(r *http.Request) error {
 	return nil
 }
 
-// plausible refuses what may be the site's origin by its host but not by its scheme.
+// plausible refuses what no browser sends as its Origin, and what may be the site's origin by
+// its host but not by its scheme.
 func (a *Auth[U, S]) plausible(origin string, r *http.Request) bool {
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
+	scheme, host, ok := splitOrigin(origin)
+	switch {
+	case !ok:
+		return false
+	case scheme == "https" || slices.Contains(a.o.trusted, origin):
+		return true
+	}
+	return r.TLS == nil && (!a.o.cookie.secure || isLoopback(r.Host)) || host != r.Host // which only trust allows
+}
+
+// splitOrigin returns the parts of an origin in the one form in which browsers send it, its
+// ASCII serialization (RFC 6454, 6.2): "http" or "https", "://", a host in lower case, and
+// the port if it is not the scheme's. It takes nothing else: no user, no path, not even "/",
+// no "null", and no list.
+func splitOrigin(s string) (scheme, host string, ok bool) {
+	scheme, host, ok = strings.Cut(s, "://")
+	if !ok || scheme != "http" && scheme != "https" || len(host) > 300 {
+		return "", "", false
+	}
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i+1:]
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || strconv.FormatUint(n, 10) != port || port == "80" && scheme == "http" || port == "443" && scheme == "https" {
+			return "", "", false
+		}
+	}
+	return scheme, host, isSerializedHost(name)
+}
+
+// isSerializedHost tells whether a host is written as browsers write it (WHATWG URL, host
+// serializing).
+func isSerializedHost(name string) bool {
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if err != nil || !addr.Is6() || addr.Zone() != "" {
+			return false
+		}
+		text := addr.String()
+		if b := addr.As16(); addr.Is4In6() { // for which netip writes four decimals
+			text = fmt.Sprintf("::ffff:%x:%x", uint16(b[12])<<8|uint16(b[13]), uint16(b[14])<<8|uint16(b[15]))
+		}
+		return name == "["+text+"]"
+	}
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
 		return false
 	}
-	if slices.Contains(a.o.trusted, origin) {
-		return true
+	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
+	if slices.Contains(labels, "") {
+		return false
 	}
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		return r.TLS == nil && (!a.o.cookie.secure || isLoopback(r.Host)) || u.Host != r.Host // which only trust allows
+	last := labels[len(labels)-1]
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+		addr, err := netip.ParseAddr(name)
+		return err == nil && addr.Is4() // a browser writes every form of an IPv4 address so
 	}
-	return false
+	return true
 }
 
 // isUpgrade tells whether a request opens a WebSocket, which pages of every origin may do,
