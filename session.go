@@ -62,7 +62,7 @@ func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
 // opening says which session is to be opened, and how.
 type opening struct {
 	token    Token
-	replaced Token // whose session ends in the same transaction, "" for none
+	replaced []Token // whose sessions end in the same transaction
 	source   ownerSource
 	none     error // if there is no such owner
 	// using, if it is not nil, takes SQLite's lock, reads, and returns what is written before
@@ -73,7 +73,7 @@ type opening struct {
 // openSession inserts a session for its owner.
 func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], o opening) error {
 	s, source := r.b.session, o.source
-	hooked := o.replaced != "" || o.using != nil || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
+	hooked := len(o.replaced) > 0 || o.using != nil || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
 	session, came := dest.AuthSession(), copyOf(dest)
 	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
@@ -88,18 +88,16 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 			session.AbsoluteExpires = now + milli(r.opts.absolute)
 		}
 		session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
-		use, end := nothing, nothing
+		use := nothing
 		if o.using != nil {
 			var err error
 			if use, err = o.using(tx); err != nil {
 				return err
 			}
 		}
-		if o.replaced != "" {
-			var err error
-			if end, err = r.tokensEnd(tx, o.replaced); err != nil {
-				return err
-			}
+		end, err := r.tokensEnd(tx, o.replaced...)
+		if err != nil {
+			return err
 		}
 		if err := use(); err != nil {
 			return err

@@ -3,6 +3,7 @@ package gormkey
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"gorm.io/gorm"
 )
@@ -10,7 +11,7 @@ import (
 // SignInOption changes what [Repository.SignIn] and [Repository.CreateSession] do.
 type SignInOption func(*signInOptions)
 
-type signInOptions struct{ replaced Token }
+type signInOptions struct{ replaced []Token }
 
 func newSignIn(opts []SignInOption) (o signInOptions) {
 	for _, option := range opts {
@@ -19,18 +20,25 @@ func newSignIn(opts []SignInOption) (o signInOptions) {
 	return o
 }
 
-// replacedBy returns the token whose session ends for that of another, "" for none.
-func (o signInOptions) replacedBy(token Token) Token {
-	if !o.replaced.wellFormed() || o.replaced == token {
-		return ""
+// replacedBy returns the tokens whose sessions end for that of another, each once, and in
+// the same order in every call, so that two of them do not wait for each other.
+func (o signInOptions) replacedBy(token Token) (all []Token) {
+	for _, replaced := range o.replaced {
+		if replaced.wellFormed() && replaced != token && !slices.Contains(all, replaced) {
+			all = append(all, replaced)
+		}
 	}
-	return o.replaced
+	slices.Sort(all)
+	return all
 }
 
 // Replacing ends the session that the client came with, if it is one, in the
 // transaction that opens the new one. A token never survives a sign-in, so nobody can
-// plant one (session fixation, OWASP ASVS 7.2.4).
-func Replacing(token Token) SignInOption { return func(o *signInOptions) { o.replaced = token } }
+// plant one (session fixation, OWASP ASVS 7.2.4). Given more than once, it ends each of
+// these sessions: a browser may send two cookies of one name.
+func Replacing(token Token) SignInOption {
+	return func(o *signInOptions) { o.replaced = append(o.replaced, token) }
+}
 
 // SignIn verifies the credentials and opens a session, returned with its user and
 // token. The session is opened only if the key still has the password that was

@@ -33,10 +33,14 @@ func (r *Repository[U]) endTokens(tx *gorm.DB, token Token) error {
 	return end()
 }
 
-// tokensEnd returns what ends the session of a token, under whichever of its ids.
-func (r *Repository[U]) tokensEnd(tx *gorm.DB, token Token) (end func() error, err error) {
+// tokensEnd returns what ends the sessions of tokens, each under whichever of its ids.
+func (r *Repository[U]) tokensEnd(tx *gorm.DB, tokens ...Token) (end func() error, err error) {
+	var ids []string
+	for _, token := range tokens {
+		ids = append(ids, r.opts.sessionIDs(token)...)
+	}
 	var ends []func() error
-	for _, id := range r.opts.sessionIDs(token) {
+	for _, id := range ids {
 		end, err := r.sessionEnd(tx, id, false)
 		if err != nil {
 			return nil, err

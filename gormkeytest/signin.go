@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -16,6 +17,7 @@ var signInCases = []testCase{
 	{"sign-in/R25 the same work for every kind of hash", signInEqualKinds},
 	{"sign-in/without a password", signInNoPassword},
 	{"sign-in/R05 new token each time", signInFixation},
+	{"sign-in/R05 several sessions replaced", signInReplacing},
 	{"sign-in/R20 rehash by compare and swap", signInRehash},
 	{"sign-in/use key", signInUseKey},
 	{"sign-in/R25 a model that refuses to be found", signInAfterFind},
@@ -221,6 +223,60 @@ func signInFixation(s *suite) {
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
 	_, err = f.ValidateSession(ctx, third.Token) // a failed sign-in ends nothing
 	must(s, err)
+}
+
+// signInReplacing: a browser may send several cookies of one name.
+func signInReplacing(s *suite) {
+	ended := 0
+	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+		if e.Type == gormkey.SessionEnded {
+			ended++
+		}
+		return nil
+	}))
+	ctx := s.Context()
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	open := func(owner *account) gormkey.Token {
+		session, err := f.CreateSession(ctx, owner.ID)
+		must(s, err)
+		return session.Token
+	}
+	for what, signIn := range map[string]func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error){
+		"SignIn": func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error) {
+			return f.SignIn(ctx, email(ada.Email), opts...)
+		},
+		"CreateSession": func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error) {
+			return f.CreateSession(ctx, ada.ID, opts...)
+		},
+		"SignInWithToken": func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error) {
+			link, err := f.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", time.Hour)
+			must(s, err)
+			return f.SignInWithToken(ctx, link, opts...)
+		},
+	} {
+		first, second, other := open(ada), open(bob), open(ada)
+		unknown := gormkey.Token("plantedplantedplantedplantedplantedplant")
+		ended = 0
+		session, err := signIn(gormkey.Replacing(first), gormkey.Replacing(unknown), gormkey.Replacing(""), gormkey.Replacing(second), gormkey.Replacing(first))
+		must(s, err)
+		equal(s, what+": sessions that ended", ended, 2)
+		for name, token := range map[string]gormkey.Token{"the first": first, "the second": second, "the unknown": unknown} {
+			_, err = f.ValidateSession(ctx, token)
+			wantErr(s, what+": "+name, err, gormkey.ErrInvalidSession)
+		}
+		for _, token := range []gormkey.Token{other, session.Token} {
+			_, err = f.ValidateSession(ctx, token)
+			must(s, err)
+		}
+		wrong := email(ada.Email)
+		wrong.Password = "wrong"
+		_, err = f.SignIn(ctx, wrong, gormkey.Replacing(other), gormkey.Replacing(session.Token))
+		wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
+		for _, token := range []gormkey.Token{other, session.Token} {
+			_, err = f.ValidateSession(ctx, token)
+			must(s, err)
+		}
+	}
 }
 
 func signInRehash(s *suite) {
