@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/gormkey/gormkey"
 )
@@ -16,6 +17,8 @@ type Auth[U, S any] struct {
 	o    options
 	csrf *http.CrossOriginProtection
 	key  *contextKey
+
+	renewals renewals
 }
 
 // New returns the request side of a repository, with sessions of gormkey's own struct.
@@ -58,7 +61,8 @@ func NewFor[S any, U any, P interface {
 func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] { return a.into(session).AuthSession() }
 
 // SignIn verifies credentials, opens a session and sends its cookie
-// ([gormkey.Repository.SignIn]). The session that the request came with ends with it. With
+// ([gormkey.Repository.SignIn]). The session that the request came with ends with it, or each
+// if it came with several. With
 // [WithThrottle] it passes that first, but for credentials with NoPassword.
 //
 // Errors: those of Repository.SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
@@ -73,8 +77,8 @@ func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Cr
 
 // SignInInto is [Auth.SignIn] for a session with columns of its own, which it stores.
 func (a *Auth[U, S]) SignInInto(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, dest *S) error {
-	return a.open(w, r, dest, func(replacing gormkey.SignInOption) error {
-		signIn := func() error { return a.repo.SignInInto(r.Context(), c, a.into(dest), replacing) }
+	return a.open(w, r, dest, func(replacing ...gormkey.SignInOption) error {
+		signIn := func() error { return a.repo.SignInInto(r.Context(), c, a.into(dest), replacing...) }
 		if a.o.throttle == nil || c.NoPassword { // there is nothing to guess
 			return signIn()
 		}
@@ -96,42 +100,61 @@ func (a *Auth[U, S]) OpenSession(w http.ResponseWriter, r *http.Request, userID 
 // OpenSessionInto is [Auth.OpenSession] for a session with columns of its own, which it
 // stores.
 func (a *Auth[U, S]) OpenSessionInto(w http.ResponseWriter, r *http.Request, userID string, dest *S) error {
-	return a.open(w, r, dest, func(replacing gormkey.SignInOption) error {
-		return a.repo.CreateSessionInto(r.Context(), userID, a.into(dest), replacing)
+	return a.open(w, r, dest, func(replacing ...gormkey.SignInOption) error {
+		return a.repo.CreateSessionInto(r.Context(), userID, a.into(dest), replacing...)
 	})
 }
 
-func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, dest *S, open func(replacing gormkey.SignInOption) error) error {
+func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, dest *S, open func(replacing ...gormkey.SignInOption) error) error {
 	if dest == nil {
 		return &gormkey.ArgumentError{Argument: "dest", Reason: "is nil"}
 	}
 	if err := a.CheckOrigin(r); err != nil {
 		return err
 	}
-	if err := open(gormkey.Replacing(a.cookieToken(r))); err != nil {
+	came := a.presented(r)
+	replacing := make([]gormkey.SignInOption, len(came.tokens))
+	for i, token := range came.tokens {
+		replacing[i] = gormkey.Replacing(token)
+	}
+	if err := open(replacing...); err != nil {
 		return err
 	}
-	a.SetCookie(w, dest)
+	a.renewals.end(came.tokens)
+	send(w, append(a.o.cookie.stale(a.o.cookie.name, came.several), a.cookieOf(dest))...)
 	a.found(r, dest, nil)
 	return nil
 }
 
-// SignOut ends the session of the request's cookie and clears the cookie. By
-// Clear-Site-Data the browser also forgets the pages that Back would show (OWASP ASVS
-// 14.3.1). A request without a session is no error. After an error of the database the session and the
-// cookie are as they were, so that it can be tried again. [ErrCrossOrigin] keeps other
-// sites from signing people out.
+// SignOut ends the session of the request's cookie, or each if there are several of the
+// name, and clears the cookie. A request without a session is no error. After an error of the
+// database the cookie is as it was, so that it can be tried again. [ErrCrossOrigin] keeps
+// other sites from signing people out.
+//
+// Pages that are no-store are not shown by Back then (OWASP ASVS 14.3.1). Chromium keeps them
+// for Back until a cookie with HttpOnly changes, and does not count the change with which a
+// redirect led to the page, as after a sign-in. So for browsers that send Sec-Fetch-Mode, as
+// Chromium does, the cookie changes twice: it gets a value that is no token, and is cleared
+// (measured with Chromium 156). An application that lets browsers cache private pages should
+// also send Clear-Site-Data: "cache", which takes Chromium seconds if it has thousands of
+// files in its cache.
 func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err := a.CheckOrigin(r); err != nil {
 		return err
 	}
-	if token := a.cookieToken(r); token != "" {
+	came := a.presented(r)
+	for _, token := range came.tokens {
 		if err := a.repo.SignOut(r.Context(), token); err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
 			return err
 		}
 	}
-	a.ClearCookie(w)
-	w.Header().Set("Clear-Site-Data", `"cache"`)
+	a.renewals.end(came.tokens)
+	c := &a.o.cookie
+	lines := c.stale(c.name, came.several)
+	if came.some && len(r.Header["Sec-Fetch-Mode"]) > 0 {
+		lines = append(lines, c.cookie(c.name, "signed-out", time.Time{}))
+	}
+	send(w, append(lines, c.cleared(c.name))...)
 	a.found(r, nil, gormkey.ErrInvalidSession)
 	return nil
 }
@@ -141,8 +164,8 @@ func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 // request came with ends with it. Errors are its and [ErrCrossOrigin].
 func (a *Auth[U, S]) SignInWithToken(w http.ResponseWriter, r *http.Request, token gormkey.Token) (*S, error) {
 	session := new(S)
-	err := a.open(w, r, session, func(replacing gormkey.SignInOption) error {
-		return a.repo.SignInWithTokenInto(r.Context(), token, a.into(session), replacing)
+	err := a.open(w, r, session, func(replacing ...gormkey.SignInOption) error {
+		return a.repo.SignInWithTokenInto(r.Context(), token, a.into(session), replacing...)
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,10 @@ type cookieOptions struct {
 // CookieName names the session's cookie, [DefaultCookieName] by default: 1 to 64
 // characters of a cookie's name. Browsers hold a name with the prefix "__Host-" to Secure, Path=/ and
 // no Domain, and one with "__Secure-" to Secure: what contradicts it is an error.
+//
+// Give each application on one host a name of its own, also if their ports differ: browsers
+// do not tell cookies apart by port, so that on localhost a sign-in at one application takes
+// the cookie of the other.
 func CookieName(name string) Option { return func(o *options) { o.cookie.name = name } }
 
 // CookiePath sets the cookie's Path, "/" by default: 1 to 1024 bytes. Another one wants a name without "__Host-".
@@ -38,6 +43,11 @@ func CookiePath(path string) Option { return func(o *options) { o.cookie.path = 
 // CookieDomain sends the cookie to a domain with all of its subdomains; by default only
 // the host gets it that set it. It wants a name without "__Host-". Each of the subdomains
 // can then read the token, and plant one.
+//
+// Browsers keep cookies of the same name for different domains and paths, and send them all.
+// Of at most four different tokens the one with a session counts, and if two have one, nobody
+// is signed in. A sign-in ends the sessions of all of them, and clears the host's own cookie if
+// several came.
 func CookieDomain(domain string) Option { return func(o *options) { o.cookie.domain = domain } }
 
 // CookieSameSite sets the cookie's SameSite, Lax by default: Strict also keeps it from
@@ -119,9 +129,16 @@ func (c *cookieOptions) cookie(name, value string, expires time.Time) *http.Cook
 // [Auth.OpenSession] and the middleware, which renews, call it themselves. For a session
 // from a list, which has no Token, it sends nothing.
 func (a *Auth[U, S]) SetCookie(w http.ResponseWriter, session *S) {
+	if c := a.cookieOf(session); c != nil {
+		send(w, c)
+	}
+}
+
+// cookieOf returns the cookie of a session, nil for one without a token.
+func (a *Auth[U, S]) cookieOf(session *S) *http.Cookie {
 	s := a.base(session)
 	if s.Token == "" {
-		return
+		return nil
 	}
 	expires := time.Time{}
 	if !a.o.cookie.transient {
@@ -130,26 +147,46 @@ func (a *Auth[U, S]) SetCookie(w http.ResponseWriter, session *S) {
 			expires = latest
 		}
 	}
-	send(w, a.o.cookie.cookie(a.o.cookie.name, string(s.Token), expires))
+	return a.o.cookie.cookie(a.o.cookie.name, string(s.Token), expires)
 }
 
 // ClearCookie tells the browser to forget the token. The session goes on: see
 // [Auth.SignOut].
 func (a *Auth[U, S]) ClearCookie(w http.ResponseWriter) {
-	send(w, a.o.cookie.cookie(a.o.cookie.name, "", time.Unix(0, 0)))
+	send(w, a.o.cookie.cleared(a.o.cookie.name))
 }
 
-// send adds a Set-Cookie in the place of an earlier one of the same name. A response
-// that has one is no cache's.
-func send(w http.ResponseWriter, c *http.Cookie) {
+// cleared returns the cookie that makes a browser forget one.
+func (c *cookieOptions) cleared(name string) *http.Cookie {
+	return c.cookie(name, "", time.Unix(0, 0))
+}
+
+// stale returns what clears the other cookie of a name that a browser may have had before
+// [CookieDomain] was given: the host's own. It comes before the cookie that is set, since
+// some clients take the two for one.
+func (c *cookieOptions) stale(name string, several bool) []*http.Cookie {
+	if !several || c.domain == "" {
+		return nil
+	}
+	old := c.cleared(name)
+	old.Domain = ""
+	return []*http.Cookie{old}
+}
+
+// send adds Set-Cookies of one name in the place of earlier ones. A response that has one is
+// no cache's.
+func send(w http.ResponseWriter, cookies ...*http.Cookie) {
 	h := w.Header()
-	var kept []string
+	var lines []string
 	for _, line := range h["Set-Cookie"] {
-		if !strings.HasPrefix(line, c.Name+"=") {
-			kept = append(kept, line)
+		if !strings.HasPrefix(line, cookies[0].Name+"=") {
+			lines = append(lines, line)
 		}
 	}
-	h["Set-Cookie"] = append(kept, c.String())
+	for _, c := range cookies {
+		lines = append(lines, c.String())
+	}
+	h["Set-Cookie"] = lines
 	noStore(w)
 	vary(w, "Cookie")
 }
@@ -169,7 +206,46 @@ func readCookie(r *http.Request, name string) (value string) {
 	return value
 }
 
-// cookieToken returns the token of the request's cookie, "" if it has none.
-func (a *Auth[U, S]) cookieToken(r *http.Request) gormkey.Token {
-	return gormkey.Token(readCookie(r, a.o.cookie.name))
+// maxTokens is how many different tokens of one request are looked at.
+const maxTokens = 4
+
+// presented is what a request has under the name of the session's cookie. A browser sends
+// several for different domains or paths, in no order that says which is whose.
+type presented struct {
+	some, several bool            // cookies, and more than one
+	tokens        []gormkey.Token // the different values that can be tokens, maxTokens at most
+	tooMany       bool            // there were more
+}
+
+func (a *Auth[U, S]) presented(r *http.Request) (p presented) {
+	if len(r.Header["Cookie"]) == 0 {
+		return p
+	}
+	for i, c := range r.CookiesNamed(a.o.cookie.name) {
+		p.some, p.several = p.some || c.Value != "", i > 0
+		token := gormkey.Token(c.Value)
+		switch {
+		case !isToken(c.Value) || slices.Contains(p.tokens, token):
+		case len(p.tokens) == maxTokens:
+			p.tooMany = true
+		default:
+			p.tokens = append(p.tokens, token)
+		}
+	}
+	return p
+}
+
+// isToken tells whether a text has the form of a session's token.
+func isToken(s string) bool {
+	if len(s) < 22 || len(s) > 127 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
 }

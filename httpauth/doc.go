@@ -20,9 +20,9 @@
 //		http.Redirect(w, r, httpauth.LocalPath(r.FormValue("next"), "/"), http.StatusSeeOther)
 //	}
 //
-// Its middleware has the type func(http.Handler) http.Handler and leaves the
-// ResponseWriter as it is, so that it works with every router of that form, with
-// WebSockets (http.Hijacker) and with server-sent events (http.Flusher).
+// Its middleware has the type func(http.Handler) http.Handler, so that it works with every
+// router of that form, with WebSockets (http.Hijacker) and with server-sent events
+// (http.Flusher).
 //
 // # What it stops
 //
@@ -31,14 +31,20 @@
 // change something, which is every one but GET, HEAD and OPTIONS, and a WebSocket
 // handshake too, is refused unless the browser says that it comes from the same origin
 // ([Auth.CheckOrigin]). A sign-in ends the session that the request came with. A renewed
-// session sends its cookie again. A database that fails is 503, never "signed out", and
-// no cookie is deleted for it. Of a header that is malformed, repeated or too long nobody
-// is signed in.
+// session sends its cookie again. A database that fails is 503, never "signed out". Only a
+// sign-out clears the cookie: an answer that comes late would clear the cookie of a newer
+// session. A header that is malformed or too long signs nobody in, and neither do cookies of
+// two sessions.
+//
+// A renewal's cookie can come late too. If another call of the same Auth ends the session
+// while a handler runs, the answer leaves the cookie out. Between processes, and once an answer
+// is on its way, HTTP has no means: a browser that renews and signs in at the same moment may
+// then have to sign in again.
 //
 // # What it leaves to the caller
 //
 // Limits of a request's size and time, TLS and Strict-Transport-Security. A GET must not
 // change anything. Content that other people wrote, on the same origin, is trusted by
-// every browser. An own Cache-Control of a handler wins over the no-store that is set
-// before it runs.
+// every browser. A Cache-Control that a handler sets wins over the no-store that was set
+// before, unless the answer has a cookie of this package.
 package httpauth

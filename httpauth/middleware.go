@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gormkey/gormkey"
 )
@@ -21,9 +20,10 @@ type scope[S any] struct {
 	current *S // nil for nobody
 }
 
-// validated holds what was found of a request, so that nothing is asked twice.
+// validated holds what was found of a request, so that nothing is asked twice. The writer's
+// mutex guards it.
 type validated[S any] struct {
-	mu             sync.Mutex
+	w              writer
 	cookie, bearer *outcome[S]
 }
 
@@ -38,11 +38,19 @@ type outcome[S any] struct {
 // [WithCrossOrigin] and [WithUnavailable] say: by 401, 401, 403 and 503 by default.
 //
 // The response is no-store unless next sets a Cache-Control of its own, and varies by
-// Cookie. The session is read once a request, however many of these stand behind one
-// another. A preflight of CORS has no cookie: answer it before.
+// Cookie. With a cookie of this package it is no-store whatever next sets. For that, next gets
+// a ResponseWriter around w: it has the Flush and Hijack of w, ReadFrom, and Unwrap for
+// [http.ResponseController].
+//
+// The session is read once a request, however many of these stand behind one another. A
+// preflight of CORS has no cookie: answer it before.
 func (a *Auth[U, S]) RequireUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := a.validatedOf(r)
+		w, outermost := a.watch(w, request)
+		if outermost {
+			defer a.unwatch(request)
+		}
 		session, err := a.validate(w, r, request)
 		if err != nil {
 			a.Error(w, r, err)
@@ -60,6 +68,10 @@ func (a *Auth[U, S]) RequireUser(next http.Handler) http.Handler {
 func (a *Auth[U, S]) OptionalUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := a.validatedOf(r)
+		w, outermost := a.watch(w, request)
+		if outermost {
+			defer a.unwatch(request)
+		}
 		session, err := a.validate(w, r, request)
 		if err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
 			a.Error(w, r, err)
@@ -76,6 +88,10 @@ func (a *Auth[U, S]) OptionalUser(next http.Handler) http.Handler {
 func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := a.validatedOf(r)
+		w, outermost := a.watch(w, request)
+		if outermost {
+			defer a.unwatch(request)
+		}
 		session, err := a.validateBearer(w, r, request)
 		if errors.Is(err, gormkey.ErrInvalidSession) {
 			challenge := "Bearer"
@@ -129,42 +145,70 @@ func (a *Auth[U, S]) ValidateBearer(w http.ResponseWriter, r *http.Request) (*S,
 }
 
 func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *validated[S]) (*S, error) {
-	request.mu.Lock() // also for the response's header
-	defer request.mu.Unlock()
+	request.w.mu.Lock() // also for the response's header
+	defer request.w.mu.Unlock()
 	vary(w, "Cookie")
-	token := a.cookieToken(r)
-	if err := a.checkCookieOrigin(r, string(token)); err != nil {
+	came := a.presented(r)
+	if err := a.checkCookieOrigin(r, came.some); err != nil {
 		return nil, err
 	}
-	return once(w, &request.cookie, func() (*S, error) {
-		if token == "" {
-			return nil, gormkey.ErrInvalidSession
+	return once(w, request, &request.cookie, func() (*S, error) {
+		token, err := a.chosen(r.Context(), came)
+		if err != nil {
+			return nil, err
 		}
 		session := new(S)
-		err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session))
-		switch {
-		case errors.Is(err, gormkey.ErrInvalidSession):
-			a.ClearCookie(w)
-			return nil, err
-		case err != nil:
+		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
 			return nil, err
 		}
 		if a.base(session).Fresh {
-			a.SetCookie(w, session)
+			c := a.cookieOf(session)
+			send(w, c)
+			if request.w.ResponseWriter != nil {
+				request.w.renewed, request.w.line = token, c.String()
+				a.renewals.add(&request.w)
+			}
 		}
 		return session, nil
 	})
 }
 
+// chosen returns the one token that can have a session. Of several tokens it is the only one
+// with a session: if there are two, somebody may have planted one, and nobody knows which.
+func (a *Auth[U, S]) chosen(ctx context.Context, came presented) (token gormkey.Token, err error) {
+	switch {
+	case len(came.tokens) == 0 || came.tooMany:
+		return "", gormkey.ErrInvalidSession
+	case len(came.tokens) == 1:
+		return came.tokens[0], nil
+	}
+	for _, candidate := range came.tokens {
+		err := a.repo.GetSessionInto(ctx, candidate, a.into(new(S)))
+		switch {
+		case errors.Is(err, gormkey.ErrInvalidSession):
+		case err != nil:
+			return "", err
+		case token != "":
+			return "", gormkey.ErrInvalidSession
+		default:
+			token = candidate
+		}
+	}
+	if token == "" {
+		return "", gormkey.ErrInvalidSession
+	}
+	return token, nil
+}
+
 func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, request *validated[S]) (*S, error) {
-	request.mu.Lock()
-	defer request.mu.Unlock()
+	request.w.mu.Lock()
+	defer request.w.mu.Unlock()
 	vary(w, "Authorization")
 	token := bearerToken(r)
 	if token == "" {
 		return nil, gormkey.ErrInvalidSession
 	}
-	return once(w, &request.bearer, func() (*S, error) {
+	return once(w, request, &request.bearer, func() (*S, error) {
 		session := new(S)
 		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
 			return nil, err
@@ -174,12 +218,13 @@ func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, requ
 }
 
 // once validates, or returns what was found before in the same request.
-func once[S any](w http.ResponseWriter, found **outcome[S], validate func() (*S, error)) (*S, error) {
+func once[S any](w http.ResponseWriter, request *validated[S], found **outcome[S], validate func() (*S, error)) (*S, error) {
 	if *found == nil {
 		session, err := validate()
 		*found = &outcome[S]{session, err}
 	}
 	if (*found).err == nil {
+		request.w.private = true
 		noStore(w)
 	}
 	return (*found).session, (*found).err
@@ -189,8 +234,8 @@ func once[S any](w http.ResponseWriter, found **outcome[S], validate func() (*S,
 // session.
 func (a *Auth[U, S]) found(r *http.Request, session *S, err error) {
 	if s := a.scopeOf(r.Context()); s != nil {
-		s.request.mu.Lock()
-		defer s.request.mu.Unlock()
+		s.request.w.mu.Lock()
+		defer s.request.w.mu.Unlock()
 		s.request.cookie = &outcome[S]{session, err}
 	}
 }
@@ -224,7 +269,7 @@ func (a *Auth[U, S]) unauthorized(w http.ResponseWriter, r *http.Request) {
 func (a *Auth[U, S]) redirectAnonymous(w http.ResponseWriter, r *http.Request) {
 	target := a.o.signInPath
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		if next := LocalPath(r.URL.RequestURI(), ""); next != "" {
+		if next := LocalPath(requestTarget(r), ""); next != "" {
 			separator := "?"
 			if strings.Contains(target, "?") {
 				separator = "&"
@@ -233,6 +278,15 @@ func (a *Auth[U, S]) redirectAnonymous(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+// requestTarget returns the path and the query that the client asked for. The request's URL
+// may be without a prefix of it by now: see [http.StripPrefix].
+func requestTarget(r *http.Request) string {
+	if target, err := url.ParseRequestURI(r.RequestURI); err == nil { // which a proxy's client sends with the host
+		return target.RequestURI()
+	}
+	return r.URL.RequestURI() // of a request that came from no connection
 }
 
 // navigates tells whether the answer will be shown as a page. Browsers older than 2023

@@ -158,6 +158,60 @@ func TestRedirectStaysHere(t *testing.T) {
 	}
 }
 
+// TestRedirectBehindPrefix: next is what was asked for, wherever the middleware stands.
+func TestRedirectBehindPrefix(t *testing.T) {
+	s := newSite(t)
+	web := s.with(httpauth.RedirectAnonymous("/shop/sign-in"))
+	page := web.RequireUser(s.who())
+	inner := http.NewServeMux()
+	inner.Handle("/orders", page)
+	inner.Handle("/de/", http.StripPrefix("/de", inner))
+	inner.Handle("/caf%C3%A9", page)
+	outer := http.NewServeMux()
+	outer.Handle("/shop/", http.StripPrefix("/shop", inner))
+	asError := http.StripPrefix("/shop", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { web.Error(w, r, gormkey.ErrInvalidSession) }))
+	rewritten := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path, r.URL.RawQuery = "/elsewhere", ""
+		page.ServeHTTP(w, r)
+	})
+	for _, test := range []struct {
+		what   string
+		h      http.Handler
+		target string
+		next   string
+	}{
+		{"StripPrefix", http.StripPrefix("/shop", page), "/shop/orders?page=2", "/shop/orders?page=2"},
+		{"StripPrefix of all", http.StripPrefix("/shop", page), "/shop", "/shop"},
+		{"StripPrefix twice", http.StripPrefix("/shop", http.StripPrefix("/de", page)), "/shop/de/orders", "/shop/de/orders"},
+		{"a ServeMux in another", outer, "/shop/orders?page=2&q=a+b", "/shop/orders?page=2&q=a+b"},
+		{"one in two others", outer, "/shop/de/orders?", "/shop/de/orders?"},
+		{"encoded", http.StripPrefix("/shop", page), "/shop/a%2Fb%20c", "/shop/a%2Fb%20c"},
+		{"not encoded", http.StripPrefix("/shop", page), "/shop/caf\u00e9", "/shop/caf%C3%A9"},
+		{"Error", asError, "/shop/orders", "/shop/orders"},
+		{"rewritten", rewritten, "/shop/orders?x", "/shop/orders?x"},
+		{"absolute form", http.StripPrefix("/shop", page), "http://example.com/shop/orders?page=2", "/shop/orders?page=2"},
+		{"absolute form, another host", http.StripPrefix("/shop", page), "http://evil.com/shop/orders", "/shop/orders"},
+		{"absolute form, no path", page, "http://example.com", "/"},
+		{"absolute form, two slashes", page, "http://example.com//evil.com", ""},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + test.target + " HTTP/1.1\r\nHost: example.com\r\n\r\n")))
+			must(t, err)
+			location := "/shop/sign-in"
+			if test.next != "" {
+				location += "?next=" + url.QueryEscape(test.next)
+			}
+			w := serve(test.h, r)
+			equal(t, test.what+", "+method+": status", w.Code, http.StatusSeeOther)
+			equal(t, test.what+", "+method+": Location", w.Header().Get("Location"), location)
+		}
+	}
+	// A request that was made by hand may have no RequestURI.
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "https://example.com/orders?page=2", nil)
+	must(t, err)
+	equal(t, "no RequestURI: Location", serve(page, r).Header().Get("Location"), "/shop/sign-in?next=%2Forders%3Fpage%3D2")
+}
+
 func TestWithAnonymous(t *testing.T) {
 	s := newSite(t)
 	web := s.with(httpauth.WithAnonymous(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

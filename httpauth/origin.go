@@ -137,8 +137,8 @@ func isLoopback(host string) bool {
 // checkCookieOrigin is CheckOrigin for a request whose cookie would be believed: one that
 // has none and comes with a bearer token is nobody's whom a page could abuse, since no
 // other site can add that header.
-func (a *Auth[U, S]) checkCookieOrigin(r *http.Request, token string) error {
-	if token == "" && bearerToken(r) != "" && !isUpgrade(r) {
+func (a *Auth[U, S]) checkCookieOrigin(r *http.Request, hasCookie bool) error {
+	if !hasCookie && bearerToken(r) != "" && !isUpgrade(r) {
 		return nil
 	}
 	return a.CheckOrigin(r)

@@ -164,6 +164,15 @@ func TestSignOut(t *testing.T) {
 			t.Errorf("%s: got Set-Cookie %q, want %q", test.what, got, cleared)
 		}
 		equal(t, test.what+": the session is alive", s.alive(token), false)
+		equal(t, test.what+": Clear-Site-Data", w.Header().Get("Clear-Site-Data"), "")
+	}
+	// Chromium's Back: see integration/browser.
+	for what, want := range map[string]int{cookie(token): 2, "theme=dark": 1, cookieName + "=": 1} {
+		w := httptest.NewRecorder()
+		must(t, s.web.SignOut(w, post("/sign-out", "Cookie", what, "Sec-Fetch-Mode", "navigate")))
+		got := w.Header()["Set-Cookie"]
+		equal(t, what+": number of Set-Cookie to a newer browser", len(got), want)
+		equal(t, what+": the last of them", got[len(got)-1], cleared)
 	}
 }
 

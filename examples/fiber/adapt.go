@@ -17,7 +17,8 @@ import (
 // bearer token that it reads lies in memory that the next request overwrites; it reads a
 // streamed body before the middleware could refuse it; and a Vary or Cache-Control that is
 // set already it sets once more. Neither passes on net/http's Flush and Hijack: use Fiber's
-// own streams and WebSockets, after wrap.
+// own streams and WebSockets, after wrap. What Fiber's handlers do to the header is not seen
+// by the middleware: let them leave Cache-Control where it is.
 func wrap(middleware func(http.Handler) http.Handler) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		r, err := request(c)

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"io"
 	"log"
 	"net/http"
 	"time"
@@ -30,20 +31,42 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-// wrap makes Gin's middleware of net/http's, such as web.RequireUser. It is for middleware
-// that leaves the ResponseWriter as it is, as httpauth's does.
+// wrap makes Gin's middleware of net/http's, such as web.RequireUser.
 func wrap(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		passed := false
-		middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		passed, under := false, c.Writer
+		middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			passed = true
 			c.Request = r // whose context has the user
+			c.Writer = &writer{under, w}
 			c.Next()
-		})).ServeHTTP(c.Writer, c.Request)
+		})).ServeHTTP(under, c.Request)
+		c.Writer = under
 		if !passed {
 			c.Abort() // or Gin would go on to the handlers after this one
 		}
 	}
+}
+
+// writer is Gin's, whose answers pass the ResponseWriter that the middleware gave: web's keeps
+// them out of caches.
+type writer struct {
+	gin.ResponseWriter
+	w http.ResponseWriter
+}
+
+func (w *writer) Header() http.Header                    { return w.w.Header() }
+func (w *writer) WriteHeader(status int)                 { w.w.WriteHeader(status) }
+func (w *writer) Write(p []byte) (int, error)            { return w.w.Write(p) }
+func (w *writer) WriteString(s string) (int, error)      { return io.WriteString(w.w, s) }
+func (w *writer) ReadFrom(from io.Reader) (int64, error) { return io.Copy(w.w, from) }
+func (w *writer) Flush()                                 { _ = http.NewResponseController(w.w).Flush() }
+func (w *writer) Unwrap() http.ResponseWriter            { return w.w }
+
+// WriteHeaderNow sends what Gin has noted until now.
+func (w *writer) WriteHeaderNow() {
+	w.w.WriteHeader(w.Status())
+	w.ResponseWriter.WriteHeaderNow()
 }
 
 func routes(auth *gormkey.Repository[Account]) (http.Handler, error) {
