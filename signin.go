@@ -113,22 +113,42 @@ func (r *Repository[U]) UseKey(ctx context.Context, c Credentials) (*Key[U], err
 	return key, nil
 }
 
-// verify returns the key, with its user, whose credentials these are.
-func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], error) {
+// CheckCredentials returns the [ArgumentError] with which [Repository.SignIn] and
+// [Repository.UseKey] refuse credentials before any statement, and nil for those that could be
+// somebody's: an id that is too long, for example, or a password that is not UTF-8. It sends
+// no statement. Call it before an attempt is counted (package throttle), so that what nobody
+// can have writes nothing.
+func (r *Repository[U]) CheckCredentials(c Credentials) error {
+	if r.err != nil {
+		return r.err
+	}
+	_, err := r.signInID(c)
+	return err
+}
+
+// signInID checks credentials that are to sign somebody in, and returns the id of their key.
+func (r *Repository[U]) signInID(c Credentials) (string, error) {
 	id, err := keyID(c.Provider, c.ID)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if c.PasswordHash != "" {
-		return nil, &ArgumentError{"password hash", "signs nobody in"}
+		return "", &ArgumentError{"password hash", "signs nobody in"}
 	}
 	if err := r.opts.checkPassword(c.Password); err != nil {
-		return nil, err
+		return "", err
 	}
 	if c.NoPassword {
-		if err := checkNoPassword(c); err != nil {
-			return nil, err
-		}
+		return id, checkNoPassword(c)
+	}
+	return id, nil
+}
+
+// verify returns the key, with its user, whose credentials these are.
+func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], error) {
+	id, err := r.signInID(c)
+	if err != nil {
+		return nil, err
 	}
 	db, err := r.session(ctx)
 	if err != nil {

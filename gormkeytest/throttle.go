@@ -16,7 +16,7 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-var throttleCases = []testCase{
+var throttleCases = concat([]testCase{
 	{"throttle/R27 of 64 guesses at once 5 are let in", throttleParallel},
 	{"throttle/failures decay one by one", throttleDecay},
 	{"throttle/what is no failure", throttleNoFailure},
@@ -27,7 +27,7 @@ var throttleCases = []testCase{
 	{"throttle/cleanup", throttleCleanup},
 	{"throttle/migrated twice", throttleMigrate},
 	{"throttle/the database fails", throttleDatabase},
-}
+}, throttleBoundCases)
 
 // limits makes a throttle in the fixture's database, on its clock.
 func limits(s *suite, f *fixture[account], opts ...throttle.Option) *throttle.Throttle {

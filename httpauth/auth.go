@@ -66,7 +66,7 @@ func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] { return a.into(sessio
 // [WithThrottle] it passes that first, but for credentials with NoPassword.
 //
 // Errors: those of Repository.SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
-// set then; [Auth.Error] answers them.
+// set then, neither the session's nor the device's; [Auth.Error] answers them.
 func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Credentials) (*S, error) {
 	session := new(S)
 	if err := a.SignInInto(w, r, c, session); err != nil {
@@ -82,7 +82,19 @@ func (a *Auth[U, S]) SignInInto(w http.ResponseWriter, r *http.Request, c gormke
 		if a.o.throttle == nil || c.NoPassword { // there is nothing to guess
 			return signIn()
 		}
-		return a.o.throttle.Do(r.Context(), c.Provider+":"+c.ID, a.Client(w, r), signIn)
+		if err := a.repo.CheckCredentials(c); err != nil { // there is nobody whom it could be a guess at
+			return err
+		}
+		account, client := c.Provider+":"+c.ID, a.KnownClient(r)
+		if err := a.o.throttle.Do(r.Context(), account, client, signIn); err != nil {
+			return err
+		}
+		// What fails sets no cookie, so a browser gets its secret here. An error is no reason to
+		// refuse who has signed in.
+		if given := a.Client(w, r); client.Device == "" {
+			_ = a.o.throttle.Trust(r.Context(), account, given)
+		}
+		return nil
 	})
 }
 

@@ -58,13 +58,26 @@ func parseAddress(s string) (netip.Addr, bool) {
 
 // Client returns who makes a request, for a [throttle.Throttle]: the client's address
 // and its browser's secret, which it keeps in a cookie of its own, [DefaultDeviceCookieName],
-// for 400 days; a browser that has none gets one here.
+// for 400 days; a browser that has none gets one here. Give it to [throttle.Throttle.Trust]
+// when somebody has signed up or in. For an attempt that may fail there is [Auth.KnownClient].
 func (a *Auth[U, S]) Client(w http.ResponseWriter, r *http.Request) throttle.Client {
+	client := a.KnownClient(r)
+	if client.Device == "" {
+		client.Device = rand.Text() // 130 bits
+	}
+	c := &a.o.cookie
+	several := len(r.Header["Cookie"]) > 0 && len(r.CookiesNamed(c.device)) > 1
+	send(w, append(c.stale(c.device, several), c.cookie(c.device, client.Device, time.Now().Add(maxCookieAge)))...)
+	return client
+}
+
+// KnownClient is [Auth.Client] that sets no cookie: a browser that has no secret is returned
+// without one. It is for [throttle.Throttle.Do].
+func (a *Auth[U, S]) KnownClient(r *http.Request) throttle.Client {
 	device := readCookie(r, a.o.cookie.device)
 	if !isDevice(device) {
-		device = rand.Text() // 130 bits
+		device = ""
 	}
-	send(w, a.o.cookie.cookie(a.o.cookie.device, device, time.Now().Add(maxCookieAge)))
 	return throttle.Client{Address: a.ClientAddress(r), Device: device}
 }
 

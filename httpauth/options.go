@@ -51,6 +51,8 @@ func TrustedProxies(prefixes ...netip.Prefix) Option {
 
 // WithThrottle lets every [Auth.SignIn] pass a throttle, by key, client address and
 // known device. It is off by default, though a service that anybody can reach needs one.
+// Credentials that nobody can have, such as an id that is too long, are refused before it. A
+// browser gets its device's cookie with a sign-in that succeeds.
 func WithThrottle(limits *throttle.Throttle) Option {
 	return func(o *options) { o.throttle = limits }
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,15 +64,16 @@ func TestR27SignInIsThrottled(t *testing.T) {
 		w := s.signIn(fmt.Sprintf("198.51.100.%d", i), "", "wrong password")
 		equal(t, "status of a wrong password", w.Code, http.StatusUnauthorized)
 		equal(t, "Retry-After of a wrong password", w.Header().Get("Retry-After"), "")
-		noCookie(t, "a wrong password", w)
+		equal(t, "number of Set-Cookie of a wrong password", len(w.Header()["Set-Cookie"]), 0)
 	}
 	s.wire.taken()
 	w := s.signIn("198.51.100.9", "", goodPassword)
+	equal(t, "statements of the sixth", len(s.wire.taken()), 1)
+	equal(t, "number of Set-Cookie of the sixth", len(w.Header()["Set-Cookie"]), 0)
 	equal(t, "status of the sixth", w.Code, http.StatusTooManyRequests)
 	equal(t, "Retry-After of the sixth", w.Header().Get("Retry-After"), "600")
 	equal(t, "body of the sixth", w.Body.String(), "Too Many Requests\n")
 	equal(t, "Cache-Control of the sixth", w.Header().Get("Cache-Control"), "no-store")
-	noCookie(t, "the sixth", w)
 	s.clock.Advance(600*time.Second - time.Millisecond)
 	equal(t, "Retry-After, rounded up", s.signIn("198.51.100.9", "", goodPassword).Header().Get("Retry-After"), "1")
 	s.clock.Advance(time.Millisecond)
@@ -99,6 +101,70 @@ func TestR27KnownDevice(t *testing.T) {
 	equal(t, "its sixth", s.signIn("203.0.113.7", home, goodPassword).Code, http.StatusTooManyRequests)
 }
 
+// TestR27FailureSetsNoCookie: a browser gets its device's cookie with the first sign-in that
+// succeeds, and keeps it.
+func TestR27FailureSetsNoCookie(t *testing.T) {
+	s := newThrottled(t)
+	const made = "AAAAAAAAAAAAAAAAAAAAAAAAAA"
+	fails := func(what, device, password string, change func(c *gormkey.Credentials, r *http.Request)) {
+		r, w := post("/sign-in", "X-Forwarded-For", "203.0.113.7"), httptest.NewRecorder()
+		if device != "" {
+			r.AddCookie(&http.Cookie{Name: httpauth.DefaultDeviceCookieName, Value: device})
+		}
+		c := credentials("ada")
+		c.Password = password
+		change(&c, r)
+		if _, err := s.web.SignIn(w, r, c); err == nil {
+			t.Errorf("%s: got no error", what)
+		}
+		equal(t, what+": number of Set-Cookie", len(w.Header()["Set-Cookie"]), 0)
+	}
+	none := func(*gormkey.Credentials, *http.Request) {}
+	for _, device := range []string{"", made, "no device"} {
+		fails("a wrong password", device, "wrong password", none)
+		fails("an unknown account", device, goodPassword, func(c *gormkey.Credentials, _ *http.Request) { c.ID = "nobody@example.com" })
+		fails("an id that is too long", device, goodPassword, func(c *gormkey.Credentials, _ *http.Request) { c.ID = strings.Repeat("x", 64<<10) })
+		fails("a password that is no UTF-8", device, "\xff\xfe", none)
+		fails("another site", device, goodPassword, func(_ *gormkey.Credentials, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
+		s.wire.breaks("user_session")
+		fails("a database that fails", device, goodPassword, none)
+		s.wire.breaks("auth_throttle")
+		fails("a throttle that fails", device, goodPassword, none)
+		s.wire.breaks("-")
+	}
+	given := s.device(s.signIn("203.0.113.7", "", goodPassword))
+	equal(t, "length of what a new browser is given", len(given), 26)
+	equal(t, "a browser's own", s.device(s.signIn("203.0.113.7", made, goodPassword)), made)
+	for range 8 {
+		s.signIn("198.51.100.1", "", "wrong password")
+	}
+	for _, device := range []string{given, made} {
+		w := s.signIn("203.0.113.7", device, "wrong password")
+		equal(t, "a known device's failure: status", w.Code, http.StatusUnauthorized)
+		equal(t, "a known device's failure: number of Set-Cookie", len(w.Header()["Set-Cookie"]), 0)
+		equal(t, "a known device: status", s.signIn("203.0.113.7", device, goodPassword).Code, http.StatusOK)
+	}
+}
+
+// TestR27NoCredentials: what nobody can have is refused without a statement, however often.
+func TestR27NoCredentials(t *testing.T) {
+	s := newThrottled(t)
+	s.wire.taken()
+	for range 300 {
+		for what, c := range map[string]gormkey.Credentials{
+			"id of 64 KiB":          {Provider: "email", ID: strings.Repeat("x", 64<<10), Password: goodPassword},
+			"password not in UTF-8": {Provider: "email", ID: "ada@example.com", Password: "\xff\xfe"},
+			"password of 5 kB":      {Provider: "email", ID: "ada@example.com", Password: strings.Repeat("x", 5000)},
+			"nothing":               {},
+		} {
+			_, err := s.web.SignIn(httptest.NewRecorder(), post("/sign-in"), c)
+			wantErr(t, what, err, gormkey.ErrInvalidArgument)
+		}
+	}
+	equal(t, "statements", len(s.wire.taken()), 0)
+	equal(t, "status of the right one", s.signIn("203.0.113.7", "", goodPassword).Code, http.StatusOK)
+}
+
 // TestR27AddressLimit: the address is the client's, not the proxy's.
 func TestR27AddressLimit(t *testing.T) {
 	s := newThrottled(t)
@@ -122,6 +188,28 @@ func TestThrottleIsAfterOrigin(t *testing.T) {
 	}
 	equal(t, "statements", len(s.wire.taken()), 0)
 	equal(t, "status", s.signIn("198.51.100.1", "", goodPassword).Code, http.StatusOK)
+}
+
+// TestKnownClient reads what Client does, and sets nothing.
+func TestKnownClient(t *testing.T) {
+	s := newSite(t)
+	const good, other = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "ZYXWVUTSRQPONMLKJIHGFEDCBA"
+	for header, want := range map[string]string{
+		"": "", "theme=dark": "", httpauth.DefaultDeviceCookieName + "=x": "",
+		httpauth.DefaultDeviceCookieName + "=" + good:                                                         good,
+		httpauth.DefaultDeviceCookieName + "=" + good + "; " + httpauth.DefaultDeviceCookieName + "=" + other: "",
+	} {
+		client := s.web.KnownClient(request("GET", "/", "Cookie", header))
+		equal(t, header+": device", client.Device, want)
+		equal(t, header+": address", client.Address.String(), "192.0.2.1")
+	}
+	// Where a browser has one from before CookieDomain too, that goes with the next sign-in.
+	domain, w := s.with(httpauth.CookieName("a"), httpauth.CookieDomain("example.com")), httptest.NewRecorder()
+	client := domain.Client(w, request("GET", "/", "Cookie", "auth_device="+good+"; auth_device="+other))
+	lines := w.Header()["Set-Cookie"]
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "auth_device=; Path=/; Expires=Thu, 01 Jan 1970") || !strings.HasPrefix(lines[1], "auth_device="+client.Device+"; Path=/; Domain=example.com; ") {
+		t.Errorf("got Set-Cookie %q, want the old one cleared and a new one", lines)
+	}
 }
 
 // TestDeviceCookie: its form, its end, and whom it is believed.

@@ -27,47 +27,107 @@ const afterwards = 5 * time.Second
 type place struct {
 	id string
 	limit
-	device bool // whose row is there only while it is known
+	device bool              // the bucket is there only while the device is known
+	made   gormkey.UnixMilli // the row's empty_at, if this place made the row, otherwise 0
 }
 
-// take takes the places of an attempt: a known device's own, or those of the account and
-// of the address.
+// take takes the places of an attempt: a known device's own, or those of the address and of
+// the account. One SELECT refuses what has no place, and writes nothing. The account comes
+// last, since anybody can make up names: the address limits for how many of them there are
+// rows.
 func (t *Throttle) take(ctx context.Context, account string, client Client) ([]place, error) {
+	var places []place
 	if client.Device != "" {
-		device := place{deviceID(account, client.Device), t.account, true}
-		wait, known, err := t.takeOne(ctx, device)
-		switch {
-		case err != nil:
-			return nil, err
-		case wait > 0:
-			return nil, &Error{wait}
-		case known:
-			return []place{device}, nil
-		}
+		places = append(places, place{id: deviceID(account, client.Device), limit: t.account, device: true})
 	}
-	places := []place{{id: hashed("account", account), limit: t.account}}
 	if id := addressID(client.Address); id != "" {
 		places = append(places, place{id: id, limit: t.address})
 	}
-	for i, p := range places {
-		wait, _, err := t.takeOne(ctx, p)
+	places = append(places, place{id: hashed("account", account), limit: t.account})
+	rows, err := t.read(ctx, places...)
+	if err != nil {
+		return nil, err
+	}
+	if places[0].device {
+		device := places[0]
+		if row, ok := rows[device.id]; ok && row.Expires >= t.now() {
+			known, err := t.takeAll(ctx, []place{device}, rows)
+			if known != nil || err != nil {
+				return known, err
+			}
+		}
+		places = places[1:]
+	}
+	return t.takeAll(ctx, places, rows)
+}
+
+// takeAll takes each place or none. It returns none and no error for a device that is not
+// known any more.
+func (t *Throttle) takeAll(ctx context.Context, places []place, rows map[string]Bucket) ([]place, error) {
+	var wait time.Duration
+	now := t.now()
+	for _, p := range places {
+		if row, ok := rows[p.id]; ok {
+			wait = max(wait, p.wait(row, now))
+		}
+	}
+	if wait > 0 {
+		return nil, &Error{wait}
+	}
+	for i := range places {
+		_, found := rows[places[i].id]
+		wait, known, err := t.takeOne(ctx, &places[i], found)
 		if err == nil && wait > 0 {
 			err = &Error{wait}
 		}
-		if err != nil {
-			t.giveBack(ctx, places[:i])
+		if err != nil || !known {
+			t.giveBack(ctx, places[:i], false)
 			return nil, err
 		}
 	}
 	return places, nil
 }
 
-// takeOne takes a place, or returns how long the bucket will be full. It makes a row that
-// is not there, but for a device: of that it returns that it is not known.
-func (t *Throttle) takeOne(ctx context.Context, p place) (wait time.Duration, known bool, err error) {
+// read returns the rows of places by their ids.
+func (t *Throttle) read(ctx context.Context, places ...place) (map[string]Bucket, error) {
+	ids := make([]string, len(places))
+	for i, p := range places {
+		ids[i] = p.id
+	}
+	var rows []Bucket
+	err := retry(ctx, func() error {
+		rows = nil
+		return t.db.WithContext(ctx).Raw("SELECT ?, ?, ? FROM ? WHERE ? IN ?", id, emptyAt, expires, t.name(), id, ids).Scan(&rows).Error
+	})
+	if err != nil {
+		return nil, t.failed(err)
+	}
+	found := make(map[string]Bucket, len(rows))
+	for _, row := range rows {
+		found[row.ID] = row
+	}
+	return found, nil
+}
+
+// wait returns how long a bucket will be full, 0 or less if it is not.
+func (p place) wait(row Bucket, now gormkey.UnixMilli) time.Duration {
+	return time.Duration(row.EmptyAt+milli(p.decay)-now-milli(p.full())) * time.Millisecond
+}
+
+// takeOne takes a place, or returns how long the bucket will be full. The condition of one
+// UPDATE has the limit in it, so that no two take the last place. It makes a row that is not
+// there, but not for a device: of that it returns that it is not known.
+func (t *Throttle) takeOne(ctx context.Context, p *place, found bool) (wait time.Duration, known bool, err error) {
 	for range 10 {
 		now := t.now()
 		full := now + milli(p.full())
+		if !found && !p.device {
+			n, err := t.insert(ctx, Bucket{p.id, now + milli(p.decay), full})
+			if err != nil || n > 0 {
+				p.made = now + milli(p.decay)
+				return 0, true, err
+			}
+		}
 		condition, vars := "? = ? AND ? <= ?", []any{id, p.id, emptyAt, full - milli(p.decay)}
 		change := "? = CASE WHEN ? > ? THEN ? ELSE ? END + ?"
 		changed := []any{emptyAt, emptyAt, now, emptyAt, now, milli(p.decay)}
@@ -80,29 +140,24 @@ func (t *Throttle) takeOne(ctx context.Context, p place) (wait time.Duration, kn
 		if err != nil || n > 0 {
 			return 0, true, err
 		}
-		var row Bucket
-		found := int64(0)
-		err = retry(ctx, func() error {
-			result := t.db.WithContext(ctx).Raw("SELECT ?, ?, ? FROM ? WHERE ? = ?", id, emptyAt, expires, t.name(), id, p.id).Scan(&row)
-			found = result.RowsAffected
-			return result.Error
-		})
-		switch {
-		case err != nil:
-			return 0, false, t.failed(err)
-		case p.device && (found == 0 || row.Expires < now):
-			return 0, false, nil
-		case found > 0:
-			if wait := row.EmptyAt + milli(p.decay) - full; wait > 0 {
-				return time.Duration(wait) * time.Millisecond, true, nil
-			}
-		default:
-			n, err := t.insert(ctx, Bucket{p.id, now + milli(p.decay), full})
-			if err != nil || n > 0 {
-				return 0, true, err
-			}
+		rows, err := t.read(ctx, *p)
+		if err != nil {
+			return 0, false, err
 		}
-		// It was made, or a place came free, in between.
+		var row Bucket
+		if row, found = rows[p.id]; !found {
+			if p.device {
+				return 0, false, nil
+			}
+			continue // it was deleted in between
+		}
+		if p.device && row.Expires < now {
+			return 0, false, nil
+		}
+		if wait := p.wait(row, now); wait > 0 {
+			return wait, true, nil
+		}
+		// A place came free in between.
 	}
 	return p.decay, true, nil
 }
@@ -116,12 +171,22 @@ func (t *Throttle) insert(ctx context.Context, b Bucket) (int64, error) {
 	return t.exec(ctx, verb+" INTO ? (?, ?, ?) VALUES (?, ?, ?)"+otherwise, t.name(), id, emptyAt, expires, b.ID, b.EmptyAt, b.Expires)
 }
 
-// giveBack takes an attempt back from its buckets.
-func (t *Throttle) giveBack(ctx context.Context, places []place) {
+// giveBack takes an attempt back from its buckets. One that passed renews its device. One that
+// did not leaves no row that it has made, unless others have taken a place there since.
+func (t *Throttle) giveBack(ctx context.Context, places []place, passed bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
 	for _, p := range places {
-		_, _ = t.exec(ctx, "UPDATE ? SET ? = ? - ? WHERE ? = ?", t.name(), emptyAt, emptyAt, milli(p.decay), id, p.id)
+		if !passed && p.made > 0 {
+			if n, _ := t.exec(ctx, "DELETE FROM ? WHERE ? = ? AND ? = ?", t.name(), id, p.id, emptyAt, p.made); n > 0 {
+				continue
+			}
+		}
+		change, vars := "? = ? - ?", []any{t.name(), emptyAt, emptyAt, milli(p.decay)}
+		if passed && p.device {
+			change, vars = change+", ? = ?", append(vars, expires, t.now()+milli(t.trust))
+		}
+		_, _ = t.exec(ctx, "UPDATE ? SET "+change+" WHERE ? = ?", append(vars, id, p.id)...)
 	}
 }
 

@@ -19,7 +19,18 @@
 // by one: an account takes 5 at once and one more every 10 minutes, an address 100 and
 // one more a minute (OWASP ASVS 6.3.1; NIST SP 800-63B-4 asks for 100 in a row at most).
 // Refused attempts are not counted, so that after [Error.RetryAfter] without failures
-// the right password is let in.
+// the right password is let in. A refusal is one SELECT and writes nothing.
+//
+// # How large the table gets
+//
+// A row takes about 260 bytes with its indexes. An account has a row from a failure until 50
+// minutes after its last one, and an address until 100 minutes after. Anybody can make up
+// names of accounts. So the address's place is taken first, and an address cannot cause more
+// rows than it may fail: 100 at once and 1,440 more a day, or 400 kB. If
+// [Throttle.DeleteExpired] runs once an hour, at most 210 of them are there. An attacker with
+// 10,000 addresses then holds 0.6 GB. A limit that is lower, or decays more slowly, makes
+// that less. A client without an address has no such bound: behind a proxy give it the
+// client's.
 //
 // # Known devices
 //
@@ -66,7 +77,7 @@ func (Bucket) TableName(namer schema.Namer) string { return namer.JoinTableName(
 type Client struct {
 	// Address is the client's, not that of a proxy. An IPv6 address counts with its /64,
 	// which one client has to itself, and an IPv4 one in IPv6 form as IPv4. The zero
-	// Addr is counted for no address, as in a command.
+	// Addr is counted for no address, as in a command: only the account limits it.
 	Address netip.Addr
 	// Device is a secret of the client's browser, of 22 to 256 bytes with at least 128
 	// bits from crypto/rand, or "". The table has its hash, with the account's.
@@ -78,7 +89,8 @@ var ErrTooMany = errors.New("throttle: too many failed attempts")
 
 // Error is an attempt that was not let in. Nothing was counted for it.
 type Error struct {
-	// RetryAfter is when the next one will be, if nobody fails until then. It is above 0.
+	// RetryAfter is when the next one will be, if nobody fails until then. It is above 0, and
+	// the longest of the account's and the address's.
 	RetryAfter time.Duration
 }
 
@@ -137,11 +149,11 @@ func (t *Throttle) AutoMigrate() error { return t.db.Table(t.table).AutoMigrate(
 // attempt may be any call that verifies a secret, [gormkey.Repository.SignIn] or UseKey.
 // It is counted if it returns [gormkey.ErrInvalidCredentials] or an error of the context,
 // after which nobody has seen the answer; if it returns nil, the client's device is known
-// from then on. Do returns the attempt's error as it is. An error of the throttle's own
-// is the database's, and then attempt is not called; one that comes after the attempt,
-// when its place is given back, is not returned: that decays.
+// from then on. After any other error the table is as it was. Do returns the attempt's error
+// as it is. An error of the throttle's own is the database's, and then attempt is not called;
+// one that comes after the attempt, when its place is given back, is not returned: that decays.
 //
-// Call it outside of a transaction.
+// Call it outside of a transaction, and [gormkey.Repository.CheckCredentials] before it.
 func (t *Throttle) Do(ctx context.Context, account string, client Client, attempt func() error) error {
 	if err := check(account, client); err != nil {
 		return err
@@ -150,15 +162,16 @@ func (t *Throttle) Do(ctx context.Context, account string, client Client, attemp
 	if err != nil {
 		return err
 	}
-	failed := true
+	failed, passed := true, false
 	defer func() {
 		if !failed {
-			t.giveBack(ctx, taken)
+			t.giveBack(ctx, taken, passed)
 		}
 	}()
 	err = attempt()
+	passed = err == nil
 	failed = errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if err == nil && client.Device != "" {
+	if passed && client.Device != "" && !taken[0].device { // giveBack renews a known one
 		_ = t.trustDevice(ctx, deviceID(account, client.Device))
 	}
 	return err
