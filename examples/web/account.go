@@ -28,10 +28,13 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
 		s.showForm(w, r, "account", "Your account", f)
 		return
 	}
-	err := s.limits.Do(r.Context(), "email:"+account.Email, s.web.Client(w, r), func() error {
-		_, err := s.auth.UseKey(r.Context(), credentials(account.Email, current))
-		return err
-	})
+	err := s.auth.CheckCredentials(credentials(account.Email, current))
+	if err == nil {
+		err = s.limits.Do(r.Context(), "email:"+account.Email, s.web.KnownClient(r), func() error {
+			_, err := s.auth.UseKey(r.Context(), credentials(account.Email, current))
+			return err
+		})
+	}
 	if errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, gormkey.ErrInvalidArgument) {
 		f.refuse(http.StatusUnprocessableEntity, "current", "This is not your password.")
 	}

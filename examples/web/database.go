@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -47,6 +48,17 @@ func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*g
 		return nil, err
 	}
 	return db, nil
+}
+
+// nobody returns the id of an account with no address and no key, and makes it at the first
+// start.
+func nobody(db *gorm.DB, auth *gormkey.Repository[Account]) (id string, err error) {
+	account := new(Account)
+	err = db.Where("email = ?", "").Take(account).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		err = auth.CreateUser(context.Background(), account)
+	}
+	return account.ID, err
 }
 
 func closeDatabase(db *gorm.DB) {

@@ -22,8 +22,8 @@ func (s *server) showForgot(w http.ResponseWriter, r *http.Request) {
 	s.showForm(w, r, "forgot-password", "Forgot your password?", forgotForm(r))
 }
 
-// forgot answers alike and as fast, whether there is such an account or not, but in
-// development, where it shows what would be mailed.
+// forgot does the same for an address that has an account and one that has none: it counts the
+// request and queues a mail. In development it shows what would be mailed.
 func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
 	f := forgotForm(r)
 	email := f.email(r)
@@ -45,7 +45,9 @@ func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
 			s.web.Error(w, r, err)
 			return
 		}
-		sent.Link = m.Text
+		if m.To != "" {
+			sent.Link = m.Text
+		}
 	} else {
 		s.post(func(ctx context.Context) (mail, error) {
 			m, err := s.resetMail(ctx, email)
@@ -76,20 +78,25 @@ func secretPage(w http.ResponseWriter) {
 }
 
 // resetMail makes a mail whose text is the link, or one to nobody. An older link stops
-// working.
+// working. For an address without an account it makes a link that nobody gets: otherwise
+// somebody who sends requests all the time could tell by the worker's load who has one.
 func (s *server) resetMail(ctx context.Context, email string) (mail, error) {
 	key, err := s.auth.GetKey(ctx, "email", email)
-	if errors.Is(err, gormkey.ErrInvalidKey) {
-		return mail{}, nil
-	}
-	if err != nil {
+	to, userID, keyID := "", s.nobody, "email:nobody"
+	switch {
+	case err == nil:
+		to, userID, keyID = key.ProviderUserID(), key.UserID, key.ID
+	case !errors.Is(err, gormkey.ErrInvalidKey):
 		return mail{}, err
 	}
-	token, err := s.auth.IssueToken(ctx, key.UserID, gormkey.ResetPassword, key.ID, resetLifetime)
-	if errors.Is(err, gormkey.ErrInvalidUser) { // deleted in between
+	token, err := s.auth.IssueToken(ctx, userID, gormkey.ResetPassword, keyID, resetLifetime)
+	switch {
+	case errors.Is(err, gormkey.ErrInvalidUser): // deleted in between
 		return mail{}, nil
+	case err != nil:
+		return mail{}, err
 	}
-	return mail{key.ProviderUserID(), "A new password", s.site + "/reset-password?" + url.Values{"token": {string(token)}}.Encode()}, err
+	return mail{to, "A new password", s.site + "/reset-password?" + url.Values{"token": {string(token)}}.Encode()}, nil
 }
 
 func resetForm(token gormkey.Token) *form {

@@ -31,6 +31,7 @@ type settings struct {
 	insecureCookie bool
 	mail           func(ctx context.Context, m mail) error
 	now            func() time.Time // of the throttle; time.Now if nil
+	pace           time.Duration    // of the mails; a second if 0
 }
 
 // server holds what the handlers need.
@@ -40,20 +41,30 @@ type server struct {
 	web    *httpauth.Auth[Account, Device]
 	limits *throttle.Throttle
 	pages  pages
-	mails  sync.WaitGroup // on their way
-	places chan struct{}  // for so many at once
+	nobody string         // the id of an account that nobody can use: see resetMail
+	mails  sync.WaitGroup // the worker that sends them
+
+	waiting sync.Mutex
+	queue   []func(ctx context.Context) (mail, error)
+	sending bool // the worker is there
 }
 
 func newServer(db *gorm.DB, set settings) (*server, error) {
-	s := &server{settings: set, places: make(chan struct{}, 16)}
+	s := &server{settings: set}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.pace == 0 {
+		s.pace = time.Second
 	}
 	var err error
 	if s.pages, err = loadPages(); err != nil {
 		return nil, err
 	}
 	if s.auth, err = gormkey.From[Account](db); err != nil {
+		return nil, err
+	}
+	if s.nobody, err = nobody(db, s.auth); err != nil {
 		return nil, err
 	}
 	if s.limits, err = throttle.New(db, throttle.WithClock(s.now)); err != nil {

@@ -49,8 +49,9 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	err := s.auth.CreateUser(r.Context(), account, credentials(email, password))
 	switch {
 	case err == nil:
-		err = s.web.OpenSessionInto(w, r, account.ID, s.device(r))
-		_ = s.limits.Trust(r.Context(), "email:"+email, s.web.Client(w, r)) // or a stranger's guesses may lock it out
+		if err = s.web.OpenSessionInto(w, r, account.ID, s.device(r)); err == nil {
+			_ = s.limits.Trust(r.Context(), "email:"+email, s.web.Client(w, r)) // or a stranger's guesses may lock it out
+		}
 	case errors.Is(err, gormkey.ErrDuplicateKey), errors.Is(err, gormkey.ErrDuplicateAttribute):
 		f.refuse(http.StatusConflict, "email", "There is an account with this address. Sign in, or choose a new password for it.")
 	}

@@ -11,8 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/gormkeytest"
@@ -25,6 +29,7 @@ type site struct {
 	*server
 	http  *httptest.Server
 	clock *gormkeytest.Clock
+	log   *statements
 }
 
 func open(t *testing.T, set settings) *site {
@@ -34,13 +39,15 @@ func open(t *testing.T, set settings) *site {
 	db, err := openDatabase(filepath.Join(t.TempDir(), "web.db"), clock.Now, gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
 	must(t, err)
 	t.Cleanup(func() { closeDatabase(db) })
+	log := &statements{Interface: logger.Discard}
+	db.Logger = log
 	set.now = clock.Now
 	s, err := newServer(db, set)
 	must(t, err)
 	server := httptest.NewTLSServer(s.handler())
 	t.Cleanup(server.Close)
 	s.site = server.URL
-	return &site{s, server, clock}
+	return &site{s, server, clock, log}
 }
 
 // visitor is a browser, as far as the server sees it.
@@ -165,7 +172,7 @@ func (s *site) userID(t *testing.T, email string) string {
 func TestResetAnswersAlike(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	s := open(t, settings{mail: toFolder(folder)})
+	s := open(t, settings{mail: toFolder(folder), pace: time.Millisecond})
 	ada := s.visit(t)
 	ada.do("POST", "/sign-up", login("ada@example.com", password))
 	_, _, known := ada.do("POST", "/forgot-password", login("ada@example.com", ""))
@@ -191,12 +198,130 @@ func TestResetAnswersAlike(t *testing.T) {
 	ada.want(200, "/account", "ada@example.com")(ada.do("POST", "/sign-in", login("ada@example.com", "a new password")))
 }
 
+// statements is a GORM logger that keeps what is sent, without the values.
+type statements struct {
+	logger.Interface
+	mu   sync.Mutex
+	sent []string
+}
+
+var values = regexp.MustCompile(`"[^"]*"|'[^']*'|\b\d+\b`)
+
+func (l *statements) LogMode(logger.LogLevel) logger.Interface { return l }
+
+func (l *statements) Trace(_ context.Context, _ time.Time, statement func() (string, int64), _ error) {
+	sql, _ := statement()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, values.ReplaceAllString(sql, "?"))
+}
+
+func (l *statements) taken() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sent := strings.Join(l.sent, "\n")
+	l.sent = nil
+	return sent
+}
+
+// TestResetWorksAlike: the request, the client's next one, and the worker send the database
+// the same statements, whether somebody has the address or not, and the request makes no link.
+func TestResetWorksAlike(t *testing.T) {
+	t.Parallel()
+	var letters atomic.Int64
+	for _, pace := range []time.Duration{time.Hour, time.Millisecond} { // with the first the worker does nothing here
+		s := open(t, settings{pace: pace, mail: func(context.Context, mail) error { letters.Add(1); return nil }})
+		s.visit(t).do("POST", "/sign-up", login("ada@example.com", password))
+		ask := func(email string) string {
+			s.clock.Advance(24 * time.Hour)
+			v := s.visit(t)
+			v.want(200, "/forgot-password", "on its way")(v.do("POST", "/forgot-password", login(email, "")))
+			if pace == time.Millisecond {
+				s.mails.Wait()
+			}
+			v.do("POST", "/forgot-password", login("third@example.com", ""))
+			if pace == time.Millisecond {
+				s.mails.Wait()
+			}
+			return s.log.taken()
+		}
+		s.log.taken()
+		for _, email := range []string{"eve@example.com", "ada@example.com"} {
+			ask(email) // the first request makes rows
+		}
+		letters.Store(0)
+		unknown, known := ask("eve@example.com"), ask("ada@example.com")
+		if known != unknown || known == "" {
+			t.Errorf("pace %v: for an address with an account the statements are\n%s\nand for one without\n%s", pace, known, unknown)
+		}
+		if issues := strings.Contains(known, "INSERT INTO `user_token`"); issues != (pace == time.Millisecond) {
+			t.Errorf("pace %v: a link is made: %t", pace, issues)
+		}
+		want := int64(0)
+		if pace == time.Millisecond {
+			want = 1
+		}
+		if n := letters.Load(); n != want {
+			t.Errorf("pace %v: got %d letters, want %d", pace, n, want)
+		}
+	}
+}
+
+// TestMailsAreBounded: what the queue has no place for is dropped, whoever it is for.
+func TestMailsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{pace: time.Hour})
+	for range maxMails + 10 {
+		s.post(func(context.Context) (mail, error) { return mail{}, nil })
+	}
+	s.waiting.Lock()
+	defer s.waiting.Unlock()
+	if n := len(s.queue); n != maxMails {
+		t.Errorf("%d mails are waiting, want %d", n, maxMails)
+	}
+}
+
+// TestFailureSetsNoCookie: what fails, or signs nobody in, leaves the browser as it is.
+func TestFailureSetsNoCookie(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada, eve := s.visit(t), s.visit(t)
+	ada.do("POST", "/sign-up", login("ada@example.com", password))
+	for _, step := range []struct {
+		who  *visitor
+		path string
+		form url.Values
+	}{
+		{eve, "/sign-in", login("ada@example.com", "a guess")},
+		{eve, "/sign-in", login("nobody@example.com", "a guess")},
+		{eve, "/sign-in", login("ada@example.com", "\xff\xfe")},
+		{eve, "/sign-up", login("ada@example.com", password)},
+		{eve, "/sign-up", login("eve@example.com", "short")},
+		{eve, "/forgot-password", login("ada@example.com", "")},
+		{eve, "/reset-password", url.Values{"token": {"x"}, "password": {password}}},
+		{ada, "/account/password", url.Values{"current": {"a guess"}, "new": {"a new password"}}},
+		{ada, "/account/password", url.Values{"current": {"\xff\xfe"}, "new": {"a new password"}}},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+step.path, strings.NewReader(step.form.Encode()))
+		must(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		response, err := step.who.client.Do(r)
+		must(t, err)
+		_ = response.Body.Close()
+		if lines := response.Header["Set-Cookie"]; len(lines) > 0 {
+			t.Errorf("%s of %.40q: got Set-Cookie %q with status %d", step.path, step.form.Encode(), lines, response.StatusCode)
+		}
+	}
+	eve.want(200, "/account", "ada@example.com")(eve.do("POST", "/sign-in", login("ada@example.com", password)))
+}
+
 // TestResetIsLimited: an address gets five mails at once, whoever asks, and one that nobody
 // has is refused as soon.
 func TestResetIsLimited(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	s := open(t, settings{mail: toFolder(folder)})
+	s := open(t, settings{mail: toFolder(folder), pace: time.Millisecond})
 	s.visit(t).do("POST", "/sign-up", login("ada@example.com", password))
 	for _, email := range []string{"ada@example.com", "eve@example.com"} {
 		for range 5 {
