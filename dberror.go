@@ -134,6 +134,14 @@ func Retryable(err error) bool {
 	return len(code) < 4 && (n&0xff == 5 || n&0xff == 6) // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms
 }
 
+// readOnlyCodes are answers to a write that the database, or this role, does not take: it is
+// read-only or full, or the right to UPDATE was not granted. The short ones are SQLite's.
+var readOnlyCodes = []string{
+	"25006", "42501", "53100", "1290", "1836", "1792", "1142", "1143", "1021", "8", "264", "520", "776", "13",
+}
+
+func isReadOnly(err error) bool { return slices.Contains(readOnlyCodes, databaseCode(err)) }
+
 // report turns what a statement returned into what the caller of op gets. Errors that
 // came from the application's own hooks pass with their text.
 func report(ctx context.Context, op string, err error) error {
@@ -170,7 +178,7 @@ func pastDeadline(ctx context.Context) bool {
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
-		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, ErrRolledBack, errChanged, errAbsent,
+		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, ErrRights, ErrRolledBack, errChanged, errAbsent,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

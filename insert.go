@@ -12,14 +12,36 @@ import (
 // soft-deleted or filtered out gets no row, but none for an error. A violated unique
 // constraint is the error taken. The application's create hooks and columns go along.
 func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, none, taken error) error {
-	query := func(columns []clause.Column, values []any) *gorm.DB { return r.ownerQuery(tx, source, columns, values) }
+	query := func(columns []clause.Column, values []any) *gorm.DB {
+		return r.ownerQuery(tx, source, columns, values).Clauses(r.ownerLock(source))
+	}
 	result := whole(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
 	result.Error = duplicateAs(result, taken)
 	created, err := r.b.changed(tx, result, none)
 	if err == nil && !created {
+		if err := r.checkLockable(r.ownerQuery(tx, source, []clause.Column{{Name: "user_id"}}, []any{""})); err != nil {
+			return err
+		}
 		return none
 	}
 	return err
+}
+
+// checkLockable returns [ErrRights] if a query finds what a locking read did not find: row
+// level security may let a role read a row of PostgreSQL and not lock it.
+func (r *Repository[U]) checkLockable(query *gorm.DB) error {
+	if r.b.dialect != "postgres" {
+		return nil
+	}
+	var ids []string
+	// By Pluck, which passes the application's Query callbacks, and so its tenant filter.
+	if err := query.Limit(1).Pluck(r.b.userID.DBName, &ids).Error; err != nil {
+		return err
+	}
+	if len(ids) > 0 {
+		return ErrRights
+	}
+	return nil
 }
 
 // ownerSource says whose row an INSERT … SELECT reads.
@@ -45,12 +67,19 @@ func (r *Repository[U]) ownerQuery(db *gorm.DB, s ownerSource, columns []clause.
 	query := db.Model(new(U)).
 		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
 		Where(r.b.userIs(s.userID))
-	tables := []string{r.b.user.Table}
 	if s.keyID != "" {
 		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})
+	}
+	return query
+}
+
+// ownerLock locks what ownerQuery reads.
+func (r *Repository[U]) ownerLock(s ownerSource) shareLock {
+	tables := []string{r.b.user.Table}
+	if s.keyID != "" {
 		tables = append(tables, r.b.key.Table)
 	}
-	return query.Clauses(shareLock{r.b.dialect, tables})
+	return shareLock{r.b.dialect, tables}
 }
 
 // keyJoin is written so that MySQL too reads, and locks, the user before the key.

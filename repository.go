@@ -228,9 +228,15 @@ func (r *Repository[U]) txOptions() []*sql.TxOptions {
 // lockUser takes the user's row for update, soft-deleted or not. Every transaction takes
 // its locks in the order user, key, session.
 func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
+	user := func() *gorm.DB {
+		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
+	}
 	var ids []string
-	return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Where(r.b.userIs(userID)).
-		Clauses(clause.Locking{Strength: "UPDATE"}).Pluck(r.b.userID.DBName, &ids).Error
+	err := user().Clauses(clause.Locking{Strength: "UPDATE"}).Scan(&ids).Error
+	if err == nil && len(ids) == 0 {
+		err = r.checkLockable(user())
+	}
+	return err
 }
 
 // lockOwner takes the user's row before the rows of what belongs to the user, so that

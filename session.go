@@ -150,7 +150,8 @@ func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
 // ValidateSession returns the session of a token, with its user, and renews it if it is
 // idle (Lucia's validateSession). After a renewal Fresh is true: send the token again,
 // with the new expiry. A renewal never moves an expiry back, nor past the absolute
-// lifetime.
+// lifetime. Where the database takes no writes, as a read-only replica does, an idle session
+// is valid as it is.
 //
 // Every reason not to be signed in is [ErrInvalidSession]; a malformed token gets it
 // without a statement. Any other error is the database's: answer 5xx and keep the
@@ -275,9 +276,10 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 		guard = clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: "absolute_expires"}}
 	}
 	values["active_expires"], values["idle_expires"] = active, idle
-	renewed := false
+	renewed, written := false, false
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
 		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(guard).UpdateColumns(values)
+		written = result.Error == nil // what fails after that is a hook's
 		if r.b.pending(result) && r.inTransaction() {
 			renewed = true // if another call does it meanwhile, its expiry stands
 		} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
@@ -287,6 +289,9 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	})
 	if errors.Is(err, errChanged) {
 		renewed, err = false, nil
+	}
+	if !written && isReadOnly(err) {
+		return nil // it is valid until it is dead, and renewed where that can be written
 	}
 	if err != nil {
 		return err

@@ -262,7 +262,13 @@ func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
 	} else {
 		query = tx.Clauses(clause.Locking{Strength: "UPDATE"})
 	}
-	return r.loadUser(query, userID, errAbsent)
+	user, err := r.loadUser(query, userID, errAbsent)
+	if err == errAbsent {
+		if rights := r.checkLockable(tx.Model(new(U)).Select(r.b.userID.DBName).Where(r.b.userIs(userID))); rights != nil {
+			return nil, rights
+		}
+	}
+	return user, err
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {

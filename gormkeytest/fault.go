@@ -14,6 +14,7 @@ import (
 )
 
 var faultCases = []testCase{
+	{"fault/an idle session without writes", faultReadOnly},
 	{"fault/R34 R35 the n-th statement fails", faultNth},
 	{"fault/R35 retries of our own transaction", faultRetry},
 	{"fault/R36 lost answer to COMMIT", faultCommit},
@@ -382,4 +383,48 @@ func faultBroken(s *suite) {
 		_, err = auth.ValidateSession(s.Context(), session.Token)
 		must(s, err)
 	}
+}
+
+// faultReadOnly: an idle session is valid on a database that takes no writes, and an error
+// of a hook is still one.
+func faultReadOnly(s *suite) {
+	refuse := false
+	f := s.accounts(gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+		if refuse && e.Type == gormkey.SessionRenewed {
+			return codedError("25006")
+		}
+		return nil
+	}))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	session, err := auth.CreateSession(ctx, ada.ID)
+	must(s, err)
+	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+	for _, code := range []error{codedError("25006"), codedError("42501"), codedError("53100"), &MySQLError{1290}, &MySQLError{1836}, &MySQLError{1142}} {
+		recorder.inject = func(sql string) error {
+			if strings.HasPrefix(sql, "UPDATE") && strings.Contains(sql, "idle_expires") {
+				return code
+			}
+			return nil
+		}
+		got, err := auth.ValidateSession(ctx, session.Token)
+		recorder.inject = nil
+		must(s, err)
+		if got.Fresh || got.IdleExpires != session.IdleExpires || got.User == nil {
+			s.Errorf("%v: got %+v, want the session as it is", code, got)
+		}
+	}
+	refuse = true
+	_, err = auth.ValidateSession(ctx, session.Token)
+	wantErr(s, "a hook that refuses", err, codedError("25006"))
+	refuse = false
+	got, err := auth.ValidateSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "renewed", got.Fresh, true)
+	f.clock.Advance(365 * 24 * time.Hour)
+	_, err = auth.ValidateSession(ctx, session.Token)
+	wantErr(s, "a dead session", err, gormkey.ErrInvalidSession)
 }

@@ -107,7 +107,7 @@ func userDuplicates(s *suite) {
 		err = f.With(tx).CreateKeyInto(ctx, ada.ID, email("later@example.com"), &login{})
 		wantErr(s, "key taken after the snapshot", err, gormkey.ErrDuplicateKey)
 		return nil
-	}, ofSnapshot))
+	}, ofSnapshot(f.db)))
 }
 
 func userUpdate(s *suite) {
