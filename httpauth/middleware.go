@@ -39,8 +39,8 @@ type outcome[S any] struct {
 //
 // The response is no-store unless next sets a Cache-Control of its own, and varies by
 // Cookie. With a cookie of this package it is no-store whatever next sets. For that, next gets
-// a ResponseWriter around w: it has the Flush and Hijack of w, ReadFrom, and Unwrap for
-// [http.ResponseController].
+// a ResponseWriter around w, with the optional methods that net/http's own have and w has, and
+// Unwrap for [http.ResponseController].
 //
 // The session is read once a request, however many of these stand behind one another. A
 // preflight of CORS has no cookie: answer it before.

@@ -42,7 +42,7 @@ func TestR12RotationUnderRequests(t *testing.T) {
 	mux.Handle("GET /optional", s.web.OptionalUser(s.who()))
 	mux.Handle("GET /validate", s.validating())
 	paths := []string{"/require", "/optional", "/validate"}
-	rounds, renewals := 40, 0
+	rounds, renewals := 20, 0
 	for name, open := range s.openers(account.ID) {
 		for round := range rounds {
 			old, err := s.auth.CreateSession(t.Context(), account.ID)

@@ -125,6 +125,12 @@ type (
 		flusher
 		closeNotifier
 	}
+	writerFCP struct {
+		*writer
+		flusher
+		closeNotifier
+		http.Pusher
+	}
 	writerFHC struct {
 		*writer
 		flusher
@@ -140,12 +146,15 @@ func (w *writer) over(under http.ResponseWriter, cookies *cookieOptions) http.Re
 	_, flushes := under.(http.Flusher)
 	hijacker, hijacks := under.(http.Hijacker)
 	notifier, notifies := under.(closeNotifier)
+	pusher, pushes := under.(http.Pusher)
 	switch {
 	case flushes && hijacks && notifies: // net/http's on HTTP/1
 		return writerFHC{w, f, hijacker, notifier}
 	case flushes && hijacks:
 		return writerFH{w, f, hijacker}
-	case flushes && notifies: // and on HTTP/2
+	case flushes && notifies && pushes: // and on HTTP/2
+		return writerFCP{w, f, notifier, pusher}
+	case flushes && notifies:
 		return writerFC{w, f, notifier}
 	case flushes:
 		return writerF{w, f}

@@ -279,6 +279,41 @@ func TestWriterHasTheSameMethods(t *testing.T) {
 	}
 }
 
+// TestWriterOfServers: over a connection too, handlers find the methods of net/http's own.
+func TestWriterOfServers(t *testing.T) {
+	s := newSite(t)
+	token := s.open("ada")
+	methods := func(w http.ResponseWriter) string {
+		_, flushes := w.(http.Flusher)
+		_, hijacks := w.(http.Hijacker)
+		_, pushes := w.(http.Pusher)
+		_, notifies := w.(interface{ CloseNotify() <-chan bool })
+		_, strings := w.(io.StringWriter)
+		deadline := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute))
+		return fmt.Sprintf("flushes %t, hijacks %t, pushes %t, notifies %t, strings %t, deadline %v", flushes, hijacks, pushes, notifies, strings, deadline)
+	}
+	var found string
+	inner := s.web.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { found = methods(w) }))
+	for _, version := range []int{1, 2} {
+		var want string
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			want = methods(w)
+			inner.ServeHTTP(w, r)
+		}))
+		server.EnableHTTP2 = version == 2
+		server.StartTLS()
+		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+		must(t, err)
+		r.Header.Set("Cookie", cookie(token))
+		answer, err := server.Client().Do(r)
+		must(t, err)
+		must(t, answer.Body.Close())
+		server.Close()
+		equal(t, "version", answer.ProtoMajor, version)
+		equal(t, fmt.Sprintf("HTTP/%d", version), found, want)
+	}
+}
+
 // reading is a ResponseWriter that takes a file by itself.
 type reading struct {
 	*httptest.ResponseRecorder
