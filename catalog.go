@@ -47,8 +47,9 @@ const mysqlNoTable = "1146"
 // database that one is in, while its information_schema has other names.
 func (t *tableInfo) readMySQLColumns(db *gorm.DB, table string) error {
 	var columns []struct {
-		Field, Type string
-		Collation   *string
+		Name      string  `gorm:"column:Field"`
+		Type      string  `gorm:"column:Type"`
+		Collation *string `gorm:"column:Collation"`
 	}
 	err := db.Session(&gorm.Session{Logger: logger.Discard}).Raw("SHOW FULL COLUMNS FROM ?", clause.Table{Name: table}).Scan(&columns).Error
 	if databaseCode(err) == mysqlNoTable {
@@ -59,7 +60,7 @@ func (t *tableInfo) readMySQLColumns(db *gorm.DB, table string) error {
 		if c.Collation != nil {
 			collation = *c.Collation
 		}
-		t.columns[c.Field] = columnInfo{strings.TrimSpace(c.Type + " " + collation), exactColumn(c.Type, collation)}
+		t.columns[c.Name] = columnInfo{strings.TrimSpace(c.Type + " " + collation), exactColumn(c.Type, collation)}
 	}
 	return err
 }
@@ -87,29 +88,47 @@ func (t *tableInfo) readMySQL(db *gorm.DB, table, users string) error {
 		return err
 	}
 	for _, m := range mysqlForeignKey.FindAllStringSubmatch(created.SQL, -1) {
-		// A database is written out only where it is another than the table's.
-		if m[3] == bareTable(users) && (m[2] == "" || m[2] == strings.TrimSuffix(users, "."+m[3])) {
-			t.foreignKeys = append(t.foreignKeys, m[1])
+		// A database is written out only where it is another than the table's. Where table
+		// names do not mind their letter case, the server may have lowered it.
+		database, table := unquoteMySQL(m[2]), unquoteMySQL(m[3])
+		if strings.EqualFold(table, bareTable(users)) && (database == "" || strings.EqualFold(database+"."+table, users)) {
+			t.foreignKeys = append(t.foreignKeys, unquoteMySQL(m[1]))
 		}
 	}
 	return nil
 }
 
+// mysqlName is a name as SHOW CREATE TABLE writes it, which depends on the session's
+// sql_mode and sql_quote_show_create.
+const mysqlName = "(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\\w$\\x{80}-\\x{FFFF}]+)"
+
 // mysqlForeignKey finds the constraint's name, the other database if there is one, and
 // the table.
-var mysqlForeignKey = regexp.MustCompile("CONSTRAINT `([^`]+)` FOREIGN KEY \\(`user_id`\\) REFERENCES (?:`([^`]+)`\\.)?`([^`]+)`")
+var mysqlForeignKey = regexp.MustCompile("CONSTRAINT " + mysqlName + " FOREIGN KEY \\([`\"]?user_id[`\"]?\\) REFERENCES (?:" + mysqlName + "\\.)?" + mysqlName)
+
+// unquoteMySQL takes the quotes off a name.
+func unquoteMySQL(name string) string {
+	if name == "" || name[0] != '`' && name[0] != '"' {
+		return name
+	}
+	quote := name[:1]
+	return strings.ReplaceAll(name[1:len(name)-1], quote+quote, quote)
+}
 
 func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
 	name, owner := db.Statement.Quote(table), db.Statement.Quote(users)
 	var columns []struct {
-		Name, Type string
-		Exact      bool
+		Name  string `gorm:"column:name"`
+		Type  string `gorm:"column:type"`
+		Exact bool   `gorm:"column:exact"`
 	}
 	// A nondeterministic collation and citext take different texts for equal, char(n)
-	// those that differ in blanks at the end.
+	// those that differ in blanks at the end. Types go by their own names, since
+	// format_type writes a schema before those outside the search path.
 	err := db.Raw("SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, "+
-		"COALESCE(c.collisdeterministic, TRUE) AND format_type(a.atttypid, NULL) NOT IN ('citext', 'character') AS exact "+
-		"FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation "+
+		"COALESCE(c.collisdeterministic, TRUE) AND COALESCE(b.typname, t.typname) NOT IN ('citext', 'bpchar') AS exact "+
+		"FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype "+
+		"LEFT JOIN pg_collation c ON c.oid = a.attcollation "+
 		"WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped", name).Scan(&columns).Error
 	if err != nil {
 		return err
@@ -135,8 +154,11 @@ func (t *tableInfo) readSQLite(db *gorm.DB, table, users string) error {
 	if bare != table {
 		schemaName = strings.TrimSuffix(table, "."+bare)
 	}
-	var columns []struct{ Name, Type string }
-	if err := db.Raw("SELECT name, type FROM pragma_table_info(?, ?)", bare, schemaName).Scan(&columns).Error; err != nil {
+	var columns []struct {
+		Name string `gorm:"column:name"`
+		Type string `gorm:"column:type"`
+	}
+	if err := db.Raw("SELECT name AS name, type AS type FROM pragma_table_info(?, ?)", bare, schemaName).Scan(&columns).Error; err != nil {
 		return err
 	}
 	var ddl string
@@ -148,11 +170,12 @@ func (t *tableInfo) readSQLite(db *gorm.DB, table, users string) error {
 		t.columns[c.Name] = columnInfo{strings.ToLower(c.Type), collate == nil}
 	}
 	var indexes []struct {
-		Name, Coll string
-		Seqno      int
-		Partial    bool
+		Name    string `gorm:"column:name"`
+		Coll    string `gorm:"column:coll"`
+		Seqno   int    `gorm:"column:seqno"`
+		Partial bool   `gorm:"column:partial"`
 	}
-	err := db.Raw("SELECT x.name, x.coll, x.seqno, l.partial FROM pragma_index_list(?, ?) l, pragma_index_xinfo(l.name, ?) x WHERE x.key = 1", bare, schemaName, schemaName).Scan(&indexes).Error
+	err := db.Raw("SELECT x.name AS name, x.coll AS coll, x.seqno AS seqno, l.partial AS partial FROM pragma_index_list(?, ?) l, pragma_index_xinfo(l.name, ?) x WHERE x.key = 1", bare, schemaName, schemaName).Scan(&indexes).Error
 	if err != nil {
 		return err
 	}

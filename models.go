@@ -7,7 +7,8 @@ import (
 )
 
 // Default table names. A TablePrefix of the application's NamingStrategy is put
-// before them; names given with [WithTableNames] are used as they are.
+// before them, and its NoLowerCase makes them plural; names given with [WithTableNames]
+// are used as they are.
 const (
 	DefaultUserTable    = "auth_user"
 	DefaultKeyTable     = "user_key"

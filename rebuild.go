@@ -44,8 +44,8 @@ type rebuild struct {
 
 // index is an index or a trigger of a table, and the columns that it needs.
 type index struct {
-	SQL     string
-	Columns string // separated by commas
+	SQL     string `gorm:"column:sql"`
+	Columns string `gorm:"column:columns"` // separated by commas
 }
 
 // noteIndexes remembers the indexes that can be made on the new table.
@@ -59,7 +59,7 @@ func (r *rebuilds) noteIndexes(tx *gorm.DB) {
 			continue
 		}
 		var all, kept []index
-		err := fresh(tx).Raw("SELECT m.sql, COALESCE((SELECT group_concat(name) FROM pragma_index_info(m.name) WHERE m.type = 'index'), '') AS columns "+
+		err := fresh(tx).Raw("SELECT m.sql AS sql, COALESCE((SELECT group_concat(name) FROM pragma_index_info(m.name) WHERE m.type = 'index'), '') AS columns "+
 			"FROM sqlite_master m WHERE m.type IN ('index', 'trigger') AND m.tbl_name = ? AND m.sql IS NOT NULL ORDER BY m.type, m.name", table).Scan(&all).Error
 		if err != nil {
 			_ = tx.AddError(err)

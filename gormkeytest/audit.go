@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+
 	"github.com/gormkey/gormkey"
 )
 
@@ -14,6 +17,7 @@ var auditCases = []testCase{
 	{"audit/nothing is wrong", auditClean},
 	{"audit/orphans, and their repair", auditOrphans},
 	{"audit/indexes, columns and tables", auditSchema},
+	{"audit/naming strategies", auditNaming},
 }
 
 func auditClean(s *suite) {
@@ -90,6 +94,57 @@ func auditSchema(s *suite) {
 	cancel()
 	if _, err := f.Audit(cancelled); err == nil {
 		s.Error("Audit on a cancelled context: got no error")
+	}
+}
+
+// shouting is an application's namer: it writes column names in upper case.
+type shouting struct{ schema.NamingStrategy }
+
+func (n shouting) ColumnName(table, column string) string {
+	return strings.ToUpper(n.NamingStrategy.ColumnName(table, column))
+}
+
+// auditNaming: the catalog is read alike under every strategy by which the application
+// names its own columns.
+func auditNaming(s *suite) {
+	ctx := s.Context()
+	for name, namer := range map[string]schema.Namer{
+		"NoLowerCase":   schema.NamingStrategy{NoLowerCase: true, IdentifierMaxLength: 63},
+		"NameReplacer":  schema.NamingStrategy{NameReplacer: strings.NewReplacer("Name", "Label", "Type", "Kind", "Field", "Place", "SQL", "Text", "Co", "Ko"), IdentifierMaxLength: 63},
+		"prefix":        schema.NamingStrategy{TablePrefix: "app_", SingularTable: true, IdentifierMaxLength: 63},
+		"of the app":    shouting{schema.NamingStrategy{IdentifierMaxLength: 63}},
+		"of the app, 2": &shouting{schema.NamingStrategy{NoLowerCase: true, IdentifierMaxLength: 63}},
+	} {
+		db := s.newDB(s.T)
+		db.Config.NamingStrategy = namer
+		db.Config.QueryFields = true
+		record := recordDDL(db)
+		f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}), gormkey.WithOneTimeTokens())
+		record.taken()
+		must(s, f.plugin.AutoMigrate(db))
+		equalLists(s, name+": DDL of the second run", record.taken(), nil)
+		ada := signUp(s, f, "ada")
+		_, err := f.CreateSession(ctx, ada.ID)
+		must(s, err)
+		findings, err := f.Audit(ctx)
+		must(s, err)
+		equalLists(s, name+": findings", problems(findings), nil)
+		pending, err := f.plugin.PendingSQL(db)
+		must(s, err)
+		equalLists(s, name+": pending", pending, nil)
+		if s.declared && s.enforced {
+			continue
+		}
+		stmt := &gorm.Statement{DB: db}
+		must(s, stmt.Parse(&login{}))
+		keys := stmt.Schema.Table
+		must(s, db.Exec("INSERT INTO "+keys+" (id, user_id) VALUES ('email:gone', 'gone')").Error)
+		findings, err = f.Audit(ctx)
+		must(s, err)
+		equalLists(s, name+": findings with an orphan", problems(findings), []string{"orphans " + keys + ".user_id 1"})
+		n, err := f.Repair(ctx)
+		must(s, err)
+		equal(s, name+": repaired", n, 1)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey"
 )
@@ -130,6 +131,15 @@ func schemaPending(s *suite) {
 // schemaPendingRebuild changes two columns of one table and adds another, which on SQLite
 // are two rebuilds, on a table with indexes and a trigger of the application's own.
 func schemaPendingRebuild(s *suite) {
+	pendingRebuild(s, schema.NamingStrategy{IdentifierMaxLength: 63})
+	if s.newDB(s.T).Name() == "sqlite" { // which alone rebuilds
+		pendingRebuild(s, schema.NamingStrategy{IdentifierMaxLength: 63, NoLowerCase: true})
+	}
+}
+
+func pendingRebuild(s *suite, namer schema.Namer) {
+	s.Helper()
+	names := gormkey.WithTableNames(gormkey.TableNames{Key: "user_key", Session: "user_session"})
 	for name, update := range map[string]func(p *gormkey.Plugin[v2], db *gorm.DB) error{
 		"AutoMigrate": func(p *gormkey.Plugin[v2], db *gorm.DB) error { return p.AutoMigrate(db) },
 		"PendingSQL": func(p *gormkey.Plugin[v2], db *gorm.DB) error {
@@ -147,7 +157,9 @@ func schemaPendingRebuild(s *suite) {
 			})
 		},
 	} {
-		old := open[v1](s, s.newDB(s.T))
+		first := s.newDB(s.T)
+		first.Config.NamingStrategy = namer
+		old := open[v1](s, first, names)
 		u := &v1{Email: "U@example.com", Age: 7}
 		must(s, old.CreateUser(s.Context(), u, email("u@example.com")))
 		own := []string{}
@@ -158,7 +170,8 @@ func schemaPendingRebuild(s *suite) {
 			must(s, old.db.Exec(statement).Error)
 		}
 		next := s.again(old.db)
-		plugin := newPlugin[v2](s)
+		next.Config.NamingStrategy = namer
+		plugin := newPlugin[v2](s, names)
 		must(s, next.Use(plugin))
 		must(s, update(plugin, next))
 		pending, err := plugin.PendingSQL(next)

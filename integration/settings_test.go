@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,6 +174,52 @@ func TestPostgresSchemaDelete(t *testing.T) {
 					t.Fatalf("%s of %q: the key of a deleted user: got %v", form, name, err)
 				}
 			}
+		}
+	}
+}
+
+// TestMySQLQuotedCreate: however the session has names quoted where a table is shown, its
+// foreign keys are found.
+func TestMySQLQuotedCreate(t *testing.T) {
+	mysqlServer.connected(t)
+	for name, parameters := range map[string][]string{
+		"ANSI_QUOTES": {"sql_mode", "'ANSI_QUOTES,STRICT_TRANS_TABLES'"},
+		"no quotes":   {"sql_quote_show_create", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t, mysql.Open(newMySQL(t, parameters...)), &gorm.Config{})
+			auth := app.Install(t, db, app.New())
+			findings, err := auth.Audit(t.Context())
+			app.Must(t, err)
+			if len(findings) > 0 {
+				t.Errorf("got findings %v, want none", findings)
+			}
+			app.Flow(t, auth)
+		})
+	}
+}
+
+// TestPostgresCitextElsewhere: a type's name is the same wherever its extension is.
+func TestPostgresCitextElsewhere(t *testing.T) {
+	postgresServer.connected(t)
+	db := openPostgres(t)
+	for _, statement := range []string{
+		"CREATE SCHEMA extensions",
+		"CREATE EXTENSION citext SCHEMA extensions",
+		"CREATE DOMAIN address AS extensions.citext",
+		"CREATE TABLE auth_user (id varchar(15) PRIMARY KEY, email varchar(255))",
+		"CREATE TABLE user_key (id address PRIMARY KEY, user_id varchar(15) NOT NULL, hashed_password varchar(255))",
+		"CREATE TABLE user_session (id extensions.citext PRIMARY KEY, user_id varchar(15) NOT NULL, active_expires bigint NOT NULL, idle_expires bigint NOT NULL)",
+	} {
+		app.Must(t, db.Exec(statement).Error)
+	}
+	findings, err := app.Install(t, db, app.New()).Audit(t.Context())
+	app.Must(t, err)
+	for _, table := range []string{"user_key", "user_session"} {
+		if !slices.ContainsFunc(findings, func(f gormkey.Finding) bool {
+			return f.Problem == gormkey.InexactID && f.Table == table && f.Column == "id"
+		}) {
+			t.Errorf("got findings %v, want an inexact id of %s", findings, table)
 		}
 	}
 }
