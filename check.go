@@ -45,6 +45,10 @@ func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
 		if err := checkPrimaryKey(s); err != nil {
 			return nil, err
 		}
+		s.Table = models[i].table
+		if err := checkNames(db.Name(), s); err != nil {
+			return nil, err
+		}
 		if err := p.checkColumns(m, s); err != nil {
 			return nil, err
 		}

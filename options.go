@@ -70,7 +70,9 @@ func defaultOptions() options {
 
 // WithTableNames sets the tables' names; by default auth_user, user_key, user_session,
 // user_token. The parts of a name are 1–63 bytes of letters, digits, "_", "$" and "-". The
-// names, less their schema, must differ.
+// names, less their schema, must differ. On SQLite a name has no schema, and of letters
+// those of ASCII alone, since GORM's migrator reads back no others. On PostgreSQL the names
+// of indexes and constraints, which GORM derives from it, have 63 bytes at most too.
 func WithTableNames(names TableNames) Option { return func(o *options) { o.tables = names } }
 
 // WithUserIDLength sets the width of the user id column and of every user_id, in

@@ -23,6 +23,7 @@ func (p *Plugin[U]) registerRebuild(db *gorm.DB, b *binding) error {
 	return errors.Join(
 		db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":rebuild", func(tx *gorm.DB) {
 			guardRebuild(tx, b)
+			r.copyAll(tx)
 			r.noteIndexes(tx)
 		}),
 		db.Callback().Raw().After("gorm:raw").Register(p.Name()+":rebuilt", r.restoreIndexes),
@@ -46,6 +47,35 @@ type rebuild struct {
 type index struct {
 	SQL     string `gorm:"column:sql"`
 	Columns string `gorm:"column:columns"` // separated by commas
+}
+
+// copyAll makes the copy take every column along: GORM reads the names out of the DDL by
+// expressions, and leaves out, or takes for another, one that has a letter outside ASCII,
+// a "-" or a blank.
+func (r *rebuilds) copyAll(tx *gorm.DB) {
+	if tx.Error != nil || tx.DryRun {
+		return
+	}
+	copying := tx.Statement.SQL.String()
+	for _, table := range r.tables {
+		list, ok := strings.CutPrefix(copying, "INSERT INTO `"+table+"__temp`(")
+		if !ok {
+			continue
+		}
+		var columns []string // a generated one is not among them
+		err := fresh(tx).Raw("SELECT o.name FROM pragma_table_info(?) o JOIN pragma_table_info(?) n ON lower(n.name) = lower(o.name) ORDER BY o.cid", table, table+"__temp").Scan(&columns).Error
+		if err != nil {
+			_ = tx.AddError(err)
+			return
+		}
+		for i, c := range columns {
+			columns[i] = "`" + strings.ReplaceAll(c, "`", "``") + "`"
+		}
+		if all := strings.Join(columns, ","); !strings.HasPrefix(list, all+")") {
+			tx.Statement.SQL.Reset()
+			fmt.Fprintf(&tx.Statement.SQL, "INSERT INTO `%s__temp`(%s) SELECT %s FROM `%s`", table, all, all, table)
+		}
+	}
 }
 
 // noteIndexes remembers the indexes that can be made on the new table.
