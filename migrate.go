@@ -35,7 +35,7 @@ func (p *Plugin[U]) autoMigrate(tx *gorm.DB, more []any) error {
 	if err := p.bound.Load().refuseOrphans(tx); err != nil {
 		return err
 	}
-	return explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...))
+	return p.bound.Load().explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...))
 }
 
 // Migrate runs a migration of the application's, by tx.Migrator() say, so that it loses
@@ -339,11 +339,12 @@ func (t *immediateTx) Rollback() error {
 	return err
 }
 
-// explainForeignKey says what to do about a column of the application that points at
-// the user and kept the type that its model had before db.Use.
-func explainForeignKey(err error) error {
-	if code := databaseCode(err); code == "3780" || code == "1005" {
-		return fmt.Errorf("gormkey: a foreign key has another type than the user's id: parse its model after db.Use, and give an existing column the id's type (varbinary): %w", err)
+// explainForeignKey says what to do about a column of the application that points at the
+// user and has another type.
+func (b *binding) explainForeignKey(err error) error {
+	if code := databaseCode(err); code == "3780" || code == "1005" || code == "42804" {
+		return fmt.Errorf("gormkey: a column that is to point at the user's id has another type; the id is %s: take a type that the field has of its own out, and give a column that is there this type: %w",
+			b.db.Dialector.DataTypeOf(b.userID), err)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ type options struct {
 	hashTokens       bool // … and the tokens are on their way to be hashed
 	hasherGiven      bool
 	policyGiven      bool
+	idType           idType // of the option userIDType, once the database is known
 }
 
 func defaultOptions() options {
@@ -87,7 +89,9 @@ func WithUserIDGenerator(generate func() string) Option {
 }
 
 // WithUserIDType sets the SQL type of the user id column and of every user_id, such as
-// "uuid", instead of a text of the id's length. It wants a generator of such ids.
+// "uuid", instead of a text of the id's length. It wants a generator of such ids, unless
+// it is a text of 8 or more, "varbinary(36)" on MySQL say. An id that a column of the type
+// would not hold as it is, is an [ArgumentError].
 func WithUserIDType(sqlType string) Option { return func(o *options) { o.userIDType = sqlType } }
 
 // WithSessionPeriods sets how long a session is active, 1 day by default, and how long
@@ -177,8 +181,9 @@ func WithoutForeignKeys() Option { return func(o *options) { o.noForeignKeys = t
 // database's name, which it otherwise does not find there, and creates its tables twice.
 func PlanetScale() Option { return func(o *options) { o.noForeignKeys, o.vitess = true, true } }
 
-// validate reports every option that is out of bounds, and completes the others.
-func (o *options) validate() error {
+// validate reports every option that is out of bounds for a database of the dialect, and
+// completes the others.
+func (o *options) validate(dialect string) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	checkPeriod := func(option, name string, d time.Duration) {
@@ -238,15 +243,27 @@ func (o *options) validate() error {
 			o.passwordPolicy = func(string) error { return nil }
 		}
 	}
-	return o.validateUserID()
+	return o.validateUserID(dialect)
 }
 
-func (o *options) validateUserID() error {
-	if o.generatesDefault {
-		if o.userIDType != "" {
-			return fmt.Errorf("WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
+func (o *options) validateUserID(dialect string) error {
+	if o.userIDType != "" {
+		o.idType = parseIDType(dialect, o.userIDType)
+		if slices.Contains(gormWords, strings.ToLower(strings.TrimSpace(o.userIDType))) || o.idType.family == "" && dialect != "sqlite" {
+			return fmt.Errorf("WithUserIDType: %q is no SQL type for ids", o.userIDType)
 		}
+	}
+	if o.generatesDefault {
 		length := min(o.userIDLength, userIDLength)
+		if o.userIDType != "" {
+			if !o.idType.takesText(8) {
+				return fmt.Errorf("WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
+			}
+			length = userIDLength
+			if o.idType.width > 0 {
+				length = min(o.idType.width, userIDLength)
+			}
+		}
 		o.newUserID = func() string { return randomString(length) }
 		return nil
 	}
@@ -275,10 +292,7 @@ func (o *options) checkUserID(id string) error {
 	if err := checkText("user id", id, o.maxUserID()); err != nil {
 		return err
 	}
-	if strings.EqualFold(o.userIDType, "uuid") && !uuidForm.MatchString(id) {
-		return &ArgumentError{"user id", "is no uuid in lower case"}
-	}
-	return nil
+	return o.idType.check(id)
 }
 
 var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)

@@ -84,7 +84,7 @@ func (p *Plugin[U]) bind(db *gorm.DB) (*binding, error) {
 			return nil, errors.New("the database has one already; use gormkey.From to get it")
 		}
 	}
-	if err := p.opts.validate(); err != nil {
+	if err := p.opts.validate(db.Name()); err != nil {
 		return nil, err
 	}
 	models, err := p.checkModels(db)

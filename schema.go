@@ -198,35 +198,32 @@ func (b *binding) children() []*schema.Schema {
 }
 
 // setTypes gives each user_id the type of the user's id, and on MySQL and MariaDB makes
-// every id VARBINARY, the one type that compares bytes on each of their versions.
+// every id VARBINARY, the one type that compares bytes on each of their versions. Columns
+// of the application that point at them follow.
 func (b *binding) setTypes(opts *options) {
-	exact := b.dialect == "mysql" && !opts.inexactIDs
-	varbinary := func(f *schema.Field) {
-		if exact {
-			f.DataType = schema.DataType(fmt.Sprintf("varbinary(%d)", f.Size))
+	t := &typeSetter{before: map[*schema.Field]schema.DataType{}, sqlite: b.dialect == "sqlite"}
+	text := func(size int) columnType {
+		switch {
+		case t.sqlite:
+			return columnType{schema.String, 0} // see dropSizes
+		case b.dialect == "mysql" && !opts.inexactIDs:
+			return columnType{schema.DataType(fmt.Sprintf("varbinary(%d)", size)), size}
 		}
+		return columnType{schema.String, size}
 	}
-	b.userID.Size = opts.userIDLength
+	id := text(opts.userIDLength)
 	if opts.userIDType != "" {
-		b.userID.DataType = schema.DataType(opts.userIDType)
-	} else {
-		varbinary(b.userID)
+		id.name, id.size = gormType(b.dialect, opts.userIDType)
 	}
+	t.set(b.userID, id)
 	for _, s := range b.children() {
-		userID := s.FieldsByDBName["user_id"]
-		userID.Size, userID.DataType = b.userID.Size, b.userID.DataType
+		t.set(s.FieldsByDBName["user_id"], pointing(id))
 		if f := s.PrioritizedPrimaryField; f.DataType == schema.String {
-			varbinary(f)
+			t.set(f, text(f.Size))
 		}
 	}
-	for _, rel := range b.user.Relationships.Many2Many { // whose join table was parsed with the user
-		for _, ref := range rel.References {
-			if ref.PrimaryKey == b.userID {
-				ref.ForeignKey.Size, ref.ForeignKey.DataType = b.userID.Size, b.userID.DataType
-			}
-		}
-	}
-	if b.dialect == "sqlite" {
+	t.share(append(b.children(), b.user))
+	if t.sqlite {
 		for _, s := range append(b.children(), b.user) {
 			dropSizes(s)
 		}
