@@ -40,7 +40,7 @@ var benchEngines = []struct {
 	{"postgres-pq", func(b *testing.B) gorm.Dialector {
 		return postgres.New(postgres.Config{DriverName: "postgres", DSN: newPostgres(b)})
 	}, "ANALYZE", true},
-	{"mysql", func(b *testing.B) gorm.Dialector { return mysql.Open(newMySQL(b)) }, "ANALYZE TABLE auth_user, user_session", false},
+	{"mariadb", func(b *testing.B) gorm.Dialector { return mysql.Open(mariadbServer.newDSN(b)) }, "ANALYZE TABLE auth_user, user_session", false},
 }
 
 // Profile is the user of the benchmarks: five columns, with a time and a nullable one.

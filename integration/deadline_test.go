@@ -15,12 +15,13 @@ import (
 // A deadline that falls anywhere in an operation, on a pool and on one connection,
 // leaves no half of it behind and no connection in use.
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name           string
 		maxConnections int
 	}{{"pool", 0}, {"one connection", 1}} {
 		t.Run(c.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, newDB gormkeytest.NewDB) {
+			onServers(t, func(t *testing.T, newDB gormkeytest.NewDB) {
 				db := newDB(t)
 				pool(t, db).SetMaxOpenConns(c.maxConnections)
 				sweepDeadlines(t, app.Install(t, db, app.New()))

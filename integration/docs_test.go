@@ -14,17 +14,18 @@ import (
 func TestDocs(t *testing.T) {
 	block := regexp.MustCompile("(?s)```go\n(package main.*?)```")
 	for _, guide := range []struct {
-		file  string
-		newDB func(t testing.TB) string
+		file, server string
+		newDB        func(t testing.TB) string
 	}{
-		{"../docs/postgresql.md", newPostgres},
-		{"../docs/mysql.md", func(t testing.TB) string { return newMySQL(t) }},
-		{"../docs/planetscale.md", func(t testing.TB) string {
+		{"../docs/postgresql.md", "postgres", newPostgres},
+		{"../docs/mysql.md", "mariadb", func(t testing.TB) string { return mariadbServer.newDSN(t) }},
+		{"../docs/mysql.md", "mysql", func(t testing.TB) string { return newMySQL(t) }},
+		{"../docs/planetscale.md", "vitess", func(t testing.TB) string {
 			keyspace, _ := takeKeyspace(t)
 			return mysqlDSN(t, vitessServer, keyspace)
 		}},
 	} {
-		t.Run(filepath.Base(guide.file), func(t *testing.T) {
+		t.Run(filepath.Base(guide.file)+" on "+guide.server, func(t *testing.T) {
 			text, err := os.ReadFile(guide.file)
 			if err != nil {
 				t.Fatal(err)

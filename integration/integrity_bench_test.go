@@ -38,8 +38,8 @@ var integrityEngines = []integrityEngine{
 	{name: "postgres-pgx", open: func(b *testing.B) *gorm.DB {
 		return open(b, postgres.Open(newPostgres(b)), &gorm.Config{PrepareStmt: true})
 	}, analyze: "ANALYZE", without: gormkey.WithoutForeignKeys()},
-	{name: "mysql", open: func(b *testing.B) *gorm.DB {
-		return open(b, mysql.Open(newMySQL(b)), &gorm.Config{PrepareStmt: true})
+	{name: "mariadb", open: func(b *testing.B) *gorm.DB {
+		return open(b, mysql.Open(mariadbServer.newDSN(b)), &gorm.Config{PrepareStmt: true})
 	}, analyze: "ANALYZE TABLE auth_user, user_key, user_session", without: gormkey.WithoutForeignKeys()},
 	{name: "sqlite-mattn", open: openBenchSQLite, analyze: "ANALYZE", without: gormkey.WithoutForeignKeys()},
 	{name: "vitess", open: func(b *testing.B) *gorm.DB { return openVitess(b) }, without: gormkey.PlanetScale(), none: true},

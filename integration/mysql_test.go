@@ -12,17 +12,14 @@ import (
 
 func TestMySQL(t *testing.T) { mysqlServer.run(t, openMySQL) }
 
-func TestMySQLPrepareStmt(t *testing.T) {
+// TestMySQLSettings has the settings of a connection that change what a statement says,
+// what comes back, or how many rows it counts.
+func TestMySQLSettings(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
-		return open(t, mysql.Open(newMySQL(t)), &gorm.Config{PrepareStmt: true})
-	})
-}
-
-// Without strict mode the server cuts a value that is too long, and says so only in a
-// warning.
-func TestMySQLNotStrict(t *testing.T) {
-	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
-		return open(t, mysql.Open(newMySQL(t, "sql_mode", "''")), &gorm.Config{})
+		dsn := newMySQL(t, "interpolateParams", "true", "clientFoundRows", "true", "parseTime", "false",
+			"loc", "America/St_Johns", "time_zone", "'+05:45'", "sql_auto_is_null", "1", "sql_require_primary_key", "1",
+			"sql_mode", "'TRADITIONAL,NO_BACKSLASH_ESCAPES'")
+		return open(t, mysql.Open(dsn), &gorm.Config{})
 	})
 }
 
@@ -30,12 +27,7 @@ func TestMySQLWithoutForeignKeys(t *testing.T) {
 	mysqlServer.run(t, openMySQL, gormkeytest.WithoutForeignKeys())
 }
 
-func TestMySQLReference(t *testing.T) { app.RunReference(t, openMySQL) }
-
-func openMySQL(t testing.TB) *gorm.DB { return open(t, mysql.Open(newMySQL(t)), &gorm.Config{}) }
-
-// GORM sends savepoints around its prepared statements, and so do we: MySQL prepares none
-// (1295), while MariaDB does.
+// Some statements the server takes only if they are not prepared: error 1295.
 func TestMySQLPrepareStmtWithoutForeignKeys(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
 		return open(t, mysql.Open(newMySQL(t)), &gorm.Config{PrepareStmt: true})
@@ -46,6 +38,8 @@ func TestMySQLPrepareStmtWithoutForeignKeys(t *testing.T) {
 // in time is not waited for five times over.
 func TestMySQLSerializable(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
-		return open(t, mysql.Open(newMySQL(t, "tx_isolation", "'SERIALIZABLE'")), &gorm.Config{})
+		return open(t, mysql.Open(newMySQL(t, "transaction_isolation", "'SERIALIZABLE'")), &gorm.Config{})
 	})
 }
+
+func TestMySQLReference(t *testing.T) { app.RunReference(t, openMySQL) }

@@ -25,6 +25,7 @@ import (
 // database although there was an error must be called an unknown outcome, the answer to
 // COMMIT being lost.
 func TestConnectionLost(t *testing.T) {
+	t.Parallel()
 	t.Run("postgres", func(t *testing.T) {
 		dsn := newPostgres(t)
 		config, err := pgx.ParseConfig(dsn)
@@ -33,8 +34,8 @@ func TestConnectionLost(t *testing.T) {
 		host, port, _ := net.SplitHostPort(p.address())
 		sweepLostAnswers(t, p, open(t, postgres.Open(dsn), &gorm.Config{}), postgres.Open(postgresDSN(dsn, "host", host, "port", port)))
 	})
-	t.Run("mysql", func(t *testing.T) {
-		dsn := newMySQL(t)
+	onEach(t, mysqlServers, func(t *testing.T, s *server) {
+		dsn := s.newDSN(t)
 		config, err := mysqldriver.ParseDSN(dsn)
 		app.Must(t, err)
 		p := newProxy(t, config.Addr)

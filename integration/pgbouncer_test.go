@@ -33,6 +33,6 @@ func TestPgBouncerCacheDescribe(t *testing.T) {
 // through it.
 func newPgBouncer(t testing.TB, settings ...string) string {
 	t.Helper()
-	dsn := postgresDSN(pgBouncer.dsn, "dbname", postgresServer.newDatabase(t, " WITH (FORCE)"))
+	dsn := postgresDSN(pgBouncer.dsn, "dbname", postgresServer.newDatabase(t))
 	return postgresDSN(dsn, settings...)
 }

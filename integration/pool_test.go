@@ -19,45 +19,39 @@ import (
 
 // An application that has a *sql.DB already lends it to GORM and goes on using it.
 func TestSharedPool(t *testing.T) {
-	for _, c := range []struct {
-		name, driver string
-		dsn          func(testing.TB) string
-		dialector    func(*sql.DB) gorm.Dialector
-	}{
-		{"postgres", "pgx", newPostgres, func(p *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: p}) }},
-		{"mysql", "mysql", func(t testing.TB) string { return newMySQL(t) }, func(p *sql.DB) gorm.Dialector { return mysql.New(mysql.Config{Conn: p}) }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			shared, err := sql.Open(c.driver, c.dsn(t))
-			app.Must(t, err)
-			t.Cleanup(func() { _ = shared.Close() })
-			auth := app.Install(t, open(t, c.dialector(shared), &gorm.Config{}), app.New())
-			app.Flow(t, auth)
+	onEach(t, []*server{postgresServer, mariadbServer, mysqlServer}, func(t *testing.T, s *server) {
+		shared, err := sql.Open(s.driver, s.newDSN(t))
+		app.Must(t, err)
+		t.Cleanup(func() { _ = shared.Close() })
+		dialector := postgres.New(postgres.Config{Conn: shared})
+		if s.driver == "mysql" {
+			dialector = mysql.New(mysql.Config{Conn: shared})
+		}
+		auth := app.Install(t, open(t, dialector, &gorm.Config{}), app.New())
+		app.Flow(t, auth)
 
-			ada := &app.Account{Email: "ada@example.com"}
-			app.Must(t, auth.CreateUser(t.Context(), ada, app.Email(ada.Email)))
-			var id string
-			app.Must(t, shared.QueryRowContext(t.Context(), "SELECT user_id FROM user_key").Scan(&id))
-			if id != ada.ID {
-				t.Errorf("owner of the key by plain SQL: got %q, want %q", id, ada.ID)
-			}
-			if n := shared.Stats().InUse; n != 0 {
-				t.Errorf("connections in use: got %d, want 0", n)
-			}
-		})
-	}
+		ada := &app.Account{Email: "ada@example.com"}
+		app.Must(t, auth.CreateUser(t.Context(), ada, app.Email(ada.Email)))
+		var id string
+		app.Must(t, shared.QueryRowContext(t.Context(), "SELECT user_id FROM user_key").Scan(&id))
+		if id != ada.ID {
+			t.Errorf("owner of the key by plain SQL: got %q, want %q", id, ada.ID)
+		}
+		if n := shared.Stats().InUse; n != 0 {
+			t.Errorf("connections in use: got %d, want 0", n)
+		}
+	})
 }
 
-// onBoth runs a test on PostgreSQL and on MySQL or MariaDB.
-func onBoth(t *testing.T, run func(t *testing.T, newDB gormkeytest.NewDB)) {
-	t.Run("postgres", func(t *testing.T) { run(t, openPostgres) })
-	t.Run("mysql", func(t *testing.T) { run(t, openMySQL) })
+// onServers runs a test on PostgreSQL, MariaDB and MySQL.
+func onServers(t *testing.T, run func(t *testing.T, newDB gormkeytest.NewDB)) {
+	onEach(t, []*server{postgresServer, mariadbServer, mysqlServer}, func(t *testing.T, s *server) { run(t, s.open) })
 }
 
 // An operation that took a second connection while it held one would wait for itself
 // for ever where there is one in all.
 func TestOneConnection(t *testing.T) {
-	onBoth(t, func(t *testing.T, newDB gormkeytest.NewDB) {
+	onServers(t, func(t *testing.T, newDB gormkeytest.NewDB) {
 		db := newDB(t)
 		pool(t, db).SetMaxOpenConns(1)
 		auth := app.Install(t, db, app.New())

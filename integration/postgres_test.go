@@ -33,8 +33,10 @@ func TestPostgresWithoutForeignKeys(t *testing.T) {
 
 func TestPostgresReference(t *testing.T) { app.RunReference(t, openPostgres) }
 
-func openPostgres(t testing.TB) *gorm.DB {
-	return open(t, postgres.Open(newPostgres(t)), &gorm.Config{})
+func TestPostgres18(t *testing.T) { postgres18Server.run(t, postgres18Server.open) }
+
+func TestPostgres18WithoutForeignKeys(t *testing.T) {
+	postgres18Server.run(t, postgres18Server.open, gormkeytest.WithoutForeignKeys())
 }
 
 // TestPostgresStalePlan: another process's release changes the type of a column while this
@@ -97,3 +99,5 @@ func TestPostgresStalePlan(t *testing.T) {
 		app.Must(t, auth.DeleteUser(ctx, ada.ID))
 	}
 }
+
+func TestPostgres18Reference(t *testing.T) { app.RunReference(t, postgres18Server.open) }

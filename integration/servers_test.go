@@ -1,6 +1,7 @@
 // Package integration_test runs gormkey's contract on database servers, and tests what
 // only a server shows. A server that is not there skips its tests, or fails them with
-// GORMKEY_REQUIRE_ENGINES=1. Each test makes databases of its own and drops them.
+// GORMKEY_REQUIRE_ENGINES=1; one whose DSN is "none" always skips them. Each test has
+// databases of its own.
 package integration_test
 
 import (
@@ -8,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -18,6 +20,8 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
@@ -26,41 +30,43 @@ import (
 )
 
 var (
-	postgresServer = &server{
-		driver: "pgx", start: "docker compose up -d postgres, or .ci/engines postgres",
-		dsn: cmp.Or(os.Getenv("GORMKEY_POSTGRES_DSN"), "host=127.0.0.1 port=5432 user=postgres sslmode=disable"),
-	}
+	postgresServer   = newServer("postgres", "pgx", "GORMKEY_POSTGRES_DSN", "host=127.0.0.1 port=5432 user=postgres sslmode=disable")
+	postgres18Server = newServer("postgres18", "pgx", "GORMKEY_POSTGRES18_DSN", "host=127.0.0.1 port=15432 user=postgres sslmode=disable")
+	mariadbServer    = newServer("mariadb", "mysql", "GORMKEY_MARIADB_DSN", "root@tcp(127.0.0.1:3306)/")
+	mysqlServer      = newServer("mysql", "mysql", "GORMKEY_MYSQL_DSN", "root@tcp(127.0.0.1:15307)/")
 	// pgBouncer stands in front of postgresServer, in transaction mode.
-	pgBouncer = &server{
-		driver: "postgres", start: ".ci/engines pgbouncer",
-		dsn: cmp.Or(os.Getenv("GORMKEY_PGBOUNCER_DSN"), "host=127.0.0.1 port=6432 user=postgres sslmode=disable"),
-	}
+	pgBouncer = newServer("pgbouncer", "postgres", "GORMKEY_PGBOUNCER_DSN", "host=127.0.0.1 port=6432 user=postgres sslmode=disable")
 	// vitessServer has the keyspaces of integration/vitess.
-	vitessServer = &server{
-		driver: "mysql", start: ".ci/engines vitess",
-		dsn: cmp.Or(os.Getenv("GORMKEY_VITESS_DSN"), "root@tcp(127.0.0.1:15306)/"),
-	}
-	mysqlServer = &server{
-		driver: "mysql", start: "docker compose up -d mysql, or .ci/engines mariadb",
-		dsn: cmp.Or(os.Getenv("GORMKEY_MYSQL_DSN"), "root@tcp(127.0.0.1:3306)/"),
-	}
+	vitessServer = newServer("vitess", "mysql", "GORMKEY_VITESS_DSN", "root@tcp(127.0.0.1:15306)/")
 )
+
+// mysqlServers are what docs/mysql.md is about.
+var mysqlServers = []*server{mariadbServer, mysqlServer}
 
 // The driver would log each connection that a test cuts.
 func init() { _ = mysqldriver.SetLogger(&mysqldriver.NopLogger{}) }
 
 // server is a database server with the right to make databases.
 type server struct {
-	driver, dsn string
-	start       string // what starts it
-	connect     sync.Once
-	admin       *sql.DB
-	err         error
+	name, driver, dsn string
+	connect           sync.Once
+	admin             *sql.DB
+	err               error
+
+	mu    sync.Mutex
+	empty []string // databases of a PostgreSQL that no test has now
+}
+
+func newServer(name, driver, variable, dsn string) *server {
+	return &server{name: name, driver: driver, dsn: cmp.Or(os.Getenv(variable), dsn)}
 }
 
 // connected returns a pool of the server, or skips the test.
 func (s *server) connected(t testing.TB) *sql.DB {
 	t.Helper()
+	if s.dsn == "none" {
+		t.Skipf("%s is switched off", s.name)
+	}
 	s.connect.Do(func() {
 		if s.admin, s.err = sql.Open(s.driver, s.dsn); s.err != nil {
 			return
@@ -76,16 +82,26 @@ func (s *server) connected(t testing.TB) *sql.DB {
 	if os.Getenv("GORMKEY_REQUIRE_ENGINES") == "1" {
 		missing = t.Fatalf
 	}
-	missing("no server (%s); start it: %s", strings.Join(strings.Fields(s.err.Error()), " "), s.start)
+	missing("no server (%s); start it: .ci/engines %s, or see compose.yaml", strings.Join(strings.Fields(s.err.Error()), " "), s.name)
 	return nil
 }
 
 // run runs the contract on the server, or skips it as one. It is parallel to the other
-// runs, since a test mostly waits for its database to be made and dropped.
+// runs, since a test mostly waits for its database.
 func (s *server) run(t *testing.T, newDB gormkeytest.NewDB, settings ...gormkeytest.Setting) {
 	t.Parallel()
 	s.connected(t)
 	gormkeytest.Run(t, newDB, settings...)
+}
+
+// onEach runs a test on each of the servers.
+func onEach(t *testing.T, servers []*server, run func(t *testing.T, s *server)) {
+	for _, s := range servers {
+		t.Run(s.name, func(t *testing.T) {
+			s.connected(t)
+			run(t, s)
+		})
+	}
 }
 
 // exec runs a statement as the administrator.
@@ -96,19 +112,113 @@ func (s *server) exec(t testing.TB, query string) {
 	}
 }
 
-// newDatabase makes an empty database for the test and returns its name.
-func (s *server) newDatabase(t testing.TB, dropOptions string) string {
+// newDatabase gives the test an empty database and returns its name. PostgreSQL takes
+// longer to make a database than for all that a test does there: it is emptied, and used
+// again, until TestMain drops it.
+func (s *server) newDatabase(t testing.TB) string {
 	t.Helper()
-	name := "gormkey_" + strings.ToLower(rand.Text())
-	s.exec(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name+dropOptions) })
+	if s.driver == "mysql" {
+		name := newName()
+		s.exec(t, "CREATE DATABASE "+name)
+		t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name) })
+		return name
+	}
+	s.connected(t)
+	name := s.takeEmpty()
+	if name == "" {
+		name = newName()
+		s.exec(t, "CREATE DATABASE "+name)
+	}
+	t.Cleanup(func() {
+		if err := s.clear(name); err != nil { // somebody holds a lock there
+			t.Logf("dropping a database, since it cannot be cleared: %v", err)
+			s.exec(t, "DROP DATABASE "+name+" WITH (FORCE)")
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.empty = append(s.empty, name)
+	})
 	return name
 }
 
-// newPostgres makes a database and returns its DSN.
-func newPostgres(t testing.TB) string {
+func newName() string { return "gormkey_" + strings.ToLower(rand.Text()) }
+
+// takeEmpty returns the name of an empty database, or "" if there is none.
+func (s *server) takeEmpty() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.empty) - 1
+	if last < 0 {
+		return ""
+	}
+	name := s.empty[last]
+	s.empty = s.empty[:last]
+	return name
+}
+
+// clear makes a database of PostgreSQL what a new one is.
+func (s *server) clear(database string) error {
+	db, err := sql.Open(s.driver, postgresDSN(s.dsn, "dbname", database, "lock_timeout", "10s"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(context.Background(), `DO $$
+		DECLARE name text;
+		BEGIN
+			FOR name IN SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' LOOP
+				EXECUTE format('DROP SCHEMA %I CASCADE', name);
+			END LOOP;
+			CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+			GRANT USAGE ON SCHEMA public TO PUBLIC;
+		END $$`)
+	return err
+}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	for _, s := range []*server{postgresServer, postgres18Server} {
+		for _, name := range s.empty {
+			if _, err := s.admin.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+				fmt.Fprintf(os.Stderr, "dropping a database of %s: %v\n", s.name, err)
+				status = 1
+			}
+		}
+	}
+	os.Exit(status)
+}
+
+// newDSN gives the test an empty database and returns its DSN, with more settings, pairs
+// of name and value.
+func (s *server) newDSN(t testing.TB, settings ...string) string {
 	t.Helper()
-	return postgresDSN(postgresServer.dsn, "dbname", postgresServer.newDatabase(t, " WITH (FORCE)"))
+	if s.driver == "mysql" {
+		return mysqlDSN(t, s, s.newDatabase(t), settings...)
+	}
+	return postgresDSN(postgresDSN(s.dsn, "dbname", s.newDatabase(t)), settings...)
+}
+
+// open opens an empty database by the usual driver and settings.
+func (s *server) open(t testing.TB) *gorm.DB {
+	t.Helper()
+	return open(t, s.dialector(s.newDSN(t)), &gorm.Config{})
+}
+
+func newPostgres(t testing.TB) string { return postgresServer.newDSN(t) }
+
+func openPostgres(t testing.TB) *gorm.DB { return postgresServer.open(t) }
+
+func newMySQL(t testing.TB, parameters ...string) string { return mysqlServer.newDSN(t, parameters...) }
+
+func openMySQL(t testing.TB) *gorm.DB { return mysqlServer.open(t) }
+
+// dialector returns GORM's usual driver for the server.
+func (s *server) dialector(dsn string) gorm.Dialector {
+	if s.driver == "mysql" {
+		return mysql.Open(dsn)
+	}
+	return postgres.Open(dsn)
 }
 
 // postgresDSN sets settings, pairs of name and value, in a DSN of either form.
@@ -128,14 +238,9 @@ func postgresDSN(dsn string, settings ...string) string {
 	return dsn
 }
 
-// newMySQL makes a database and returns its DSN. The DSN lacks clientFoundRows, so that
-// an UPDATE that changes nothing reports no rows: MySQL's own way, and the harder one.
-func newMySQL(t testing.TB, parameters ...string) string {
-	t.Helper()
-	return mysqlDSN(t, mysqlServer, mysqlServer.newDatabase(t, ""), parameters...)
-}
-
-// mysqlDSN sets parameters, pairs of name and value, and the database.
+// mysqlDSN sets parameters, pairs of name and value, and the database. The DSN lacks
+// clientFoundRows, so that an UPDATE that changes nothing reports no rows: MySQL's own
+// way, and the harder one.
 func mysqlDSN(t testing.TB, s *server, database string, parameters ...string) string {
 	t.Helper()
 	config, err := mysqldriver.ParseDSN(s.dsn)

@@ -21,16 +21,16 @@ var login = gormkey.Credentials{Provider: "email", ID: "ada@example.com", Passwo
 // TestMySQLNoAutocommit: with autocommit=0 a read keeps its snapshot on the connection that
 // it gives back, so that an ended session would validate. It is refused.
 func TestMySQLNoAutocommit(t *testing.T) {
-	mysqlServer.connected(t)
-	dsn := newMySQL(t, "autocommit", "0")
-	db := open(t, mysql.Open(dsn), &gorm.Config{})
-	err := db.Use(app.New())
-	if err == nil || !strings.Contains(err.Error(), "autocommit=0") {
-		t.Errorf("got error %v, want one that names autocommit=0", err)
-	}
-	if _, err := gormkey.From[app.Account](db); !errors.Is(err, gormkey.ErrNotRegistered) {
-		t.Errorf("got error %v, want %v", err, gormkey.ErrNotRegistered)
-	}
+	onEach(t, mysqlServers, func(t *testing.T, s *server) {
+		db := open(t, mysql.Open(s.newDSN(t, "autocommit", "0")), &gorm.Config{})
+		err := db.Use(app.New())
+		if err == nil || !strings.Contains(err.Error(), "autocommit=0") {
+			t.Errorf("got error %v, want one that names autocommit=0", err)
+		}
+		if _, err := gormkey.From[app.Account](db); !errors.Is(err, gormkey.ErrNotRegistered) {
+			t.Errorf("got error %v, want %v", err, gormkey.ErrNotRegistered)
+		}
+	})
 }
 
 // TestPostgresMigrateRepeatableRead: a transaction's snapshot must not be older than the
@@ -57,65 +57,67 @@ func TestPostgresMigrateRepeatableRead(t *testing.T) {
 // TestMySQLInsecureInexactIDs: on columns that compare inexactly nobody reads or writes
 // another's rows all the same.
 func TestMySQLInsecureInexactIDs(t *testing.T) {
-	mysqlServer.connected(t)
-	db := openMySQL(t)
-	plugin := gormkey.New[app.Account](gormkey.InsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
-	app.Must(t, db.Use(plugin))
-	app.Must(t, plugin.AutoMigrate(db))
-	auth, err := gormkey.From[app.Account](db)
-	app.Must(t, err)
-	ctx := t.Context()
-	alice := &app.Account{User: gormkey.User{ID: "alice-alice"}, Email: "alice@example.com"}
-	app.Must(t, auth.CreateUser(ctx, alice, login))
-	session, err := auth.SignIn(ctx, login)
-	app.Must(t, err)
-	for _, id := range []string{"ALICE-alice", "álice-alice"} {
-		if _, err := auth.GetUser(ctx, id); !errors.Is(err, gormkey.ErrInvalidUser) {
-			t.Errorf("GetUser(%q): got %v", id, err)
+	onEach(t, mysqlServers, func(t *testing.T, s *server) {
+		db := s.open(t)
+		plugin := gormkey.New[app.Account](gormkey.InsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+		app.Must(t, db.Use(plugin))
+		app.Must(t, plugin.AutoMigrate(db))
+		auth, err := gormkey.From[app.Account](db)
+		app.Must(t, err)
+		ctx := t.Context()
+		alice := &app.Account{User: gormkey.User{ID: "alice-alice"}, Email: "alice@example.com"}
+		app.Must(t, auth.CreateUser(ctx, alice, login))
+		session, err := auth.SignIn(ctx, login)
+		app.Must(t, err)
+		for _, id := range []string{"ALICE-alice", "álice-alice"} {
+			if _, err := auth.GetUser(ctx, id); !errors.Is(err, gormkey.ErrInvalidUser) {
+				t.Errorf("GetUser(%q): got %v", id, err)
+			}
+			if _, err := auth.CreateKey(ctx, id, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}); !errors.Is(err, gormkey.ErrInvalidUser) {
+				t.Errorf("CreateKey(%q): got %v", id, err)
+			}
+			app.Must(t, auth.InvalidateAllUserSessions(ctx, id))
+			app.Must(t, auth.DeleteUser(ctx, id))
 		}
-		if _, err := auth.CreateKey(ctx, id, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}); !errors.Is(err, gormkey.ErrInvalidUser) {
-			t.Errorf("CreateKey(%q): got %v", id, err)
+		shouting := login
+		shouting.ID = "ADA@example.com"
+		if _, err := auth.SignIn(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+			t.Errorf("SignIn(%q): got %v", shouting.ID, err)
 		}
-		app.Must(t, auth.InvalidateAllUserSessions(ctx, id))
-		app.Must(t, auth.DeleteUser(ctx, id))
-	}
-	shouting := login
-	shouting.ID = "ADA@example.com"
-	if _, err := auth.SignIn(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidCredentials) {
-		t.Errorf("SignIn(%q): got %v", shouting.ID, err)
-	}
-	if _, err := auth.UpdateKeyPassword(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidKey) {
-		t.Errorf("UpdateKeyPassword(%q): got %v", shouting.ID, err)
-	}
-	app.Must(t, auth.DeleteKey(ctx, "email", shouting.ID, gormkey.AllowLastKey()))
-	if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
-		t.Errorf("alice's session: %v", err)
-	}
+		if _, err := auth.UpdateKeyPassword(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidKey) {
+			t.Errorf("UpdateKeyPassword(%q): got %v", shouting.ID, err)
+		}
+		app.Must(t, auth.DeleteKey(ctx, "email", shouting.ID, gormkey.AllowLastKey()))
+		if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
+			t.Errorf("alice's session: %v", err)
+		}
+	})
 }
 
 // TestMySQLLatin1: bytes are compared as the connection writes them, also where a column
 // of another character set holds others.
 func TestMySQLLatin1(t *testing.T) {
-	mysqlServer.connected(t)
-	db := open(t, mysql.Open(newMySQL(t, "interpolateParams", "true")), &gorm.Config{})
-	for _, statement := range []string{
-		"CREATE TABLE auth_user (id varchar(15) PRIMARY KEY, email varchar(255)) CHARACTER SET latin1",
-		"CREATE TABLE user_key (id varchar(255) PRIMARY KEY, user_id varchar(15) NOT NULL, hashed_password varchar(255)) CHARACTER SET latin1",
-		"CREATE TABLE user_session (id varchar(127) PRIMARY KEY, user_id varchar(15) NOT NULL, active_expires bigint unsigned NOT NULL, idle_expires bigint unsigned NOT NULL) CHARACTER SET latin1",
-	} {
-		app.Must(t, db.Exec(statement).Error)
-	}
-	auth := app.Install(t, db, app.New(gormkey.LuciaV2()))
-	ctx := t.Context()
-	app.Must(t, auth.CreateUser(ctx, &app.Account{User: gormkey.User{ID: "josé"}, Email: "josé@example.com"}, app.Email("josé@example.com")))
-	session, err := auth.SignIn(ctx, app.Email("josé@example.com"))
-	app.Must(t, err)
-	_, err = auth.ValidateSession(ctx, session.Token)
-	app.Must(t, err)
-	if _, err := auth.SignIn(ctx, app.Email("jose@example.com")); !errors.Is(err, gormkey.ErrInvalidCredentials) {
-		t.Errorf("without the accent: got %v", err)
-	}
-	app.Must(t, auth.DeleteUser(ctx, "josé"))
+	onEach(t, mysqlServers, func(t *testing.T, s *server) {
+		db := open(t, mysql.Open(s.newDSN(t, "interpolateParams", "true")), &gorm.Config{})
+		for _, statement := range []string{
+			"CREATE TABLE auth_user (id varchar(15) PRIMARY KEY, email varchar(255)) CHARACTER SET latin1",
+			"CREATE TABLE user_key (id varchar(255) PRIMARY KEY, user_id varchar(15) NOT NULL, hashed_password varchar(255)) CHARACTER SET latin1",
+			"CREATE TABLE user_session (id varchar(127) PRIMARY KEY, user_id varchar(15) NOT NULL, active_expires bigint unsigned NOT NULL, idle_expires bigint unsigned NOT NULL) CHARACTER SET latin1",
+		} {
+			app.Must(t, db.Exec(statement).Error)
+		}
+		auth := app.Install(t, db, app.New(gormkey.LuciaV2()))
+		ctx := t.Context()
+		app.Must(t, auth.CreateUser(ctx, &app.Account{User: gormkey.User{ID: "josé"}, Email: "josé@example.com"}, app.Email("josé@example.com")))
+		session, err := auth.SignIn(ctx, app.Email("josé@example.com"))
+		app.Must(t, err)
+		_, err = auth.ValidateSession(ctx, session.Token)
+		app.Must(t, err)
+		if _, err := auth.SignIn(ctx, app.Email("jose@example.com")); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+			t.Errorf("without the accent: got %v", err)
+		}
+		app.Must(t, auth.DeleteUser(ctx, "josé"))
+	})
 }
 
 // TestPostgresDeleteRepeatableRead: where the server's default hides what a delete has to

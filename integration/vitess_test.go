@@ -55,11 +55,9 @@ func openKeyspace(t testing.TB, keyspace string) *gorm.DB {
 	return db
 }
 
-// TestVitess runs one case at a time, since a case takes several keyspaces.
-func TestVitess(t *testing.T) {
-	vitessServer.connected(t)
-	gormkeytest.Run(t, openVitess, gormkeytest.PlanetScale())
-}
+// TestVitess runs one case at a time, since a case takes several keyspaces. By the time
+// that it begins, as one of the parallel tests, the other tests of Vitess have ended.
+func TestVitess(t *testing.T) { vitessServer.run(t, openVitess, gormkeytest.PlanetScale()) }
 
 // TestVitessSameName: nobody outside knows whether PlanetScale's keyspaces have the names
 // of the databases below.

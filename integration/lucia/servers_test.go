@@ -29,9 +29,9 @@ var (
 		driver: "pgx", start: "docker compose up -d postgres, or .ci/engines postgres",
 		dsn: cmp.Or(os.Getenv("GORMKEY_POSTGRES_DSN"), "host=127.0.0.1 port=5432 user=postgres sslmode=disable"),
 	}
-	mysqlServer = &server{
-		driver: "mysql", start: "docker compose up -d mysql, or .ci/engines mariadb",
-		dsn: cmp.Or(os.Getenv("GORMKEY_MYSQL_DSN"), "root@tcp(127.0.0.1:3306)/"),
+	mariadbServer = &server{
+		driver: "mysql", start: "docker compose up -d mariadb, or .ci/engines mariadb",
+		dsn: cmp.Or(os.Getenv("GORMKEY_MARIADB_DSN"), "root@tcp(127.0.0.1:3306)/"),
 	}
 )
 
@@ -91,9 +91,9 @@ func newDatabase(t testing.TB, engine string) database {
 		u.Host, u.RawQuery = config.Host+":"+strconv.Itoa(int(config.Port)), "sslmode=disable"
 		return database{opened(t, "pgx", u.String()), u.String()}
 	default:
-		config, err := mysqldriver.ParseDSN(mysqlServer.dsn)
+		config, err := mysqldriver.ParseDSN(mariadbServer.dsn)
 		must(t, err)
-		config.DBName = mysqlServer.create(t, "")
+		config.DBName = mariadbServer.create(t, "")
 		u := url.URL{Scheme: "mysql", User: url.UserPassword(config.User, config.Passwd), Host: config.Addr, Path: "/" + config.DBName}
 		return database{opened(t, "mysql", config.FormatDSN()), u.String()}
 	}

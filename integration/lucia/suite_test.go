@@ -46,7 +46,7 @@ func TestSuiteOfficialAdapter(t *testing.T) {
 			s := mysql2
 			s.tables = gormkey.TableNames{User: "auth_user", Key: test.keyTable, Session: "user_session"}
 			version := ""
-			must(t, mysqlServer.connected(t).QueryRowContext(t.Context(), "SELECT VERSION()").Scan(&version))
+			must(t, mariadbServer.connected(t).QueryRowContext(t.Context(), "SELECT VERSION()").Scan(&version))
 			if !strings.Contains(version, "MariaDB") {
 				t.Skip("MySQL writes the table's name; this is about MariaDB")
 			}
