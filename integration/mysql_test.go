@@ -27,7 +27,8 @@ func TestMySQLWithoutForeignKeys(t *testing.T) {
 	mysqlServer.run(t, openMySQL, gormkeytest.WithoutForeignKeys())
 }
 
-// Some statements the server takes only if they are not prepared: error 1295.
+// GORM sends savepoints around its prepared statements, and so do we: MySQL prepares none
+// (1295), while MariaDB does.
 func TestMySQLPrepareStmtWithoutForeignKeys(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
 		return open(t, mysql.Open(newMySQL(t)), &gorm.Config{PrepareStmt: true})

@@ -253,7 +253,9 @@ func mysqlDSN(t testing.TB, s *server, database string, parameters ...string) st
 	return config.FormatDSN()
 }
 
-// open opens a handle that is closed when t ends.
+// open opens a handle that is closed when t ends. Its pool is bounded, since a server has
+// a hundred connections for all tests that run at once, and a case may do 64 things. It
+// keeps the connections that it has, since to make one costs more than a test does there.
 func open(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *gorm.DB {
 	t.Helper()
 	if config.Logger == nil {
@@ -261,6 +263,8 @@ func open(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *gorm.DB 
 	}
 	db, err := gorm.Open(dialector, config)
 	app.Must(t, err)
+	pool(t, db).SetMaxOpenConns(16)
+	pool(t, db).SetMaxIdleConns(16)
 	t.Cleanup(func() { _ = pool(t, db).Close() })
 	return db
 }
