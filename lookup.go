@@ -186,7 +186,7 @@ func (l *lookup) load(db *gorm.DB, comment, id string, dest, user reflect.Value)
 	if !rows.Next() {
 		return false, rows.Err()
 	}
-	return true, withoutValue(l.scan(db.Statement.Context, rows, dest, user))
+	return true, withoutValue(l.scan(db.Statement.Context, rows, dest, user), true)
 }
 
 func (l *lookup) scan(ctx context.Context, rows *sql.Rows, dest, user reflect.Value) error {

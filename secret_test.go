@@ -62,8 +62,10 @@ func TestR01R26Sources(t *testing.T) {
 	if err != nil || len(more) == 0 {
 		t.Fatal("no files in password", err)
 	}
-	constantTime := false
+	constantTime := map[string]bool{}
 	compares := regexp.MustCompile(`(?i)(token|hash|key|password|digest)\w*\s*[!=]=\s*[\w.*]*(token|hash|digest|secret)\b`)
+	early := regexp.MustCompile(`\b(?:bytes\.(?:Equal|Compare|EqualFold)|slices\.(?:Equal|Compare)|reflect\.DeepEqual|strings\.(?:Compare|EqualFold)|maps\.Equal|cmp\.Compare)\(`)
+	secret := regexp.MustCompile(`(?i)token|hash|password|digest|secret`)
 	for _, file := range append(files, more...) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -75,15 +77,20 @@ func TestR01R26Sources(t *testing.T) {
 		if strings.Contains(string(source), `"math/rand`) && file != "pause.go" { // the jitter of a retry
 			t.Errorf("%s imports math/rand", file)
 		}
-		constantTime = constantTime || strings.Contains(string(source), "subtle.ConstantTimeCompare(key, h.key) == 1")
+		constantTime[filepath.Base(file)] = strings.Contains(string(source), "subtle.ConstantTimeCompare(")
 		for i, line := range strings.Split(string(source), "\n") {
 			if compares.MatchString(line) && !strings.Contains(line, "o.replaced != token") { // both sent by one client
 				t.Errorf("%s:%d compares a secret: %s", file, i+1, line)
 			}
+			if early.MatchString(line) && (strings.HasPrefix(file, "password/") || secret.MatchString(line)) {
+				t.Errorf("%s:%d compares what may be a secret, and stops at the first difference: %s", file, i+1, line)
+			}
 		}
 	}
-	if !constantTime {
-		t.Error("password/argon2id.go does not compare its keys by subtle.ConstantTimeCompare")
+	for _, file := range []string{"argon2id.go", "lucia.go", "pbkdf2.go", "scrypt.go"} {
+		if !constantTime[file] {
+			t.Errorf("password/%s does not compare its keys by subtle.ConstantTimeCompare", file)
+		}
 	}
 }
 

@@ -42,8 +42,9 @@ var (
 )
 
 // withoutValue returns an error whose text holds no value of the application: err itself
-// where that is known.
-func withoutValue(err error) error {
+// where that is known. One that arose when a row was read may be the application's, in words
+// of its own. One of a statement that was sent quotes a value if it has one.
+func withoutValue(err error, reading bool) error {
 	var (
 		known   *valueError
 		network *net.OpError
@@ -59,11 +60,15 @@ func withoutValue(err error) error {
 			return err
 		}
 	}
-	if errors.Is(err, ErrInvalidExpiry) || !isOurs(err) {
+	if reading && !isOurs(err) || quotesValue.MatchString(err.Error()) {
 		return &valueError{err}
 	}
 	return err
 }
+
+// quotesValue finds a quotation, and the words with which database/sql, pgx and GORM begin
+// errors about a value.
+var quotesValue = regexp.MustCompile("[\"'`]|^(?:sql: (?:Scan error|converting)|failed to (?:encode|set)|unable to encode|can't scan|cannot (?:scan|convert|encode))")
 
 var harmlessErrors = []error{
 	context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF,
@@ -81,7 +86,7 @@ func registerValues(db *gorm.DB, name string, b *binding) error {
 		b.undone.note(tx)
 		// One that was never built failed in the application's code.
 		if _, ours := tx.Logger.(quietLogger); ours && tx.Error != nil && tx.Statement.SQL.Len() > 0 {
-			tx.Error = withoutValue(tx.Error)
+			tx.Error = withoutValue(tx.Error, tx.RowsAffected > 0)
 		}
 	}
 	on := db.Callback()

@@ -66,6 +66,24 @@ func writes(f *fixture[account], ctx context.Context, ada *account, session *gor
 		"DeleteKey": func(auth *gormkey.Repository[account]) error {
 			return auth.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey())
 		},
+		"UpdateKeyPassword": func(auth *gormkey.Repository[account]) error {
+			_, err := auth.UpdateKeyPassword(ctx, email(ada.Email))
+			return err
+		},
+		"RenameKey": func(auth *gormkey.Repository[account]) error {
+			return auth.RenameKey(ctx, ada.ID, "email", ada.Email, "new-"+ada.Email)
+		},
+		"UpdateUserAttributes": func(auth *gormkey.Repository[account]) error {
+			_, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "new"})
+			return err
+		},
+		"UpdateSessionAttributes": func(auth *gormkey.Repository[account]) error {
+			_, err := auth.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})
+			return err
+		},
+		"InvalidateUserSession": func(auth *gormkey.Repository[account]) error {
+			return auth.InvalidateUserSession(ctx, ada.ID, session.ID)
+		},
 		"DeleteUser": func(auth *gormkey.Repository[account]) error { return auth.DeleteUser(ctx, ada.ID) },
 	}
 }
@@ -83,6 +101,9 @@ func faultNth(s *suite) {
 	must(s, err)
 	errInjected := errors.New("injected")
 	for verb, call := range writes(f, s.Context(), ada, session) {
+		if s.batches && strings.HasPrefix(verb, "Update") && strings.HasSuffix(verb, "Attributes") {
+			continue // which reads after its batch, and then says that the outcome is unknown
+		}
 		before := snapshot(s, f)
 		for n := 1; ; n++ {
 			s.bound(n)

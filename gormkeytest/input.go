@@ -38,7 +38,9 @@ func inputRefused(s *suite) {
 	recorder := record(f.db)
 	auth, err := gormkey.From[account](f.db)
 	must(s, err)
-	before := rows(s, f.db)
+	_, err = f.SignIn(ctx, email(signUp(s, f, "bob").Email)) // so that there is somebody else
+	must(s, err)
+	before, unchanged := rows(s, f.db), snapshot(s, f)
 	recorder.taken()
 
 	refused := func(what string, err error) {
@@ -73,16 +75,21 @@ func inputRefused(s *suite) {
 		for _, id := range hostileTexts {
 			err := call(id)
 			recorder.taken()
-			if err != nil {
-				switch verb {
-				case "GetUser", "UpdateUserAttributes", "CreateKey", "UserKeys", "CreateSession", "UserSessions":
-					wantOneOf(s, verb+", user id "+id, err, gormkey.ErrInvalidUser, gormkey.ErrInvalidArgument)
-				case "InvalidateUserSession":
-					wantOneOf(s, verb+", user id "+id, err, gormkey.ErrInvalidSession, gormkey.ErrInvalidArgument)
-				default:
-					wantErr(s, verb+", user id "+id, err, gormkey.ErrInvalidArgument)
+			what := verb + ", user id " + id
+			switch verb {
+			case "GetUser", "UpdateUserAttributes", "CreateKey", "UserKeys", "CreateSession", "UserSessions":
+				wantOneOf(s, what, err, gormkey.ErrInvalidUser, gormkey.ErrInvalidArgument)
+			case "InvalidateUserSession":
+				wantOneOf(s, what, err, gormkey.ErrInvalidSession, gormkey.ErrInvalidArgument)
+			default: // nobody is no error
+				if err != nil {
+					wantErr(s, what, err, gormkey.ErrInvalidArgument)
 				}
 			}
+			if got := snapshot(s, f); got != unchanged {
+				s.Fatalf("%s: changed\n%s\nto\n%s", what, unchanged, got)
+			}
+			recorder.taken()
 		}
 	}
 	recorder.taken()
