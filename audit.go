@@ -26,6 +26,14 @@ const (
 	// WrongExpiryType: an expiry column cannot hold 64-bit milliseconds, or compares
 	// them as text.
 	WrongExpiryType Problem = "wrong expiry type"
+	// NarrowColumn: a column is narrower than the library, or the options, fill it. Until
+	// it is widened, longer users' ids are refused.
+	NarrowColumn Problem = "narrow column"
+	// WrongColumnType: a column has a type that a migration would cut or misread; see
+	// [ColumnError].
+	WrongColumnType Problem = "wrong column type"
+	// CutIDs: rows whose user_id an earlier program has cut; see [MismatchError].
+	CutIDs Problem = "cut ids"
 	// Orphans: keys or sessions without a user.
 	Orphans Problem = "orphans"
 	// ForeignKeyMissing: the plugin has foreign keys on, and the table has none.
@@ -42,7 +50,7 @@ type Finding struct {
 	Problem Problem
 	Table   string
 	Column  string // "" where it is about the table
-	Count   int64  // rows, of Orphans
+	Count   int64  // rows, of Orphans and CutIDs
 	Found   string // what is there: a type, or a constraint's name
 	Action  string // what to do: a call, or a statement to run
 }
@@ -91,12 +99,24 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 			continue
 		}
 		findings = append(findings, r.auditForeignKeys(s.Table, table)...)
+		cut, err := r.b.countCut(db, s.Table, table.columns, users.columns)
+		if err != nil {
+			return nil, report(ctx, op, err)
+		}
+		if cut > 0 {
+			findings = append(findings, Finding{Problem: CutIDs, Table: s.Table, Column: "user_id", Count: cut,
+				Action: "write the whole id of their user into them, from a backup or by docs/migrations.md, before anything is deleted"})
+		}
 		n, err := r.b.countOrphans(db, s.Table, table, users)
 		if err != nil {
 			return nil, report(ctx, op, err)
 		}
 		if n > 0 {
-			findings = append(findings, Finding{Problem: Orphans, Table: s.Table, Column: "user_id", Count: n, Action: "delete them with Repository.Repair"})
+			action := "delete them with Repository.Repair"
+			if r.b.sameTypes(s.Table, table.columns, users.columns) != nil {
+				action = "give user_id the type of the user's id first: by their types, rows of existing users may look like these"
+			}
+			findings = append(findings, Finding{Problem: Orphans, Table: s.Table, Column: "user_id", Count: n, Action: action})
 		}
 	}
 	if r.b.dialect == "sqlite" && r.b.foreignKeys {
@@ -150,6 +170,7 @@ func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (finding
 			findings = append(findings, Finding{Problem: InexactID, Table: s.Table, Column: name, Found: c.Type, Action: r.exactAction(s, name)})
 		}
 	}
+	findings = append(findings, r.auditTypes(s, table, migrate)...)
 	for _, name := range expiries {
 		if c, ok := table.columns[name]; ok && !wideInteger(r.b.dialect, c.Type) {
 			findings = append(findings, Finding{Problem: WrongExpiryType, Table: s.Table, Column: name, Found: c.Type,
@@ -159,15 +180,43 @@ func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (finding
 	return findings
 }
 
+// auditTypes looks at the types and widths of the plugin's own columns.
+func (r *Repository[U]) auditTypes(s *schema.Schema, table tableInfo, migrate string) (findings []Finding) {
+	if r.opts.lucia { // whose columns may be any
+		return nil
+	}
+	for _, c := range r.b.columns {
+		found, ok := table.columns[c.name]
+		if c.found = found; !ok || c.table != s.Table {
+			continue
+		}
+		f := Finding{Table: c.table, Column: c.name, Found: found.Type}
+		switch {
+		case c.refuses(r.b.dialect) || c.noText(r.b.dialect):
+			f.Problem, f.Action = WrongColumnType, "make it "+c.sqlType+", or give the option that says what it is; a new db.Use names it"
+			findings = append(findings, f)
+		case c.fit(r.b.dialect) == narrower:
+			f.Problem, f.Action = NarrowColumn, migrate
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
 func (r *Repository[U]) exactAction(s *schema.Schema, column string) string {
-	f := s.FieldsByDBName[column]
 	switch r.b.dialect {
 	case "mysql":
-		return "run " + exactStatement(s.Table, column, f.Size)
+		sqlType := ""
+		for _, c := range r.b.columns {
+			if c.table == s.Table && c.name == column {
+				sqlType = c.sqlType
+			}
+		}
+		return "run " + exactStatement(s.Table, column, sqlType)
 	case "postgres":
 		return "change its type to text with a deterministic collation"
 	}
-	return "make the table anew without COLLATE on it"
+	return "make the table again without COLLATE on it"
 }
 
 var integerType = regexp.MustCompile(`(?i)^(bigint|int8)\b`)
@@ -208,18 +257,32 @@ func (b *binding) countOrphans(db *gorm.DB, name string, table, users tableInfo)
 	}
 	query, vars := "SELECT COUNT(*) FROM ?", []any{clause.Table{Name: name}}
 	if users.exists {
-		query, vars = query+" WHERE ?", append(vars, b.orphaned(name))
+		query, vars = query+" WHERE ?", append(vars, b.lacksUser(name, table.columns, users.columns))
 	}
 	err = db.Session(&gorm.Session{NewDB: true}).Raw(query, vars...).Scan(&n).Error
 	return n, err
 }
 
+// lacksUser is orphaned for columns of types that the database may not compare as they are.
+func (b *binding) lacksUser(table string, columns, users map[string]columnInfo) clause.Expression {
+	if b.dialect != "postgres" || columns["user_id"].id.family == users[b.userID.DBName].id.family {
+		return b.orphaned(table)
+	}
+	owner, id := clause.Column{Table: table, Name: "user_id"}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
+	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE ?::text = ?::text)", Vars: []any{clause.Table{Name: b.user.Table}, id, owner}}
+}
+
 // Repair deletes the keys and sessions that have no user, in batches that each commit by
 // themselves, and returns how many it deleted, also beside an error: it may be stopped
-// through ctx and called again. A user without a key is left as it is.
+// through ctx and called again. A user without a key is left as it is. Where user_id and
+// the user's id have different types or widths, it deletes nothing and returns a
+// [MismatchError].
 func (r *Repository[U]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err != nil {
+		return 0, err
+	}
+	if err := r.sameTypes(ctx); err != nil {
 		return 0, err
 	}
 	for _, s := range r.b.owned {
@@ -242,6 +305,28 @@ func (r *Repository[U]) Repair(ctx context.Context, opts ...CleanupOption) (dele
 		}
 	}
 	return deleted, nil
+}
+
+// sameTypes refuses to take rows for orphans that only their types make so.
+func (r *Repository[U]) sameTypes(ctx context.Context) error {
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	users, err := readColumns(db, r.b.user.Table)
+	if err != nil {
+		return report(ctx, "repair", err)
+	}
+	for _, s := range r.b.owned {
+		columns, err := readColumns(db, s.Table)
+		if err != nil {
+			return report(ctx, "repair", err)
+		}
+		if err := r.b.sameTypes(s.Table, columns, users); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // repairBatch finds orphans by their ids, in order, and deletes those that still are.

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -21,6 +22,9 @@ func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
 		if err := p.registerRebuild(db, b); err != nil {
 			return err
 		}
+	}
+	if err := p.registerColumns(db, b); err != nil {
+		return err
 	}
 	if b.vitess {
 		if err := p.prepareVitess(db); err != nil {
@@ -69,10 +73,10 @@ func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
 	case b.user:
 		check = func(id string, row insertedRow) error {
 			if id != "" {
-				return p.opts.checkUserID(id)
+				return cmp.Or(p.opts.checkUserID(id), b.checkWidth(id))
 			}
 			id = p.opts.newUserID()
-			if err := p.opts.checkUserID(id); err != nil {
+			if err := cmp.Or(p.opts.checkUserID(id), b.checkWidth(id)); err != nil {
 				return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
 			}
 			return row.set("id", id)
@@ -114,7 +118,8 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 			return
 		}
 		for _, table := range tables {
-			if strings.Contains(sql, tx.Statement.Quote(table)+" ") {
+			// SQLite's tables change by way of another that is renamed.
+			if strings.Contains(sql, tx.Statement.Quote(table)+" ") || strings.Contains(sql, tx.Statement.Quote(table+"__temp")+" ") {
 				_ = tx.AddError(&refusedError{cause})
 				return
 			}
@@ -126,6 +131,8 @@ func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
 func remedies(err error) (statements []string) {
 	switch e := err.(type) {
 	case *InexactIDError:
+		return []string{e.Statement}
+	case *ColumnError:
 		return []string{e.Statement}
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {

@@ -18,8 +18,25 @@ type tableInfo struct {
 }
 
 type columnInfo struct {
-	Type  string
-	exact bool // compares byte by byte; true for what is no text
+	Type  string // with its collation, where it matters
+	exact bool   // compares byte by byte; true for what is no text
+	id    idType
+}
+
+// readColumns reads a table's columns alone.
+func readColumns(db *gorm.DB, table string) (map[string]columnInfo, error) {
+	db = db.Session(&gorm.Session{NewDB: true})
+	t := tableInfo{columns: map[string]columnInfo{}}
+	var err error
+	switch db.Name() {
+	case "mysql":
+		err = t.readMySQLColumns(db, table)
+	case "postgres":
+		err = t.readPostgresColumns(db, table)
+	default:
+		err = t.readSQLiteColumns(db, table)
+	}
+	return t.columns, err
 }
 
 // readTable reads the catalog's entry of a table. It asks with the application's
@@ -60,7 +77,8 @@ func (t *tableInfo) readMySQLColumns(db *gorm.DB, table string) error {
 		if c.Collation != nil {
 			collation = *c.Collation
 		}
-		t.columns[c.Name] = columnInfo{strings.TrimSpace(c.Type + " " + collation), exactColumn(c.Type, collation)}
+		id := parseIDType("mysql", c.Type)
+		t.columns[c.Name] = columnInfo{strings.TrimSpace(c.Type + " " + collation), !id.isText() || exactColumn(c.Type, collation), id}
 	}
 	return err
 }
@@ -115,8 +133,7 @@ func unquoteMySQL(name string) string {
 	return strings.ReplaceAll(name[1:len(name)-1], quote+quote, quote)
 }
 
-func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
-	name, owner := db.Statement.Quote(table), db.Statement.Quote(users)
+func (t *tableInfo) readPostgresColumns(db *gorm.DB, table string) error {
 	var columns []struct {
 		Name  string `gorm:"column:name"`
 		Type  string `gorm:"column:type"`
@@ -129,15 +146,20 @@ func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
 		"COALESCE(c.collisdeterministic, TRUE) AND COALESCE(b.typname, t.typname) NOT IN ('citext', 'bpchar') AS exact "+
 		"FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype "+
 		"LEFT JOIN pg_collation c ON c.oid = a.attcollation "+
-		"WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped", name).Scan(&columns).Error
-	if err != nil {
+		"WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped", db.Statement.Quote(table)).Scan(&columns).Error
+	for _, c := range columns {
+		t.columns[c.Name] = columnInfo{c.Type, c.Exact, parseIDType("postgres", c.Type)}
+	}
+	return err
+}
+
+func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
+	if err := t.readPostgresColumns(db, table); err != nil || len(t.columns) == 0 {
 		return err
 	}
-	for _, c := range columns {
-		t.columns[c.Name] = columnInfo{c.Type, c.Exact}
-	}
+	name, owner := db.Statement.Quote(table), db.Statement.Quote(users)
 	var leading []string
-	err = db.Raw("SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "+
+	err := db.Raw("SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "+
 		"WHERE i.indrelid = to_regclass(?) AND i.indisvalid AND i.indpred IS NULL", name).Scan(&leading).Error
 	if err != nil {
 		return err
@@ -149,25 +171,40 @@ func (t *tableInfo) readPostgres(db *gorm.DB, table, users string) error {
 		"WHERE c.contype = 'f' AND c.conrelid = to_regclass(?) AND c.confrelid = to_regclass(?) AND a.attname = 'user_id' ORDER BY 1", name, owner).Scan(&t.foreignKeys).Error
 }
 
-func (t *tableInfo) readSQLite(db *gorm.DB, table, users string) error {
-	schemaName, bare := "main", bareTable(table)
-	if bare != table {
-		schemaName = strings.TrimSuffix(table, "."+bare)
-	}
+func (t *tableInfo) readSQLiteColumns(db *gorm.DB, table string) error {
+	schemaName, bare := sqliteSchema(table)
 	var columns []struct {
 		Name string `gorm:"column:name"`
 		Type string `gorm:"column:type"`
 	}
-	if err := db.Raw("SELECT name AS name, type AS type FROM pragma_table_info(?, ?)", bare, schemaName).Scan(&columns).Error; err != nil {
+	err := db.Raw("SELECT name AS name, type AS type FROM pragma_table_info(?, ?)", bare, schemaName).Scan(&columns).Error
+	for _, c := range columns {
+		t.columns[c.Name] = columnInfo{strings.ToLower(c.Type), true, parseIDType("sqlite", c.Type)}
+	}
+	return err
+}
+
+// sqliteSchema returns the database in which a table is, and its name there.
+func sqliteSchema(table string) (schemaName, bare string) {
+	if bare = bareTable(table); bare != table {
+		return strings.TrimSuffix(table, "."+bare), bare
+	}
+	return "main", bare
+}
+
+func (t *tableInfo) readSQLite(db *gorm.DB, table, users string) error {
+	if err := t.readSQLiteColumns(db, table); err != nil || len(t.columns) == 0 {
 		return err
 	}
+	schemaName, bare := sqliteSchema(table)
 	var ddl string
 	if err := db.Raw("SELECT COALESCE(sql, '') FROM ?.sqlite_master WHERE type = 'table' AND name = ?", clause.Table{Name: schemaName}, bare).Scan(&ddl).Error; err != nil {
 		return err
 	}
-	for _, c := range columns {
-		collate := regexp.MustCompile("(?i)[(,]\\s*[`\"\\[]?" + regexp.QuoteMeta(c.Name) + "[`\"\\]]?\\s[^,]*\\bcollate\\s+[`\"]?(nocase|rtrim)").FindStringSubmatch(ddl)
-		t.columns[c.Name] = columnInfo{strings.ToLower(c.Type), collate == nil}
+	for name, c := range t.columns {
+		collate := regexp.MustCompile("(?i)[(,]\\s*[`\"\\[]?" + regexp.QuoteMeta(name) + "[`\"\\]]?\\s[^,]*\\bcollate\\s+[`\"]?(nocase|rtrim)").FindStringSubmatch(ddl)
+		c.exact = collate == nil
+		t.columns[name] = c
 	}
 	var indexes []struct {
 		Name    string `gorm:"column:name"`
@@ -184,7 +221,7 @@ func (t *tableInfo) readSQLite(db *gorm.DB, table, users string) error {
 			t.leading[i.Name] = true
 		}
 		if c, ok := t.columns[i.Name]; ok && i.Coll != "BINARY" {
-			t.columns[i.Name] = columnInfo{c.Type + " collate " + strings.ToLower(i.Coll), false}
+			t.columns[i.Name] = columnInfo{c.Type + " collate " + strings.ToLower(i.Coll), false, c.id}
 		}
 	}
 	var ids []string

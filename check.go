@@ -226,32 +226,6 @@ func checkOthers(db *gorm.DB, models []model) error {
 	return nil
 }
 
-// checkExactIDs reads how existing id columns of a MySQL-family database compare.
-func checkExactIDs(db *gorm.DB, opts *options, models []model) error {
-	if db.Name() != "mysql" || opts.inexactIDs {
-		return nil
-	}
-	var errs []error
-	for i, m := range registered(models) {
-		table := tableInfo{columns: map[string]columnInfo{}}
-		if err := table.readMySQLColumns(db.Session(&gorm.Session{NewDB: true}), m.table); err != nil {
-			return fmt.Errorf("reading the id columns of %s: %w", m.table, err)
-		}
-		sizes := map[string]int{"id": []int{opts.userIDLength, keyIDSize, sessionIDSize, tokenIDSize}[i], "user_id": opts.userIDLength}
-		for _, name := range []string{"id", "user_id"} {
-			c, ok := table.columns[name]
-			if ofUser := name == "user_id" || i == 0; ok && ofUser && opts.userIDType == "" && textWidth(c.Type) > opts.userIDLength {
-				errs = append(errs, fmt.Errorf("%s.%s is %s, wider than the user ids of %d bytes: give WithUserIDLength its width, or its ids would be cut", m.table, name, c.Type, opts.userIDLength))
-				continue
-			}
-			if ok && !c.exact && (opts.userIDType == "" || name == "id" && i > 0) {
-				errs = append(errs, &InexactIDError{Table: m.table, Column: name, Type: c.Type, Statement: exactStatement(m.table, name, sizes[name])})
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
 var declaredWidth = regexp.MustCompile(`(?i)^(?:var)?(?:char|binary|character(?: varying)?)\((\d+)\)`)
 
 // textWidth returns the width that a column's type declares, 0 for none.
@@ -262,11 +236,6 @@ func textWidth(columnType string) int {
 	}
 	n, _ := strconv.Atoi(m[1])
 	return n
-}
-
-// exactStatement makes an id column of MySQL exact.
-func exactStatement(table, column string, size int) string {
-	return fmt.Sprintf("ALTER TABLE `%s` MODIFY `%s` varbinary(%d) NOT NULL", strings.ReplaceAll(table, ".", "`.`"), column, size)
 }
 
 // exactColumn reports whether a column compares bytes without padding. Measured on 24

@@ -37,16 +37,23 @@ func (p *Plugin[U]) SQL(db *gorm.DB, more ...any) (up, down []string, err error)
 // PendingSQL returns the statements that [Plugin.AutoMigrate] would send to db as it is,
 // none if it is up to date, and sends none of them: what a new version of this library
 // or of the application's models wants of a live database. It reads the catalog. Errors
-// are those of AutoMigrate.
+// are those of AutoMigrate. Run them on one connection, in [Plugin.Migrate] say: on SQLite
+// they may begin and end with a pragma, which holds for its connection. On MySQL and
+// MariaDB, those that widen ids drop foreign keys and add them again: let nobody write
+// meanwhile.
 func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 	b, db, err := p.migrationHandle(db)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.refuseOrphans(db); err != nil {
-		return nil, err
+	var widened widening
+	migrate := func(tx *gorm.DB) error {
+		var err error
+		if widened, err = b.prepare(tx, &p.opts); err != nil {
+			return err
+		}
+		return tx.AutoMigrate(append(p.Models(), more...)...)
 	}
-	migrate := func(tx *gorm.DB) error { return tx.AutoMigrate(append(p.Models(), more...)...) }
 	if b.dialect == "sqlite" && !b.batches { // which rebuilds no table
 		return pendingSQLite(db, migrate)
 	}
@@ -58,8 +65,17 @@ func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 	return slices.DeleteFunc(statements, func(s string) bool {
 		twice := seen[s]
 		seen[s] = true
-		return twice
+		return twice || widened.covers(b.dialect, s)
 	}), nil
+}
+
+// covers tells whether GORM's migrator sent a statement for a column that is wider by then.
+func (w widening) covers(dialect, statement string) bool {
+	return !slices.Contains(w.statements, statement) && slices.ContainsFunc(w.columns, func(p place) bool {
+		table, column := p.table(dialect), quoteName(dialect, p.Column)
+		return strings.HasPrefix(statement, "ALTER TABLE "+table+" ALTER COLUMN "+column+" TYPE ") ||
+			strings.HasPrefix(statement, "ALTER TABLE "+table+" MODIFY COLUMN "+column+" ")
+	})
 }
 
 // errUndo rolls back what was done to see what would be.
@@ -117,7 +133,8 @@ var (
 	_ gorm.TxCommitter      = (*execRecorder)(nil)
 )
 
-// ExecContext writes a statement down. Savepoints and pragmas are the migrator's own.
+// ExecContext writes a statement down. Savepoints and pragmas are the migrator's own, and
+// what has nothing to do is none.
 func (r *execRecorder) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if r.send {
 		if result, err := r.ConnPool.ExecContext(ctx, query, args...); err != nil {
@@ -127,7 +144,7 @@ func (r *execRecorder) ExecContext(ctx context.Context, query string, args ...an
 	if len(args) > 0 {
 		query = r.explain(query, args...)
 	}
-	for _, verb := range []string{"SAVEPOINT", "ROLLBACK TO", "RELEASE", "PRAGMA"} {
+	for _, verb := range []string{"SAVEPOINT", "ROLLBACK TO", "RELEASE", "PRAGMA", noStatement} {
 		if strings.HasPrefix(strings.ToUpper(query), verb) {
 			return driver.RowsAffected(0), nil
 		}

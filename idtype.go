@@ -131,7 +131,7 @@ func (t idType) check(id string) error {
 		if n, err := strconv.ParseUint(id, 10, t.width); err != nil || strconv.FormatUint(n, 10) != id {
 			return errNoInteger
 		}
-	case t.family != "text" && t.family != "bytes" || t.width == 0: // no bound
+	case !t.isText() || t.width == 0: // no bound
 	case length > t.width:
 		return &ArgumentError{"user id", fmt.Sprintf("is %d %s long, over %d", length, unit, t.width)}
 	case t.padded && length < t.width:
@@ -143,9 +143,12 @@ func (t idType) check(id string) error {
 // errNoInteger: MySQL would take "1abc" for 1.
 var errNoInteger = &ArgumentError{"user id", "is no integer that the column holds, in its shortest form"}
 
+// isText tells whether a column of the type holds texts or bytes.
+func (t idType) isText() bool { return t.family == "text" || t.family == "bytes" }
+
 // takesText tells whether a column of the type holds any text of n characters as it is.
 func (t idType) takesText(n int) bool {
-	return (t.family == "text" || t.family == "bytes") && !t.padded && (t.width == 0 || t.width >= n)
+	return t.isText() && !t.padded && (t.width == 0 || t.width >= n)
 }
 
 // gormWords are types of GORM's own, which it would replace by others.
@@ -176,7 +179,7 @@ func gormType(dialect, sqlType string) (schema.DataType, int) {
 		name = "integer"
 	}
 	size := 0
-	if t := parseIDType(dialect, sqlType); dialect != "sqlite" && (t.family == "text" || t.family == "bytes") {
+	if t := parseIDType(dialect, sqlType); dialect != "sqlite" && t.isText() {
 		size = t.width
 	}
 	arguments = strings.ReplaceAll(arguments, " ", "")

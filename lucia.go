@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // LuciaV2 fits the plugin to the tables of a Lucia v2, so that both may work on them at
@@ -96,6 +97,11 @@ func (b *binding) freeze(opts *options) error {
 			if n := textWidth(table.columns["id"].Type); n > 0 {
 				opts.userIDMax = min(n, 255)
 			}
+		}
+	}
+	for _, s := range b.children() { // a table that Lucia has not takes its ids all the same
+		if f := s.FieldsByDBName["user_id"]; !b.frozen[s.Table] && f.DataType == schema.String && f.Size > 0 {
+			f.Size = max(f.Size, opts.userIDMax)
 		}
 	}
 	return nil

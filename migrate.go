@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -27,15 +28,26 @@ const (
 // application, as db.AutoMigrate does, under the protection of [Plugin.Migrate]; a
 // second run sends no DDL. Rows that a new foreign key would find without a user are an
 // [OrphanError].
+//
+// Id columns that are narrower than the options say are made wider first, with every
+// column that points at them by a foreign key, in whatever table. One of another type, or
+// one of users' ids that is wider, is a [ColumnError]; rows that an earlier program cut
+// are a [MismatchError]. Then nothing is changed.
 func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
 	return p.Migrate(db, func(tx *gorm.DB) error { return p.autoMigrate(tx, more) })
 }
 
 func (p *Plugin[U]) autoMigrate(tx *gorm.DB, more []any) error {
-	if err := p.bound.Load().refuseOrphans(tx); err != nil {
+	b := p.bound.Load()
+	if _, err := b.prepare(tx, &p.opts); err != nil {
 		return err
 	}
-	return p.bound.Load().explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...))
+	if err := b.explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...)); err != nil {
+		return err
+	}
+	narrow, err := checkColumns(tx, &p.opts, b.columns)
+	b.narrow.Store(narrowest(narrow))
+	return err
 }
 
 // Migrate runs a migration of the application's, by tx.Migrator() say, so that it loses
@@ -117,7 +129,7 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 			return err
 		}
 		if n > 0 {
-			return &OrphanError{s.Table, n}
+			return cmp.Or(b.sameTypes(s.Table, table.columns, users.columns), error(&OrphanError{s.Table, n}))
 		}
 	}
 	return nil

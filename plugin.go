@@ -49,16 +49,16 @@ func (p *Plugin[U]) Name() string {
 func (p *Plugin[U]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name()) }
 
 // Initialize is called by db.Use. It checks the options and models, binds the models
-// to their tables and registers the plugin's callbacks; it sends no DDL. On MySQL and
-// MariaDB it reads the types of existing id columns. A later call for the same
-// database, as dbresolver makes for each replica, changes nothing.
+// to their tables and registers the plugin's callbacks; it sends no DDL. It reads the types
+// of the columns that are there. A later call for the same database, as dbresolver makes
+// for each replica, changes nothing.
 //
 // It refuses, with an error that says what to do: options out of bounds; a model that
 // embeds by pointer, redeclares ID, or has its table name in two places; a model that
-// GORM parsed before; an inexact id column ([InexactIDError]); a second plugin for the
-// user type, or one that shares a table; a plugin that another database has;
-// configuration that takes the foreign keys away. After a refusal GORM's migrator
-// refuses the plugin's tables too.
+// GORM parsed before; an inexact id column ([InexactIDError]); a column that is wider than
+// the options say, or of another type ([ColumnError]); a second plugin for the user type,
+// or one that shares a table; a plugin that another database has; configuration that takes
+// the foreign keys away. After a refusal GORM's migrator refuses the plugin's tables too.
 func (p *Plugin[U]) Initialize(db *gorm.DB) error {
 	if b := p.bound.Load(); b != nil {
 		if b.cache != nil && b.cache == schemaCache(db) {

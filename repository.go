@@ -271,7 +271,10 @@ func column(name string, value any) clause.Expression {
 }
 
 func (r *Repository[U]) checkUserID(id string) error {
-	return r.opts.checkUserID(id)
+	if err := r.opts.checkUserID(id); err != nil {
+		return err
+	}
+	return r.b.checkWidth(id)
 }
 
 // emit calls the hooks. Events of one call carry the same time.

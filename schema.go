@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -26,8 +27,10 @@ type binding struct {
 	userID               *schema.Field
 	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
-	frozen       map[string]bool // tables of Lucia's that are left as they are
-	castExpiries bool            // they are not stored as integers
+	columns      []ownColumn            // whose types are looked at
+	narrow       atomic.Pointer[idType] // what bounds users' ids until their columns are widened
+	frozen       map[string]bool        // tables of Lucia's that are left as they are
+	castExpiries bool                   // they are not stored as integers
 
 	foreignKeys  bool   // the tables are to have their foreign keys
 	home         string // the schema or database of unqualified names, where the integrity callbacks ask
@@ -107,9 +110,12 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	if err := checkServer(db, opts); err != nil {
 		return nil, err
 	}
-	if err := checkExactIDs(db, opts, models); err != nil {
+	b.columns = ownColumns(b.dialect, opts, models)
+	narrow, err := checkColumns(b.db, opts, b.columns)
+	if err != nil {
 		return nil, err
 	}
+	b.narrow.Store(narrowest(narrow))
 	if err := b.readHome(); err != nil {
 		return nil, err
 	}
@@ -171,8 +177,8 @@ func (b *binding) readExpiries() error {
 	if b.dialect != "sqlite" {
 		return nil
 	}
-	table, err := readTable(b.db, b.session.Table, b.user.Table)
-	c, ok := table.columns["idle_expires"]
+	columns, err := readColumns(b.db, b.session.Table)
+	c, ok := columns["idle_expires"]
 	b.castExpiries = ok && !wideInteger(b.dialect, c.Type)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"gorm.io/gorm"
@@ -65,4 +66,39 @@ func newUUID() string {
 	_, _ = rand.Read(b)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// A type that the catalog knows by another name: a domain, and one in a schema of its own.
+func TestPostgresTypesElsewhere(t *testing.T) {
+	for sqlType, id := range map[string]string{"public.account_id": newUUID(), "extensions.citext": "an-id-of-any-length-at-all", "account_id": newUUID()} {
+		t.Run(sqlType, func(t *testing.T) {
+			db := openPostgres(t)
+			for _, statement := range []string{"CREATE SCHEMA extensions", "CREATE EXTENSION citext SCHEMA extensions", "CREATE DOMAIN account_id AS varchar(36)"} {
+				app.Must(t, db.Exec(statement).Error)
+			}
+			newPlugin := func() *gormkey.Plugin[app.Account] {
+				return app.New(gormkey.WithUserIDType(sqlType), gormkey.WithUserIDGenerator(func() string { return id }))
+			}
+			plugin := newPlugin()
+			app.Flow(t, app.Install(t, db, plugin))
+			log := new(app.DDL)
+			app.Must(t, plugin.AutoMigrate(db.Session(&gorm.Session{Logger: log})))
+			other := open(t, db.Dialector, &gorm.Config{Logger: log})
+			next := newPlugin()
+			app.Must(t, other.Use(next))
+			app.Must(t, next.AutoMigrate(other))
+			if got := log.Statements(); len(got) > 0 {
+				t.Errorf("later migrations: got DDL %q, want none", got)
+			}
+			pending, err := next.PendingSQL(other)
+			app.Must(t, err)
+			if len(pending) > 0 {
+				t.Errorf("pending: got %q, want none", pending)
+			}
+			var column *gormkey.ColumnError
+			if err := open(t, db.Dialector, &gorm.Config{}).Use(app.New()); !errors.As(err, &column) || !strings.Contains(column.Option, "WithUserIDType") {
+				t.Errorf("without the option: got %v, want a %T", err, column)
+			}
+		})
+	}
 }

@@ -1,0 +1,558 @@
+package gormkeytest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey"
+)
+
+var columnCases = []testCase{
+	{"column/a program with other user ids is refused, and nothing is cut", columnOther},
+	{"column/a program with shorter user ids that came first", columnFirst},
+	{"column/wider user ids are one migration", columnWider},
+	{"column/wider user ids, migrated by many at once", columnAtOnce},
+	{"column/a migration to wider ids that was interrupted", columnInterrupted},
+	{"column/ids that were cut are no orphans", columnCut},
+	{"column/types in which rows look like orphans", columnMismatch},
+	{"column/other columns of the library", columnSiblings},
+	{"column/a table that Lucia has not takes Lucia's ids", columnLucia},
+}
+
+// retype gives a column another type by a statement of the test's own.
+func retype(s *suite, db *gorm.DB, table, column, sqlType string) {
+	s.Helper()
+	statement := map[string]string{
+		"postgres": "ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %[2]s::text::%[3]s",
+		"mysql":    "ALTER TABLE %s MODIFY %s %s NOT NULL",
+	}[db.Name()]
+	must(s, db.Exec(fmt.Sprintf(statement, table, column, sqlType)).Error)
+}
+
+// idText is the type of an id of n bytes.
+func idText(db *gorm.DB, n int) string {
+	return fmt.Sprintf(map[string]string{"postgres": "varchar(%d)", "mysql": "varbinary(%d)"}[db.Name()], n)
+}
+
+// unbound drops the foreign keys of the plugin's tables, where there are any.
+func unbound(s *suite, db *gorm.DB) {
+	s.Helper()
+	if !s.declared {
+		return
+	}
+	for _, model := range []any{&gormkey.Key[account]{}, &gormkey.Session[account]{}} {
+		must(s, db.Migrator().DropConstraint(model, "User"))
+	}
+}
+
+// owners returns who owns the keys and sessions.
+func owners(s *suite, db *gorm.DB) string {
+	s.Helper()
+	var all []string
+	for _, table := range []string{"auth_user", "user_key", "user_session"} {
+		column := "user_id"
+		if table == "auth_user" {
+			column = "id"
+		}
+		var ids []string
+		must(s, db.Session(&gorm.Session{NewDB: true}).Raw("SELECT "+column+" FROM "+table+" ORDER BY id").Scan(&ids).Error)
+		all = append(all, ids...)
+	}
+	return strings.Join(all, " ")
+}
+
+// withoutWidths says that an engine has no widths, so that there is nothing to see.
+func withoutWidths(s *suite) bool {
+	if s.newDB(s.T).Name() == "sqlite" {
+		s.Skip("a text has no width")
+		return true
+	}
+	return false
+}
+
+func columnOther(s *suite) {
+	ctx := s.Context()
+	for name, opts := range idOptions(s) {
+		if name == "plain" {
+			continue
+		}
+		first := open[account](s, s.newDB(s.T), opts...)
+		ada := signUp(s, first, "ada")
+		_, err := first.CreateSession(ctx, ada.ID)
+		must(s, err)
+		before, owned := catalog(s, first.db), owners(s, first.db)
+
+		db := s.again(first.db)
+		second := newPlugin[account](s)
+		err = db.Use(second)
+		if db.Name() == "sqlite" && name != "WithUserIDType" || name == "WithUserIDLength(8)" {
+			must(s, err) // shorter ids are kept, or made wider
+			continue
+		}
+		wantErr(s, name+": the second program", err, gormkey.ErrColumn)
+		var column *gormkey.ColumnError
+		option := name
+		switch {
+		case name == "WithUserIDType" && db.Name() == "mysql":
+			option = "WithUserIDLength(36)"
+		case name == "WithUserIDType":
+			option = `WithUserIDType("uuid")`
+		}
+		if !errors.As(err, &column) || column.Table != "auth_user" || column.Column != "id" || column.Option != option {
+			s.Errorf("%s: got %#v, want an option %s", name, column, option)
+		}
+		for _, place := range []string{"auth_user.id", "user_key.user_id", "user_session.user_id"} {
+			if !strings.Contains(err.Error(), "gormkey: "+place+" is ") || !strings.Contains(err.Error(), "give "+option) {
+				s.Errorf("%s: got %v, want %s and %s in it", name, err, place, option)
+			}
+		}
+		wantErr(s, name+": AutoMigrate", second.AutoMigrate(db), gormkey.ErrNotRegistered)
+		wantErr(s, name+": plain AutoMigrate", db.AutoMigrate(second.Models()...), gormkey.ErrColumn)
+		_, err = gormkey.From[account](db)
+		wantErr(s, name+": From", err, gormkey.ErrNotRegistered)
+		equal(s, name+": catalog", catalog(s, db), before)
+		equal(s, name+": owners", owners(s, db), owned)
+		must(s, s.again(first.db).Use(newPlugin[account](s, opts...))) // by the option that was named
+	}
+}
+
+// columnFirst registers the program with shorter ids before there are any tables.
+func columnFirst(s *suite) {
+	if withoutWidths(s) {
+		return
+	}
+	db := s.newDB(s.T)
+	shorter := newPlugin[account](s)
+	must(s, db.Use(shorter))
+	f := open[account](s, s.again(db), idOptions(s)["WithUserIDLength(36)"]...)
+	ada := signUp(s, f, "ada")
+	_, err := f.CreateSession(s.Context(), ada.ID)
+	must(s, err)
+	before, owned := catalog(s, db), owners(s, db)
+	wantErr(s, "AutoMigrate", shorter.AutoMigrate(db), gormkey.ErrColumn)
+	_, err = shorter.PendingSQL(db)
+	wantErr(s, "PendingSQL", err, gormkey.ErrColumn)
+	wantErr(s, "plain AutoMigrate", db.AutoMigrate(shorter.Models()...), gormkey.ErrColumn)
+	auth, err := gormkey.From[account](db)
+	must(s, err)
+	findings, err := auth.Audit(s.Context())
+	must(s, err)
+	equalLists(s, "findings", problems(findings), []string{"wrong column type auth_user.id", "wrong column type user_key.user_id", "wrong column type user_session.user_id"})
+	equal(s, "catalog", catalog(s, db), before)
+	equal(s, "owners", owners(s, db), owned)
+}
+
+// authors makes the tables of a program with ids of 15 bytes, some of which point at the
+// user, with rows in each.
+func authors(s *suite, db *gorm.DB) (more []any, ada *author) {
+	s.Helper()
+	more = []any{&essay{}, &remark{}, &desk{}, &profile{}, &photo{}, &club{}, &picture{}, &letter{}}
+	plugin := newPlugin[author](s, gormkey.WithOneTimeTokens(), gormkey.WithPasswordHasher(FastHasher()))
+	must(s, db.Use(plugin))
+	must(s, plugin.AutoMigrate(db, more...))
+	auth, err := gormkey.From[author](db)
+	must(s, err)
+	ada = &author{Email: "ada@example.com"}
+	must(s, auth.CreateUser(s.Context(), ada, email(ada.Email)))
+	_, err = auth.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	plain := db.Omit(clause.Associations).Session(&gorm.Session{})
+	for _, row := range []any{&essay{ID: 1, AuthorID: ada.ID}, &desk{ID: 1, AuthorID: &ada.ID}, &profile{AuthorID: ada.ID}, &photo{ID: 1, ProfileAuthorID: ada.ID}, &letter{ID: 1, WrittenBy: ada.ID}} {
+		must(s, plain.Create(row).Error)
+	}
+	noted(s, db)
+	return more, ada
+}
+
+// noted makes a table that points at the user and that only the database knows of, with a
+// name, a default and a comment of its own.
+func noted(s *suite, db *gorm.DB) {
+	s.Helper()
+	ddl := map[string]string{
+		"postgres": `CREATE TABLE "Notes" ("The author" varchar(15) COLLATE "C" DEFAULT 'x', CONSTRAINT "Whose note" FOREIGN KEY ("The author") REFERENCES auth_user (id) ON DELETE SET NULL)`,
+		"mysql":    "CREATE TABLE `Notes` (`The author` varbinary(15) DEFAULT 'x' COMMENT 'who, when', CONSTRAINT `Whose note` FOREIGN KEY (`The author`) REFERENCES auth_user (id) ON DELETE SET NULL)",
+	}[db.Name()]
+	if s.refusesForeignKeys() {
+		ddl = "CREATE TABLE `Notes` (n int)"
+	}
+	if ddl != "" {
+		must(s, db.Exec(ddl).Error)
+	}
+}
+
+// widerProgram opens the tables of authors for a program with ids of 36 bytes.
+func widerProgram(s *suite, db *gorm.DB) (*gorm.DB, *gormkey.Plugin[author]) {
+	s.Helper()
+	next := s.again(db)
+	if s.refusesForeignKeys() {
+		next.Config.DisableForeignKeyConstraintWhenMigrating = true
+	}
+	opts := append(idOptions(s)["WithUserIDLength(36)"], gormkey.WithOneTimeTokens(), gormkey.WithPasswordHasher(FastHasher()))
+	plugin := newPlugin[author](s, opts...)
+	must(s, next.Use(plugin))
+	return next, plugin
+}
+
+func columnWider(s *suite) {
+	ctx := s.Context()
+	for name, update := range map[string]func(p *gormkey.Plugin[author], db *gorm.DB, more []any) error{
+		"AutoMigrate": func(p *gormkey.Plugin[author], db *gorm.DB, more []any) error { return p.AutoMigrate(db, more...) },
+		"PendingSQL": func(p *gormkey.Plugin[author], db *gorm.DB, more []any) error {
+			pending, err := p.PendingSQL(db, more...)
+			if err != nil {
+				return err
+			}
+			return errors.Join(p.Migrate(db, func(tx *gorm.DB) error {
+				for _, statement := range pending {
+					if err := tx.Exec(statement).Error; err != nil {
+						return err
+					}
+				}
+				return nil
+			}), p.AutoMigrate(db, more...))
+		},
+	} {
+		old := s.newDB(s.T)
+		more, ada := authors(s, old)
+		before := catalog(s, old)
+		db, plugin := widerProgram(s, old)
+		auth, err := gormkey.From[author](db)
+		must(s, err)
+		if db.Name() != "sqlite" {
+			err := auth.CreateUser(ctx, &author{Email: "bob@example.com"}, email("bob@example.com"))
+			wantErr(s, name+": a user before the migration", err, gormkey.ErrInvalidArgument)
+			if err == nil || !strings.Contains(err.Error(), "Plugin.AutoMigrate") {
+				s.Errorf("%s: got %v", name, err)
+			}
+			wantErr(s, name+": the same by plain GORM", db.Create(&author{Email: "bob@example.com"}).Error, gormkey.ErrInvalidArgument)
+			equal(s, name+": rows", rows(s, db), [3]int64{1, 1, 1})
+			findings, err := auth.Audit(ctx)
+			must(s, err)
+			equalLists(s, name+": findings before", problems(findings), []string{"narrow column auth_user.id", "narrow column user_key.user_id", "narrow column user_session.user_id", "narrow column user_token.user_id"})
+			if err := db.AutoMigrate(plugin.Models()...); !errors.Is(err, gormkey.ErrColumn) || !strings.Contains(err.Error(), "Plugin.AutoMigrate") {
+				s.Errorf("%s: plain AutoMigrate: got %v", name, err)
+			}
+			equal(s, name+": catalog before", catalog(s, db), before)
+		}
+		must(s, update(plugin, db, more))
+		equal(s, name+": catalog", widened(catalog(s, db)), widened(before))
+		equal(s, name+": a width of 15 left", strings.Contains(catalog(s, db), "(15)"), false)
+		pending, err := plugin.PendingSQL(db, more...)
+		must(s, err)
+		equalLists(s, name+": pending after", pending, nil)
+		record := recordDDL(db)
+		must(s, plugin.AutoMigrate(db, more...))
+		equalLists(s, name+": DDL of the second run", record.taken(), nil)
+		findings, err := auth.Audit(ctx)
+		must(s, err)
+		equalLists(s, name+": findings after", problems(findings), nil)
+
+		bob := &author{Email: "bob@example.com"}
+		must(s, auth.CreateUser(ctx, bob, email(bob.Email)))
+		equal(s, name+": length of a new id", len(bob.ID), 36)
+		_, err = auth.SignIn(ctx, email(bob.Email))
+		must(s, err)
+		_, err = auth.IssueToken(ctx, bob.ID, gormkey.VerifyEmail, "x", time.Hour)
+		must(s, err)
+		plain := db.Omit(clause.Associations).Session(&gorm.Session{})
+		for _, row := range []any{&essay{ID: 2, AuthorID: bob.ID}, &profile{AuthorID: bob.ID}, &photo{ID: 2, ProfileAuthorID: bob.ID}} {
+			must(s, plain.Create(row).Error)
+		}
+		nobody := unlike(bob.ID)
+		if err := plain.Create(&photo{ID: 9, ProfileAuthorID: nobody}).Error; s.enforced && err == nil {
+			s.Errorf("%s: a photo of nobody: got no error", name)
+		}
+		_, err = auth.SignIn(ctx, email(ada.Email))
+		must(s, err)
+		if s.enforced {
+			must(s, auth.DeleteUser(ctx, ada.ID))
+			equal(s, name+": photos after a delete", count(s, db, "photos"), 1)
+		}
+	}
+}
+
+func columnAtOnce(s *suite) {
+	old := s.newDB(s.T)
+	authors(s, old)
+	const processes = 4
+	errs := make([]error, processes)
+	handles, plugins := make([]*gorm.DB, processes), make([]*gormkey.Plugin[author], processes)
+	for i := range processes {
+		handles[i], plugins[i] = widerProgram(s, old)
+	}
+	atOnce(repeat(processes, func(i int) { errs[i] = plugins[i].AutoMigrate(handles[i]) })...)
+	for i, db := range handles {
+		must(s, errs[i])
+		auth, err := gormkey.From[author](db)
+		must(s, err)
+		findings, err := auth.Audit(s.Context())
+		must(s, err)
+		equalLists(s, "findings", problems(findings), nil)
+		bob := &author{User: gormkey.User{ID: wideID[:34] + fmt.Sprintf("%02d", 50+i)}, Email: fmt.Sprint(i)}
+		must(s, auth.CreateUser(s.Context(), bob, email(bob.Email)))
+	}
+	equal(s, "rows", rows(s, old), [3]int64{1 + processes, 1 + processes, 1})
+}
+
+var errStopped = errors.New("the process was stopped")
+
+// columnInterrupted stops the migration before each of its statements, as a crash would,
+// and then migrates.
+func columnInterrupted(s *suite) {
+	if withoutWidths(s) {
+		return
+	}
+	wide := func(db *gorm.DB) *gormkey.Plugin[account] {
+		plugin := newPlugin[account](s, idOptions(s)["WithUserIDLength(36)"]...)
+		must(s, db.Use(plugin))
+		return plugin
+	}
+	wanted := ""
+	for after := 0; ; after++ {
+		f := s.accounts()
+		ada := signUp(s, f, "ada")
+		_, err := f.CreateSession(s.Context(), ada.ID)
+		must(s, err)
+		noted(s, f.db)
+		if wanted == "" {
+			wanted = widened(catalog(s, f.db))
+		}
+
+		crashing := s.again(f.db)
+		plugin := wide(crashing)
+		sent := 0
+		must(s, crashing.Callback().Raw().Before("gorm:raw").Register("test:crash", func(tx *gorm.DB) {
+			verb, _, _ := strings.Cut(tx.Statement.SQL.String(), " ")
+			if slices.Contains([]string{"CREATE", "INSERT", "ALTER", "DROP", "LOCK", "UNLOCK"}, verb) {
+				sent++
+			}
+			if sent > after {
+				_ = tx.AddError(errStopped)
+			}
+		}))
+		stopped := plugin.AutoMigrate(crashing)
+		pool, err := crashing.DB()
+		must(s, err)
+		must(s, pool.Close())
+		if stopped != nil {
+			wantErr(s, "the migration that is stopped", stopped, errStopped)
+		}
+
+		db := s.again(f.db)
+		must(s, wide(db).AutoMigrate(db))
+		if got := widened(catalog(s, db)); got != wanted || strings.Contains(catalog(s, db), "(15)") {
+			s.Fatalf("catalog after %d statements and a crash: got\n%s\nwant\n%s", after, got, wanted)
+		}
+		equal(s, "rows", rows(s, db), [3]int64{1, 1, 1})
+		for _, handle := range []*gorm.DB{db, f.db} { // a server has so many connections
+			pool, err := handle.DB()
+			must(s, err)
+			pool.SetMaxIdleConns(0)
+		}
+		if stopped == nil {
+			return
+		}
+	}
+}
+
+// widened is a catalog in which ids have 36 bytes, its lines in order: MySQL shows a
+// table's indexes by their age.
+func widened(catalog string) string {
+	lines := strings.Split(strings.NewReplacer("varbinary(15)", "varbinary(36)", "character varying(15)", "character varying(36)").Replace(catalog), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSuffix(line, ",")
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func columnCut(s *suite) {
+	if withoutWidths(s) {
+		return
+	}
+	ctx := s.Context()
+	opts := idOptions(s)["WithUserIDLength(36)"]
+	f := open[account](s, s.newDB(s.T), opts...)
+	ada := signUp(s, f, "ada")
+	_, err := f.CreateSession(ctx, ada.ID)
+	must(s, err)
+	unbound(s, f.db)
+	must(s, f.db.Exec("UPDATE user_key SET user_id = SUBSTRING(user_id FROM 1 FOR 15)").Error) // as a release before did
+	retype(s, f.db, "user_key", "user_id", idText(f.db, 15))
+	before, owned := catalog(s, f.db), owners(s, f.db)
+
+	db := s.again(f.db)
+	plugin := newPlugin[account](s, append(idOptions(s)["WithUserIDLength(36)"], gormkey.WithPasswordHasher(FastHasher()))...)
+	must(s, db.Use(plugin))
+	auth, err := gormkey.From[account](db)
+	must(s, err)
+	findings, err := auth.Audit(ctx)
+	must(s, err)
+	want := []string{"cut ids user_key.user_id 1", "narrow column user_key.user_id", "orphans user_key.user_id 1"}
+	if s.declared {
+		want = append(want, "foreign key missing user_key.user_id", "foreign key missing user_session.user_id")
+	}
+	equalLists(s, "findings", problems(findings), want)
+	for _, finding := range findings {
+		if finding.Problem == gormkey.Orphans && strings.Contains(finding.Action, "Repair") {
+			s.Errorf("got %v", finding)
+		}
+	}
+	var mismatch *gormkey.MismatchError
+	n, err := auth.Repair(ctx)
+	wantErr(s, "Repair", err, gormkey.ErrMismatch)
+	equal(s, "repaired", n, 0)
+	err = plugin.AutoMigrate(db)
+	wantErr(s, "AutoMigrate", err, gormkey.ErrMismatch)
+	if !errors.As(err, &mismatch) || mismatch.Table != "user_key" || mismatch.UserTable != "auth_user" || mismatch.Cut != 1 {
+		s.Errorf("AutoMigrate: got %#v", mismatch)
+	}
+	_, err = plugin.PendingSQL(db)
+	wantErr(s, "PendingSQL", err, gormkey.ErrMismatch)
+	equal(s, "catalog", catalog(s, db), before)
+	equal(s, "owners", owners(s, db), owned)
+
+	retype(s, db, "user_key", "user_id", idText(db, 36)) // by hand, as docs/migrations.md has it
+	must(s, db.Exec("UPDATE user_key SET user_id = (SELECT id FROM auth_user WHERE SUBSTRING(id FROM 1 FOR 15) = user_key.user_id) "+
+		"WHERE (SELECT COUNT(*) FROM auth_user WHERE SUBSTRING(id FROM 1 FOR 15) = user_key.user_id) = 1").Error)
+	must(s, plugin.AutoMigrate(db))
+	findings, err = auth.Audit(ctx)
+	must(s, err)
+	equalLists(s, "findings after it was restored", problems(findings), nil)
+	n, err = auth.Repair(ctx)
+	must(s, err)
+	equal(s, "repaired", n, 0)
+	_, err = auth.SignIn(ctx, email(ada.Email))
+	must(s, err)
+}
+
+// columnMismatch makes tables in which the types alone keep users and keys apart.
+func columnMismatch(s *suite) {
+	ctx := s.Context()
+	f := open[account](s, s.newDB(s.T))
+	signUp(s, f, "ada")
+	if f.db.Name() == "sqlite" {
+		must(s, f.db.Exec("DROP TABLE user_key").Error)
+		must(s, f.db.Exec("CREATE TABLE user_key (id text PRIMARY KEY, user_id uuid NOT NULL, hashed_password text)").Error)
+	} else {
+		unbound(s, f.db)
+		must(s, f.db.Exec("DELETE FROM user_key").Error)
+		retype(s, f.db, "user_key", "user_id", "bigint")
+	}
+	must(s, f.db.Exec("INSERT INTO user_key (id, user_id) VALUES ('email:x', '4711')").Error)
+	n, err := f.Repair(ctx)
+	wantErr(s, "Repair", err, gormkey.ErrMismatch)
+	equal(s, "repaired", n, 0)
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
+	findings, err := f.Audit(ctx)
+	must(s, err)
+	if list := problems(findings); !strings.Contains(strings.Join(list, "\n"), "wrong column type user_key.user_id") {
+		s.Errorf("findings: got %q", list)
+	}
+	wantErr(s, "AutoMigrate", f.plugin.AutoMigrate(f.db), gormkey.ErrColumn)
+	err = s.again(f.db).Use(newPlugin[account](s))
+	var column *gormkey.ColumnError
+	if !errors.As(err, &column) || column.Table != "user_key" || column.Option != "" || f.db.Name() != "sqlite" && column.Statement == "" {
+		s.Errorf("Use: got %v", err)
+	}
+	if f.db.Name() == "sqlite" {
+		return
+	}
+	must(s, f.db.Exec(column.Statement).Error)
+	must(s, s.again(f.db).Use(newPlugin[account](s)))
+}
+
+// columnSiblings: what is narrower than the library fills it is widened; what is wider is
+// left as it is, since it cuts nothing.
+func columnSiblings(s *suite) {
+	if withoutWidths(s) {
+		return
+	}
+	ctx := s.Context()
+	opts := []gormkey.Option{gormkey.WithOneTimeTokens(), gormkey.WithKeyModel(&credit{})}
+	f := open[account](s, s.newDB(s.T), opts...)
+	must(s, f.plugin.AutoMigrate(f.db, &creditUse{}))
+	fresh := catalog(s, f.db)
+	if f.db.Name() == "mysql" {
+		must(s, f.db.Exec("ALTER TABLE user_key MODIFY hashed_password varchar(100)").Error)
+	} else {
+		retype(s, f.db, "user_key", "hashed_password", "varchar(100)")
+	}
+	retype(s, f.db, "user_token", "payload", "varchar(100)")
+	retype(s, f.db, "user_session", "id", idText(f.db, 64))
+	if s.enforced {
+		must(s, f.db.Migrator().DropConstraint(&credit{}, "Uses"))
+	}
+	retype(s, f.db, "credit_uses", "credit_id", idText(f.db, 100))
+	retype(s, f.db, "user_key", "id", idText(f.db, 100))
+	if s.enforced {
+		must(s, f.db.Migrator().CreateConstraint(&credit{}, "Uses"))
+	}
+	findings, err := f.Audit(ctx)
+	must(s, err)
+	equalLists(s, "findings", problems(findings), []string{"narrow column user_key.hashed_password", "narrow column user_key.id", "narrow column user_session.id", "narrow column user_token.payload"})
+	next := s.again(f.db)
+	if s.refusesForeignKeys() {
+		next.Config.DisableForeignKeyConstraintWhenMigrating = true
+	}
+	plugin := newPlugin[account](s, opts...)
+	must(s, next.Use(plugin))
+	must(s, plugin.AutoMigrate(next, &creditUse{}))
+	equal(s, "catalog", catalog(s, next), fresh)
+
+	retype(s, next, "user_token", "payload", "text")
+	retype(s, next, "user_session", "id", idText(next, 200))
+	hash := "varchar(500)"
+	if next.Name() == "mysql" {
+		must(s, next.Exec("ALTER TABLE user_key MODIFY hashed_password "+hash).Error)
+	} else {
+		retype(s, next, "user_key", "hashed_password", hash)
+	}
+	before := catalog(s, next)
+	findings, err = f.Audit(ctx)
+	must(s, err)
+	equalLists(s, "findings with wider columns", problems(findings), nil)
+	pending, err := plugin.PendingSQL(next, &creditUse{})
+	must(s, err)
+	equalLists(s, "pending with wider columns", pending, nil)
+	must(s, plugin.AutoMigrate(next, &creditUse{}))
+	must(s, next.AutoMigrate(plugin.Models()...))
+	equal(s, "catalog with wider columns", catalog(s, next), before)
+
+	retype(s, next, "user_token", "payload", "bigint") // which a migration would turn into something else
+	before = catalog(s, next)
+	wantErr(s, "AutoMigrate of another type", plugin.AutoMigrate(next), gormkey.ErrColumn)
+	wantErr(s, "plain AutoMigrate of another type", next.AutoMigrate(plugin.Models()...), gormkey.ErrColumn)
+	var column *gormkey.ColumnError
+	if err := s.again(f.db).Use(newPlugin[account](s, opts...)); !errors.As(err, &column) || column.Column != "payload" || column.Option != "" || column.Statement == "" {
+		s.Errorf("Use: got %v", err)
+	}
+	equal(s, "catalog with another type", catalog(s, next), before)
+	must(s, next.Exec(column.Statement).Error)
+	must(s, plugin.AutoMigrate(next, &creditUse{}))
+}
+
+func columnLucia(s *suite) {
+	db := s.newDB(s.T)
+	for _, ddl := range []string{
+		"CREATE TABLE auth_user (id varchar(100) NOT NULL PRIMARY KEY, username varchar(31))",
+		"CREATE TABLE user_key (id varchar(255) NOT NULL PRIMARY KEY, user_id varchar(100) NOT NULL, hashed_password varchar(255))",
+		"CREATE TABLE user_session (id varchar(127) NOT NULL PRIMARY KEY, user_id varchar(100) NOT NULL, active_expires bigint NOT NULL, idle_expires bigint NOT NULL)",
+	} {
+		must(s, db.Exec(ddl).Error)
+	}
+	f := open[reader](s, db, gormkey.LuciaV2(), gormkey.WithOneTimeTokens())
+	u := &reader{User: gormkey.User{ID: strings.Repeat("x", 100)}}
+	must(s, f.CreateUser(s.Context(), u, email("u@example.com")))
+	token, err := f.IssueToken(s.Context(), u.ID, gormkey.VerifyEmail, "u@example.com", time.Hour)
+	must(s, err)
+	used, err := f.GetToken(s.Context(), gormkey.VerifyEmail, token)
+	must(s, err)
+	equal(s, "owner", used.UserID, u.ID)
+}
