@@ -16,7 +16,7 @@ import (
 //     sends no DDL for a table that is there, not even for a missing index; your own new
 //     columns are added. [Repository.Audit] says what the tables lack.
 //   - A session's id is the token itself, as in Lucia: who reads the table can sign in as
-//     anybody, so do not log or show [Session].ID, nor an [Event]'s SessionID. After Lucia
+//     anybody, so do not log or show [Session].ID; an [Event] has its SHA-256. After Lucia
 //     is gone, [HashTokens] leads out of it. A token of 64 hexadecimal digits is taken for
 //     a hashed one, and one under 22 characters is refused.
 //   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]

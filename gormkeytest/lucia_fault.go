@@ -9,6 +9,7 @@ import (
 var luciaFaultCases = []testCase{
 	{"lucia/R34 signing out is all or nothing", luciaSignOutFault},
 	{"lucia/ids that the column takes for equal", luciaEqualIDs},
+	{"lucia/R26 no event holds a token", luciaEvents},
 }
 
 // luciaSignOutFault: under LuciaV2 a session may be under two ids, which go together.
@@ -77,4 +78,34 @@ func luciaEqualIDs(s *suite) {
 	must(s, key)
 	must(s, session)
 	equal(s, "rows", rows(s, f.db), [3]int64{2, 2, 2})
+}
+
+// luciaEvents: a session's id is its token, and events name the session by its hash.
+func luciaEvents(s *suite) {
+	var got []gormkey.Event
+	f := s.accounts(gormkey.LuciaV2(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+		got = append(got, e)
+		return nil
+	}))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
+	f.clock.Advance(gormkey.DefaultActivePeriod + 1e9)
+	_, err = f.ValidateSession(ctx, session.Token)
+	must(s, err)
+	second, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+	must(s, err)
+	must(s, f.InvalidateUserSession(ctx, ada.ID, second.ID))
+	named := 0
+	for _, e := range got {
+		switch e.SessionID {
+		case "":
+		case session.Token.ID(), second.Token.ID():
+			named++
+		default:
+			s.Errorf("%s: got session id of %d bytes, want a token's hash", e.Type, len(e.SessionID))
+		}
+	}
+	equal(s, "events that name a session", named, 7)
 }
