@@ -324,7 +324,7 @@ func find(db *gorm.DB, dest any, conditions ...clause.Expression) (bool, error) 
 
 // attributes checks the names of columns to update: those of the model, by Go or
 // database name, less the reserved ones. It returns them by database name.
-func attributes(s *schema.Schema, values map[string]any, reserved ...string) (map[string]any, error) {
+func attributes(ctx context.Context, s *schema.Schema, values map[string]any, reserved ...string) (map[string]any, error) {
 	out := make(map[string]any, len(values))
 	for name, value := range values {
 		f, ok := s.FieldsByDBName[name]
@@ -345,9 +345,25 @@ func attributes(s *schema.Schema, values map[string]any, reserved ...string) (ma
 		if _, twice := out[f.DBName]; twice {
 			return nil, &ArgumentError{"attributes", fmt.Sprintf("%q is named twice", f.DBName)}
 		}
-		out[f.DBName] = value
+		out[f.DBName] = serialized(ctx, f, value)
 	}
 	return out, nil
+}
+
+// serialized returns what GORM stores of a value in a column with a serializer: from a map it
+// would give the value to the driver as it is. An SQL expression, or a text that is serialized
+// already, stays.
+func serialized(ctx context.Context, f *schema.Field, value any) any {
+	t := reflect.TypeOf(value)
+	if f.Serializer == nil || t == nil || !t.AssignableTo(f.FieldType) && !t.AssignableTo(f.IndirectFieldType) {
+		return value
+	}
+	row := reflect.New(f.Schema.ModelType).Elem()
+	if err := f.Set(ctx, row, value); err != nil {
+		return value // which the statement then refuses
+	}
+	encoded, _ := f.ValueOf(ctx, row)
+	return encoded
 }
 
 // quietLogger keeps bound values and the database's own texts, which may quote them,

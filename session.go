@@ -383,7 +383,7 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 	if err := r.checkSessionModel(dest); err != nil {
 		return err
 	}
-	columns, err := attributes(r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
+	columns, err := attributes(ctx, r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 	if err := r.checkUserID(userID); err != nil {
 		return nil, err
 	}
-	columns, err := attributes(r.b.user, values)
+	columns, err := attributes(ctx, r.b.user, values)
 	if err != nil {
 		return nil, err
 	}

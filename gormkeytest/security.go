@@ -19,6 +19,7 @@ import (
 
 var securityCases = []testCase{
 	{"security/values stay out of errors and logs", valueErrors},
+	{"user/a column with a serializer", valueSerialized},
 	{"security/R02 ids are byte-exact", securityExactIDs},
 	{"security/R04 tokens are hashed at rest", securityAtRest},
 	{"security/R39 no secret in logs, errors and prints", securityCanaries},

@@ -99,3 +99,20 @@ func valueErrors(s *suite) {
 	must(s, err)
 	wantErr(s, "a taken value", f.CreateUser(ctx, &valued{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
 }
+
+// valueSerialized: a column with a serializer is set by the value that the model has.
+func valueSerialized(s *suite) {
+	f := open[valued](s, s.newDB(s.T))
+	ctx := s.Context()
+	ada := &valued{Email: "ada@example.com", Notes: map[string]string{"a": "b"}}
+	must(s, f.CreateUser(ctx, ada))
+	for _, notes := range []map[string]string{{"c": "d", "e": "f"}, {}} {
+		got, err := f.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Notes": notes, "age": 30})
+		must(s, err)
+		equal(s, "notes", fmt.Sprint(got.Notes), fmt.Sprint(notes))
+		equal(s, "age", got.Age, 30)
+	}
+	got, err := f.UpdateUserAttributes(ctx, ada.ID, map[string]any{"notes": gorm.Expr("?", `{"g":"h"}`)})
+	must(s, err)
+	equal(s, "notes by an expression", fmt.Sprint(got.Notes), "map[g:h]")
+}
