@@ -60,6 +60,34 @@ func atOnce(fs ...func()) {
 	wg.Wait()
 }
 
+// turns makes sure that in a race of many against one each side comes first in some rounds,
+// however slow the engine is: in one round of four the one waits for one of the many, and in
+// another the first of the many waits for the one.
+type turns struct {
+	round         int
+	first, second chan struct{}
+	once          *sync.Once
+}
+
+func newTurns(round int) turns {
+	return turns{round % 4, make(chan struct{}), make(chan struct{}), new(sync.Once)}
+}
+
+func (t turns) firstDone()  { t.once.Do(func() { close(t.first) }) }
+func (t turns) secondDone() { close(t.second) }
+
+func (t turns) afterFirst() {
+	if t.round == 0 {
+		<-t.first
+	}
+}
+
+func (t turns) afterSecond(i int) {
+	if t.round == 1 && i == 0 {
+		<-t.second
+	}
+}
+
 func repeat(n int, f func(i int)) (fs []func()) {
 	for i := range n {
 		fs = append(fs, func() { f(i) })
@@ -112,9 +140,12 @@ func raceDelete(s *suite, opts ...gormkey.Option) {
 	for round := range fullRounds(60, 1000) {
 		u := &account{Email: fmt.Sprint(round)}
 		must(s, f.CreateUser(ctx, u, email(u.Email)))
+		turns := newTurns(round)
 		fs := repeat(4, func(i int) {
+			turns.afterSecond(i)
 			_, err := f.CreateSession(ctx, u.ID)
 			note("CreateSession", err)
+			turns.firstDone()
 		})
 		fs = append(fs, repeat(2, func(i int) {
 			_, err := f.CreateKey(ctx, u.ID, gormkey.Credentials{Provider: "github", ID: fmt.Sprintf("%d-%d", round, i), NoPassword: true})
@@ -125,9 +156,11 @@ func raceDelete(s *suite, opts ...gormkey.Option) {
 			note("SignIn", err)
 		})...)
 		fs = append(fs, func() {
+			turns.afterFirst()
 			if err := f.DeleteUser(ctx, u.ID); err != nil {
 				s.Errorf("DeleteUser: %v", err)
 			}
+			turns.secondDone()
 		})
 		atOnce(fs...)
 	}
@@ -149,7 +182,10 @@ func racePasswordChange(s *suite, opts ...gormkey.Option) {
 		next := old
 		next.Password = fmt.Sprintf("password of round %d", round)
 		var sessions [3]*gormkey.Session[account]
+		turns := newTurns(round)
 		fs := repeat(3, func(i int) {
+			turns.afterSecond(i)
+			defer turns.firstDone()
 			session, err := f.SignIn(ctx, old)
 			if isErr(err, gormkey.ErrInvalidCredentials) {
 				refused.Add(1)
@@ -159,6 +195,8 @@ func racePasswordChange(s *suite, opts ...gormkey.Option) {
 			sessions[i] = session
 		})
 		fs = append(fs, func() {
+			turns.afterFirst()
+			defer turns.secondDone()
 			if _, err := f.ChangePassword(ctx, next, ""); err != nil {
 				s.Errorf("ChangePassword: %v", err)
 			}
