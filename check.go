@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -137,13 +138,14 @@ func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (str
 	return m.table, nil
 }
 
-// checkPrimaryKey refuses a second column or field that stands for the id: a
-// redeclared ID, or gorm.Model beside our type.
+// checkPrimaryKey refuses an embedded struct of ours that GORM does not see as it is, and a
+// second column or field that stands for the id: a redeclared ID, or gorm.Model beside our
+// type.
 func checkPrimaryKey(s *schema.Schema) error {
 	t := s.ModelType
 	count := 0
 	for _, f := range s.Fields {
-		if f.Name == "ID" || f.DBName == "id" {
+		if f.DBName == "id" {
 			count++
 		}
 	}
@@ -152,9 +154,40 @@ func checkPrimaryKey(s *schema.Schema) error {
 			return fmt.Errorf("%v embeds gorm.Model, which has an ID of its own; replace it by the fields CreatedAt, UpdatedAt and DeletedAt", t)
 		}
 	}
+	if err := checkSteps(t); err != nil {
+		return err
+	}
 	id := s.PrioritizedPrimaryField
 	if count != 1 || len(s.PrimaryFields) != 1 || id == nil || id.DBName != "id" || id.FieldType.Kind() != reflect.String {
 		return fmt.Errorf("%v redeclares the id or has another primary key; the embedded ID must be its only one, in the column \"id\"", t)
+	}
+	return nil
+}
+
+// checkSteps looks at what the ID is embedded through.
+func checkSteps(t reflect.Type) error {
+	id, ok := t.FieldByName("ID")
+	if !ok {
+		return nil
+	}
+	step := t
+	for _, i := range id.Index[:len(id.Index)-1] {
+		if step.Kind() != reflect.Struct {
+			return nil // a pointer, which others refuse
+		}
+		f := step.Field(i)
+		settings := schema.ParseTagSetting(f.Tag.Get("gorm"), ";")
+		prefix, prefixed := settings["EMBEDDEDPREFIX"]
+		_, ignored := settings["-"]
+		switch {
+		case !f.IsExported():
+			return fmt.Errorf("%v embeds %s, whose name begins with a small letter, so that GORM reads none of its fields: give the type a name with a capital", step, f.Name)
+		case ignored:
+			return fmt.Errorf("%v tells GORM by a tag to ignore the embedded %s: take the tag out", step, f.Name)
+		case prefixed && prefix != "":
+			return fmt.Errorf("%v gives the columns of the embedded %s the prefix %q, and they must keep their names: take embeddedPrefix out", step, f.Name, prefix)
+		}
+		step = f.Type
 	}
 	return nil
 }
@@ -182,12 +215,21 @@ func (p *Plugin[U]) checkColumns(m model, s *schema.Schema) error {
 		if name == "" {
 			continue
 		}
+		ours := embedded.Field(i).Addr().UnsafePointer()
 		column := s.FieldsByDBName[name]
-		if column == nil || s.FieldsByName[f.Name] != column || column.ReflectValueOf(context.Background(), probe.Elem()).Addr().UnsafePointer() != embedded.Field(i).Addr().UnsafePointer() {
+		promoted, ok := s.ModelType.FieldByName(f.Name)
+		if column == nil || column.ReflectValueOf(context.Background(), probe.Elem()).Addr().UnsafePointer() != ours ||
+			!ok || !reaches(probe.Elem(), promoted.Index, ours) {
 			return fmt.Errorf("%v has a field of its own that hides %s (column %q) of the embedded gormkey.%s; give it another name", s.ModelType, f.Name, name, m.option)
 		}
 	}
 	return nil
+}
+
+// reaches tells whether a path through a struct ends at a field, and by no pointer.
+func reaches(v reflect.Value, index []int, field unsafe.Pointer) bool {
+	f, err := v.FieldByIndexErr(index)
+	return err == nil && f.Addr().UnsafePointer() == field
 }
 
 // checkDistinct compares without case, as SQLite and MySQL may, and without schema,

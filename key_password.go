@@ -101,7 +101,7 @@ func (r *Repository[U]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPasswo
 	if hash != nil {
 		value = string(*hash)
 	}
-	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumn("hashed_password", value).Error
+	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
 }
 
 // hash makes a new hash when the limiter admits it.

@@ -60,7 +60,7 @@ type Key[U any] struct {
 	// HashedPassword is nil for a key without a password.
 	HashedPassword *HashedPassword `gorm:"column:hashed_password;size:255" json:"-"`
 	// User is the owner where the key was loaded with it (Preload, Joins, UseKey).
-	User *U `gorm:"belongsTo;foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // AuthKey returns k.
@@ -110,7 +110,7 @@ type Session[U any] struct {
 	Fresh bool `gorm:"-" json:"-"`
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
-	User *U `gorm:"belongsTo;foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // AuthSession returns s.
@@ -148,7 +148,7 @@ type OneTimeToken[U any] struct {
 	// Expires is the last millisecond in which it can be used.
 	Expires UnixMilli `gorm:"column:expires;not null;type:bigint;index" json:"expires"`
 	// User is the owner where the token was loaded with it (GetToken, UseToken, Preload).
-	User *U `gorm:"belongsTo;foreignKey:UserID;references:ID;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // TableName returns the default table name; see [WithTableNames].

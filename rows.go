@@ -7,6 +7,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // insertedRow is one row of an INSERT, a struct or a map, as callbacks see it.
@@ -105,6 +106,28 @@ func (r insertedRow) keys(column string) (keys []string) {
 		}
 	}
 	return keys
+}
+
+// touched adds to the columns of an update those by which the application's model tracks
+// when a row was changed, as GORM does for its own.
+func touched(tx *gorm.DB, s *schema.Schema, values map[string]any) map[string]any {
+	for _, f := range s.Fields {
+		if f.AutoUpdateTime == 0 || f.DBName == "" || !f.Updatable {
+			continue
+		}
+		now := tx.NowFunc()
+		switch f.AutoUpdateTime {
+		case schema.UnixNanosecond:
+			values[f.DBName] = now.UnixNano()
+		case schema.UnixMillisecond:
+			values[f.DBName] = now.UnixMilli()
+		case schema.UnixSecond:
+			values[f.DBName] = now.Unix()
+		default:
+			values[f.DBName] = now
+		}
+	}
+	return values
 }
 
 // targetTable returns the name of the table that an INSERT or DELETE changes, whatever

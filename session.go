@@ -278,7 +278,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed, written := false, false
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
-		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(guard).UpdateColumns(values)
+		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
 		written = result.Error == nil // what fails after that is a hook's
 		if r.b.pending(result) && r.inTransaction() {
 			renewed = true // if another call does it meanwhile, its expiry stands
