@@ -108,7 +108,9 @@ func columnOther(s *suite) {
 			}
 		}
 		wantErr(s, name+": AutoMigrate", second.AutoMigrate(db), gormkey.ErrNotRegistered)
-		wantErr(s, name+": plain AutoMigrate", db.AutoMigrate(second.Models()...), gormkey.ErrColumn)
+		if err := db.AutoMigrate(second.Models()...); err == nil || !s.batches && !isErr(err, gormkey.ErrColumn) { // where it rebuilds no table at all
+			s.Errorf("%s: plain AutoMigrate: got %v", name, err)
+		}
 		_, err = gormkey.From[account](db)
 		wantErr(s, name+": From", err, gormkey.ErrNotRegistered)
 		equal(s, name+": catalog", catalog(s, db), before)

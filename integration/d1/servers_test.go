@@ -59,12 +59,13 @@ func newDatabase(t testing.TB) d1.Config {
 	return c
 }
 
-// dropAll drops tables until none is left, since one that others point at goes last.
+// dropAll drops tables until none is left, the youngest first: where rows go with those of
+// a table, what these point at has to be there.
 func dropAll(pool *sql.DB) error {
 	ctx := context.Background()
 	for range 100 {
 		results, err := d1.Batch(ctx, pool, []d1.Statement{{
-			SQL: `SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE '\_cf\_%' ESCAPE '\'`,
+			SQL: `SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE '\_cf\_%' ESCAPE '\' ORDER BY rowid DESC`,
 		}})
 		if err != nil || len(results[0].Rows) == 0 {
 			return err
