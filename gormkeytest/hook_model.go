@@ -71,7 +71,7 @@ func hookModels(s *suite) {
 	session := &refusedDevice{Country: "NL"}
 	must(s, f.CreateSessionInto(s.Context(), ada.ID, session))
 	before := rows(s, f.db)
-	ofMineAre := map[string]bool{}
+	tried := map[string]bool{}
 	for _, c := range []struct {
 		hooks []string
 		call  func(ctx context.Context) error
@@ -97,7 +97,10 @@ func hookModels(s *suite) {
 		{[]string{"BeforeDelete", "AfterDelete", "AfterFind"}, func(ctx context.Context) error { return f.DeleteUser(ctx, ada.ID) }},
 	} {
 		for _, hook := range c.hooks {
-			ofMineAre[hook] = true
+			tried[hook] = true
+			if s.batches && hook == "AfterFind" && len(c.hooks) > 1 {
+				continue // a batch is read after it was written
+			}
 			for _, sentinel := range publicErrors {
 				for _, err := range []error{sentinel, fmt.Errorf("%w: %w", errStop, sentinel)} {
 					got := c.call(context.WithValue(s.Context(), refusalKey{}, refusal{hook, err}))
@@ -116,7 +119,7 @@ func hookModels(s *suite) {
 			}
 		}
 	}
-	equal(s, "hooks that were tried", len(ofMineAre), 7)
+	equal(s, "hooks that were tried", len(tried), 7)
 	var stored refuser
 	must(s, f.db.First(&stored, "id = ?", ada.ID).Error)
 	equal(s, "email", stored.Email, ada.Email)
