@@ -136,7 +136,7 @@ func (r *Repository[U]) GetKeyInto(ctx context.Context, provider, id string, des
 	}
 	reflect.ValueOf(dest).Elem().SetZero() // GORM would take an id in it for a condition
 	found := false
-	err = r.read(func() (err error) {
+	err = r.read(db, func() (err error) {
 		found, err = find(db, dest, r.b.idIs(wanted))
 		return err
 	})
@@ -204,7 +204,7 @@ func (r *Repository[U]) UserKeys(ctx context.Context, userID string) ([]Key[U], 
 		return nil, err
 	}
 	keys := []Key[U]{}
-	err = r.read(func() error {
+	err = r.read(db, func() error {
 		return db.Where(r.b.ownerIs(userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Find(&keys).Error
 	})
 	return keys, report(ctx, "get user keys", err)

@@ -51,11 +51,11 @@ func (r *Repository[U]) loadWithUser(db *gorm.DB, id string, dest any) (found bo
 		return false, err
 	}
 	if l.sql == "" {
-		err = r.read(func() error { found, err = r.loadInTwo(db, id, l, v); return err })
+		err = r.read(db, func() error { found, err = r.loadInTwo(db, id, l, v); return err })
 		return found, err
 	}
 	user := new(U)
-	err = r.read(func() error {
+	err = r.read(db, func() error {
 		found, err = l.load(db, r.b.plans.comment(), id, v, reflect.ValueOf(user).Elem())
 		return err
 	})

@@ -35,9 +35,10 @@ func (p *plans) beforeQuery(tx *gorm.DB) {
 	tx.Statement.Clauses["SELECT"] = c
 }
 
-// read runs a query again whose plan was stale. A transaction of the caller's is lost with
-// it, and the next one reads by another plan.
-func (r *Repository[U]) read(query func() error) error {
+// read runs a query again whose plan was stale. A transaction is lost with it: ours runs
+// again as a whole, and the next one of a caller's reads by another plan.
+func (r *Repository[U]) read(db *gorm.DB, query func() error) error {
+	_, inTransaction := db.Statement.ConnPool.(gorm.TxCommitter)
 	for n := 1; ; n++ {
 		generation := r.b.plans.generation.Load()
 		err := query()
@@ -45,7 +46,7 @@ func (r *Repository[U]) read(query func() error) error {
 			return err
 		}
 		r.b.plans.generation.CompareAndSwap(generation, generation+1)
-		if n == maxTries || r.inTransaction() {
+		if n == maxTries || inTransaction {
 			return err
 		}
 	}

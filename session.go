@@ -348,7 +348,7 @@ func UserSessionsAs[S any, U any, P interface {
 		return nil, err
 	}
 	sessions := []S{}
-	if err := r.read(func() error { return db.Where(r.b.ownerIs(userID)).Find(&sessions).Error }); err != nil {
+	if err := r.read(db, func() error { return db.Where(r.b.ownerIs(userID)).Find(&sessions).Error }); err != nil {
 		return nil, report(ctx, "get user sessions", err)
 	}
 	at := func(s *S) *Session[U] { return P(s).AuthSession() }

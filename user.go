@@ -138,7 +138,7 @@ func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) 
 // the application's code, and wrap any public one.
 func (r *Repository[U]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
 	user, found := new(U), false
-	err := r.read(func() (err error) {
+	err := r.read(db, func() (err error) {
 		found, err = find(db, user, r.b.userIs(userID))
 		return err
 	})
