@@ -127,7 +127,7 @@ func columnFirst(s *suite) {
 	db := s.newDB(s.T)
 	shorter := newPlugin[account](s)
 	must(s, db.Use(shorter))
-	f := open[account](s, s.again(db), idOptions(s)["WithUserIDLength(36)"]...)
+	f := open[account](s, s.again(db), wideIDs()...)
 	ada := signUp(s, f, "ada")
 	_, err := f.CreateSession(s.Context(), ada.ID)
 	must(s, err)
@@ -150,7 +150,7 @@ func columnCut(s *suite) {
 		return
 	}
 	ctx := s.Context()
-	opts := idOptions(s)["WithUserIDLength(36)"]
+	opts := wideIDs()
 	f := open[account](s, s.newDB(s.T), opts...)
 	ada := signUp(s, f, "ada")
 	_, err := f.CreateSession(ctx, ada.ID)
@@ -161,7 +161,7 @@ func columnCut(s *suite) {
 	before, owned := catalog(s, f.db), owners(s, f.db)
 
 	db := s.again(f.db)
-	plugin := newPlugin[account](s, append(idOptions(s)["WithUserIDLength(36)"], gormkey.WithPasswordHasher(FastHasher()))...)
+	plugin := newPlugin[account](s, append(wideIDs(), gormkey.WithPasswordHasher(FastHasher()))...)
 	must(s, db.Use(plugin))
 	auth, err := gormkey.From[account](db)
 	must(s, err)

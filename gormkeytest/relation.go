@@ -85,17 +85,23 @@ type sending struct {
 	To   *author
 }
 
-// idOptions are ways to have other ids, with one of them.
+// wideIDs gives users ids of 36 bytes, another each time.
+func wideIDs() []gormkey.Option {
+	return []gormkey.Option{gormkey.WithUserIDLength(36), wideGenerator()}
+}
+
+func wideGenerator() gormkey.Option {
+	n := 0
+	return gormkey.WithUserIDGenerator(func() string { n++; return wideID[:len(wideID)-2] + fmt.Sprintf("%02d", n) })
+}
+
+// idOptions are ways to have other ids. It takes a database, of which some engines have few.
 func idOptions(s *suite) map[string][]gormkey.Option {
-	generator := func(id string) gormkey.Option {
-		n := 0
-		return gormkey.WithUserIDGenerator(func() string { n++; return id[:len(id)-2] + fmt.Sprintf("%02d", n) })
-	}
 	own := map[string]string{"sqlite": "uuid", "postgres": "uuid", "mysql": "varbinary(36)"}[s.newDB(s.T).Name()]
 	return map[string][]gormkey.Option{
 		"plain":                nil,
-		"WithUserIDLength(36)": {gormkey.WithUserIDLength(36), generator(wideID)},
-		"WithUserIDType":       {gormkey.WithUserIDType(own), generator(wideID)},
+		"WithUserIDLength(36)": wideIDs(),
+		"WithUserIDType":       {gormkey.WithUserIDType(own), wideGenerator()},
 		"WithUserIDLength(8)":  {gormkey.WithUserIDLength(8)},
 	}
 }

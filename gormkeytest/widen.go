@@ -64,7 +64,7 @@ func widerProgram(s *suite, db *gorm.DB) (*gorm.DB, *gormkey.Plugin[author]) {
 	if s.refusesForeignKeys() {
 		next.Config.DisableForeignKeyConstraintWhenMigrating = true
 	}
-	opts := append(idOptions(s)["WithUserIDLength(36)"], gormkey.WithOneTimeTokens(), gormkey.WithPasswordHasher(FastHasher()))
+	opts := append(wideIDs(), gormkey.WithOneTimeTokens(), gormkey.WithPasswordHasher(FastHasher()))
 	plugin := newPlugin[author](s, opts...)
 	must(s, next.Use(plugin))
 	return next, plugin
@@ -180,7 +180,7 @@ func widenInterrupted(s *suite) {
 		return
 	}
 	wide := func(db *gorm.DB) *gormkey.Plugin[account] {
-		plugin := newPlugin[account](s, idOptions(s)["WithUserIDLength(36)"]...)
+		plugin := newPlugin[account](s, wideIDs()...)
 		must(s, db.Use(plugin))
 		return plugin
 	}
@@ -221,11 +221,7 @@ func widenInterrupted(s *suite) {
 			s.Fatalf("catalog after %d statements and a crash: got\n%s\nwant\n%s", after, got, wanted)
 		}
 		equal(s, "rows", rows(s, db), [3]int64{1, 1, 1})
-		for _, handle := range []*gorm.DB{db, f.db} { // a server has so many connections
-			pool, err := handle.DB()
-			must(s, err)
-			pool.SetMaxIdleConns(0)
-		}
+		rest(s, db, f.db)
 		if stopped == nil {
 			return
 		}
