@@ -114,7 +114,7 @@ func (c ownColumn) refused(dialect string, opts *options, there []ownColumn) err
 		case !c.ofUser || !other.ofUser:
 		case other.name == "id" && other.fit(dialect) == otherType:
 			model = other
-		case other.name == "id" && e.Wider == false:
+		case other.name == "id" && !e.Wider:
 			usersFit = true
 		case other.found.id.against(dialect, model.found.id) == wider:
 			model = other
