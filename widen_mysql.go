@@ -150,11 +150,11 @@ func (b *binding) withoutForeignKeys(tx *gorm.DB, w widening, work func() error)
 		return work()
 	}
 	kept := clause.Table{Name: droppedTable}
-	if err := tx.Exec("CREATE TABLE ? (place_table varchar(255) NOT NULL, name varchar(64) NOT NULL, statement text NOT NULL) CHARACTER SET utf8mb4", kept).Error; err != nil {
+	if err := tx.Exec("CREATE TABLE ? (id integer NOT NULL PRIMARY KEY, place_table varchar(255) NOT NULL, name varchar(64) NOT NULL, statement text NOT NULL) CHARACTER SET utf8mb4", kept).Error; err != nil {
 		return err
 	}
-	for _, k := range w.dropped {
-		if err := tx.Exec("INSERT INTO ? (place_table, name, statement) VALUES (?, ?, ?)", kept, k.Table, k.Name, k.Add).Error; err != nil {
+	for i, k := range w.dropped {
+		if err := tx.Exec("INSERT INTO ? (id, place_table, name, statement) VALUES (?, ?, ?, ?)", kept, i, k.Table, k.Name, k.Add).Error; err != nil {
 			return err
 		}
 	}
@@ -177,14 +177,14 @@ func (b *binding) withoutForeignKeys(tx *gorm.DB, w widening, work func() error)
 
 // restoreForeignKeys adds those again that an interrupted widening dropped, and tells
 // whether there were any.
-func (b *binding) restoreForeignKeys(tx *gorm.DB) (any bool, err error) {
+func (b *binding) restoreForeignKeys(tx *gorm.DB) (restored bool, err error) {
 	tx = tx.Session(&gorm.Session{NewDB: true})
 	columns, err := readColumns(tx, droppedTable)
 	if err != nil || len(columns) == 0 {
 		return false, err
 	}
 	var all []foreignKey
-	if err := tx.Raw("SELECT place_table, name, statement FROM ?", clause.Table{Name: droppedTable}).Scan(&all).Error; err != nil {
+	if err := tx.Raw("SELECT place_table, name, statement FROM ? ORDER BY id", clause.Table{Name: droppedTable}).Scan(&all).Error; err != nil {
 		return false, err
 	}
 	for _, k := range all {
