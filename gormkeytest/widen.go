@@ -47,7 +47,7 @@ func noted(s *suite, db *gorm.DB) {
 	s.Helper()
 	ddl := map[string]string{
 		"postgres": `CREATE TABLE "Notes" ("The author" varchar(15) COLLATE "C" DEFAULT 'x', CONSTRAINT "Whose note" FOREIGN KEY ("The author") REFERENCES auth_user (id) ON DELETE SET NULL)`,
-		"mysql":    "CREATE TABLE `Notes` (`The author` varbinary(15) DEFAULT 'x' COMMENT 'who, when', CONSTRAINT `Whose note` FOREIGN KEY (`The author`) REFERENCES auth_user (id) ON DELETE SET NULL)",
+		"mysql":    "CREATE TABLE `Notes` (n int NOT NULL AUTO_INCREMENT PRIMARY KEY, `The author` varbinary(15) DEFAULT 'x' COMMENT 'who, when', CONSTRAINT `Whose note` FOREIGN KEY (`The author`) REFERENCES auth_user (id) ON DELETE SET NULL)",
 	}[db.Name()]
 	if s.refusesForeignKeys() {
 		ddl = "CREATE TABLE `Notes` (n int)"
