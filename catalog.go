@@ -117,8 +117,9 @@ func (t *tableInfo) readMySQL(db *gorm.DB, table, users string) error {
 }
 
 // mysqlName is a name as SHOW CREATE TABLE writes it, which depends on the session's
-// sql_mode and sql_quote_show_create.
-const mysqlName = "(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\\w$\\x{80}-\\x{FFFF}]+)"
+// sql_mode and sql_quote_show_create. MariaDB leaves the quotes of a table that a foreign
+// key refers to out also where they are needed.
+const mysqlName = "(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\\s`\".(]+)"
 
 // mysqlForeignKey finds the constraint's name, the other database if there is one, and
 // the table.

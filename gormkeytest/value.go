@@ -77,7 +77,14 @@ func valueErrors(s *suite) {
 		_, err = f.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Age": 30})
 		must(s, err)
 	}
-	equal(s, "failed updates", failed, len(quotedErrors))
+	want := len(quotedErrors)
+	if db.Name() == "mysql" {
+		var mode string
+		if must(s, db.Raw("SELECT @@sql_mode").Scan(&mode).Error); !strings.Contains(mode, "STRICT") {
+			want = 0 // the server makes a number of it
+		}
+	}
+	equal(s, "failed updates", failed, want)
 
 	for _, bad := range []string{`"` + canary, `["` + canary + `"]`} {
 		spoil("notes", bad)

@@ -6,6 +6,7 @@ import (
 	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
 
+	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
@@ -16,10 +17,22 @@ func TestMySQL(t *testing.T) { mysqlServer.run(t, openMySQL) }
 // what comes back, or how many rows it counts.
 func TestMySQLSettings(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
-		dsn := newMySQL(t, "interpolateParams", "true", "clientFoundRows", "true", "parseTime", "false",
-			"loc", "America/St_Johns", "time_zone", "'+05:45'", "sql_auto_is_null", "1", "sql_require_primary_key", "1",
-			"sql_mode", "'TRADITIONAL,ANSI,NO_BACKSLASH_ESCAPES'")
+		dsn := newMySQL(t, "interpolateParams", "true", "clientFoundRows", "true",
+			"loc", "America/St_Johns", "time_zone", "'+05:45'", "sql_auto_is_null", "1", "sql_mode", "'TRADITIONAL,ANSI,NO_BACKSLASH_ESCAPES'")
 		return open(t, mysql.Open(dsn), &gorm.Config{})
+	})
+}
+
+// TestMySQLParseTime: the library's own columns have no times. A server may want a primary
+// key of every table.
+func TestMySQLParseTime(t *testing.T) {
+	onEach(t, mysqlServers, func(t *testing.T, s *server) {
+		parameters := []string{"parseTime", "false"}
+		if s == mysqlServer {
+			parameters = append(parameters, "sql_require_primary_key", "1")
+		}
+		db := open(t, mysql.Open(s.newDSN(t, parameters...)), &gorm.Config{})
+		app.Flow(t, app.Install(t, db, app.New(gormkey.WithOneTimeTokens())))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"gorm.io/driver/mysql"
@@ -36,7 +37,12 @@ func openVitess(t testing.TB) *gorm.DB {
 func takeKeyspace(t testing.TB) (string, *gorm.DB) {
 	t.Helper()
 	vitessServer.connected(t)
-	keyspace := <-vitessKeyspaces
+	var keyspace string
+	select {
+	case keyspace = <-vitessKeyspaces:
+	case <-time.After(time.Minute):
+		t.Fatalf("no keyspace is free: a case takes more than %d", cap(vitessKeyspaces))
+	}
 	t.Cleanup(func() { vitessKeyspaces <- keyspace })
 	return keyspace, openKeyspace(t, keyspace)
 }
