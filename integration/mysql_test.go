@@ -18,7 +18,7 @@ func TestMySQL(t *testing.T) { mysqlServer.run(t, openMySQL) }
 func TestMySQLSettings(t *testing.T) {
 	mysqlServer.run(t, func(t testing.TB) *gorm.DB {
 		dsn := newMySQL(t, "interpolateParams", "true", "clientFoundRows", "true",
-			"loc", "America/St_Johns", "time_zone", "'+05:45'", "sql_auto_is_null", "1", "sql_mode", "'TRADITIONAL,ANSI,NO_BACKSLASH_ESCAPES'")
+			"loc", "America/St_Johns", "time_zone", "'+05:45'", "sql_auto_is_null", "1", "sql_require_primary_key", "1", "sql_mode", "'TRADITIONAL,ANSI,NO_BACKSLASH_ESCAPES'")
 		return open(t, mysql.Open(dsn), &gorm.Config{})
 	})
 }

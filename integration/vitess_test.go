@@ -40,7 +40,7 @@ func takeKeyspace(t testing.TB) (string, *gorm.DB) {
 	var keyspace string
 	select {
 	case keyspace = <-vitessKeyspaces:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("no keyspace is free: a case takes more than %d", cap(vitessKeyspaces))
 	}
 	t.Cleanup(func() { vitessKeyspaces <- keyspace })
