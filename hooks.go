@@ -11,7 +11,7 @@ type Event struct {
 	At        UnixMilli // by the plugin's clock
 	UserID    string    // empty where the user is not known
 	KeyID     string    // provider + ":" + id, where a key is concerned
-	SessionID string    // where one session is concerned; with [LuciaV2] the SHA-256 of its id, which is the token
+	SessionID SessionID // where one session is concerned; with [LuciaV2] the SHA-256 of the token
 	Purpose   Purpose   // of a one-time token
 	// Err is why a sign-in failed: [ErrInvalidKey] (no such key, or its user is gone
 	// or soft-deleted), [ErrInvalidPassword], or what the hasher said of the hash.

@@ -27,15 +27,26 @@ func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, non
 	return err
 }
 
-// checkLockable returns [ErrRights] if a query finds what a locking read did not find: row
-// level security may let a role read a row of PostgreSQL and not lock it.
+// checkLockable returns [ErrRights] if a query finds what a locking read did not find.
 func (r *Repository[U]) checkLockable(query *gorm.DB) error {
+	return r.checkRights(query, r.b.userID.DBName)
+}
+
+// checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that
+// an UPDATE or a DELETE did not find.
+func (r *Repository[U]) checkWritable(query *gorm.DB, id string) error {
+	return r.checkRights(query.Where(r.b.idIs(id)), "id")
+}
+
+// checkRights returns [ErrRights] if a query finds a row: row level security of PostgreSQL
+// may let a role read a row and neither lock nor change it, which is no error there.
+func (r *Repository[U]) checkRights(query *gorm.DB, column string) error {
 	if r.b.dialect != "postgres" {
 		return nil
 	}
 	var ids []string
 	// By Pluck, which passes the application's Query callbacks, and so its tenant filter.
-	if err := query.Limit(1).Pluck(r.b.userID.DBName, &ids).Error; err != nil {
+	if err := query.Limit(1).Pluck(column, &ids).Error; err != nil {
 		return err
 	}
 	if len(ids) > 0 {

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"reflect"
@@ -187,7 +188,7 @@ func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, new
 		case err != nil:
 			return err
 		case !renamed:
-			return ErrInvalidKey
+			return cmp.Or(r.checkWritable(tx.Model(new(Key[U])).Where(r.b.ownerIs(userID)), oldKey), ErrInvalidKey)
 		}
 		return r.emit(tx, Event{Type: KeyRemoved, UserID: userID, KeyID: oldKey}, Event{Type: KeyAdded, UserID: userID, KeyID: newKey})
 	})
@@ -250,7 +251,11 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 		if err := r.voidTokens(tx, key.UserID); err != nil {
 			return err
 		}
-		if _, err := r.b.changed(tx, tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale); err != nil {
+		deleted, err := r.b.changed(tx, tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale)
+		if err == nil && !deleted {
+			err = r.checkWritable(tx.Model(new(Key[U])), key.ID)
+		}
+		if err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: KeyRemoved, UserID: key.UserID, KeyID: key.ID})
@@ -295,7 +300,11 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U]
 	if err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
-	return read(r.forUpdate(tx))
+	locked, err := read(r.forUpdate(tx))
+	if err == none {
+		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
+	}
+	return locked, err
 }
 
 // forUpdate makes the next read take its rows for update, and see them as they are now

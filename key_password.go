@@ -26,16 +26,16 @@ func (r *Repository[U]) UpdateKeyPassword(ctx context.Context, c Credentials) (*
 // (OWASP ASVS 7.4.3). It does not ask for the old password: call [Repository.UseKey]
 // first. A sign-in with the old password that is under way when it returns does not get a
 // session.
-func (r *Repository[U]) ChangePassword(ctx context.Context, c Credentials, keepSessionID string) (*Key[U], error) {
+func (r *Repository[U]) ChangePassword(ctx context.Context, c Credentials, keepSessionID SessionID) (*Key[U], error) {
 	if keepSessionID != "" {
-		if err := checkText("session id", keepSessionID, sessionIDSize); err != nil {
+		if err := keepSessionID.check(); err != nil {
 			return nil, err
 		}
 	}
 	return r.updatePassword(ctx, c, &keepSessionID)
 }
 
-func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep *string) (*Key[U], error) {
+func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep *SessionID) (*Key[U], error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -63,7 +63,7 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 // password, ends the user's sessions but the one to keep, if that is not nil, and voids
 // the one-time tokens by which somebody could still come in. If there is no such key it
 // returns none.
-func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *string, none error) (key *Key[U], change func() error, err error) {
+func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *SessionID, none error) (key *Key[U], change func() error, err error) {
 	if key, err = r.lockKey(tx, id, none); err != nil {
 		return nil, nil, err
 	}

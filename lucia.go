@@ -15,8 +15,9 @@ import (
 //   - The tables may have any of the column types that Lucia documents. AutoMigrate
 //     sends no DDL for a table that is there, not even for a missing index; your own new
 //     columns are added. [Repository.Audit] says what the tables lack.
-//   - A session's id is the token itself, as in Lucia: who reads the table can sign in as
-//     anybody, so do not log or show [Session].ID; an [Event] has its SHA-256. After Lucia
+//   - A session's id is the token itself, as in Lucia: whoever reads the table can sign in
+//     as anybody. A [SessionID] shows its SHA-256 when it is printed, logged or encoded,
+//     and an [Event] holds no more than that; string(session.ID) is the token. After Lucia
 //     is gone, [HashTokens] leads out of it. A token of 64 hexadecimal digits is taken for
 //     a hashed one, and one under 22 characters is refused.
 //   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]
@@ -41,7 +42,7 @@ func (o *options) sessionID(t Token) string {
 	if o.lucia && !o.hashTokens && !isHashedID(string(t)) {
 		return string(t)
 	}
-	return t.ID()
+	return t.hash()
 }
 
 // sessionIDs are the ids under which a token's session may be found, in the order in
@@ -49,9 +50,9 @@ func (o *options) sessionID(t Token) string {
 // like a hash is never an id as it is: somebody who read the table would sign in with it.
 func (o *options) sessionIDs(t Token) []string {
 	if !o.lucia || isHashedID(string(t)) {
-		return []string{t.ID()}
+		return []string{t.hash()}
 	}
-	return []string{string(t), t.ID()}
+	return []string{string(t), t.hash()}
 }
 
 // isHashedID reports whether id has the form of a hashed token.
@@ -166,7 +167,7 @@ func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string)
 			if isHashedID(id) {
 				continue
 			}
-			result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", Token(id).ID())
+			result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", Token(id).hash())
 			if result.Error != nil {
 				return result.Error
 			}

@@ -91,8 +91,8 @@ func (Key[U]) TableName(namer schema.Namer) string { return namer.JoinTableName(
 type Session[U any] struct {
 	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters. It
 	// signs nobody in, so it may be listed, logged and used to end the session. With
-	// [LuciaV2] it is the token itself.
-	ID string `gorm:"column:id;primaryKey;not null;size:128" json:"id"`
+	// [LuciaV2] the row holds the token itself; see [SessionID] for what is shown.
+	ID SessionID `gorm:"column:id;primaryKey;not null;size:128" json:"id"`
 	// UserID is the owner's id. It is always indexed.
 	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
 	// ActiveExpires is the last millisecond of the active period.

@@ -285,9 +285,7 @@ func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
 	at := r.opts.now()
 	for _, e := range events {
 		e.At = at
-		if r.opts.lucia && e.SessionID != "" && !isHashedID(e.SessionID) {
-			e.SessionID = Token(e.SessionID).ID() // the id is the token, which no event holds
-		}
+		e.SessionID = SessionID(e.SessionID.String()) // with LuciaV2 the id is the token, which no event holds
 		for _, hook := range r.opts.hooks {
 			end := r.b.undone.watch(tx)
 			err := hook(r.forApplication(tx), e)

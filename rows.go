@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"database/sql/driver"
 	"reflect"
 	"strings"
 	"unicode"
@@ -72,15 +73,26 @@ func (r insertedRow) get(column string) any {
 // all returns the values of a column: a map may name it more than once.
 func (r insertedRow) all(column string) (values []any) {
 	for _, key := range r.keys(column) {
-		values = append(values, r.values[key])
+		values = append(values, asText(r.values[key]))
 	}
 	if r.values == nil {
 		if f := r.stmt.Schema.FieldsByDBName[column]; f != nil {
 			value, _ := f.ValueOf(r.stmt.Context, r.value)
-			values = append(values, value)
+			values = append(values, asText(value))
 		}
 	}
 	return values
+}
+
+// asText returns the text that a driver gets of a value: a pointer, a type of its own or a
+// driver.Valuer may be one. It returns any other value as it is.
+func asText(value any) any {
+	if converted, err := driver.DefaultParameterConverter.ConvertValue(value); err == nil {
+		if text, ok := converted.(string); ok {
+			return text
+		}
+	}
+	return value
 }
 
 // set writes the value of a column that the row's model has.

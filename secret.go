@@ -32,8 +32,53 @@ var (
 	_ driver.Valuer  = HashedPassword("")
 )
 
-// ID returns the id of the token's session: its SHA-256 in hexadecimal.
-func (t Token) ID() string {
+// SessionID is the id of a session as its row has it. It is a type of its own so that a
+// [Token] is not taken for an id.
+//
+// Printing, logging or encoding an id, or a struct that has it in an exported field, shows
+// the SHA-256 of the session's token. That is the id itself, except with [LuciaV2], whose
+// rows hold the token. The operations that take the id of a user's session also take the
+// text that is shown, so a page may list it and send it back.
+type SessionID string
+
+var (
+	_ fmt.Formatter  = SessionID("")
+	_ slog.LogValuer = SessionID("")
+	_ driver.Valuer  = SessionID("")
+)
+
+// String returns the SHA-256 of the session's token in hexadecimal, and "" for no id.
+func (id SessionID) String() string {
+	if id == "" || isHashedID(string(id)) {
+		return string(id)
+	}
+	return Token(id).hash()
+}
+
+// Format writes what String returns.
+func (id SessionID) Format(f fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), id.String())
+}
+
+// LogValue returns what String returns.
+func (id SessionID) LogValue() slog.Value { return slog.StringValue(id.String()) }
+
+// MarshalText returns what String returns.
+func (id SessionID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// MarshalBinary returns what String returns.
+func (id SessionID) MarshalBinary() ([]byte, error) { return id.MarshalText() }
+
+// Value returns the id for the database, as the row has it.
+func (id SessionID) Value() (driver.Value, error) { return string(id), nil }
+
+func (id SessionID) check() error { return checkText("session id", string(id), sessionIDSize) }
+
+// ID returns the SHA-256 of the token in hexadecimal. It is the id of the token's session,
+// except with [LuciaV2], and what that id shows when it is printed.
+func (t Token) ID() SessionID { return SessionID(t.hash()) }
+
+func (t Token) hash() string {
 	var text [2 * sha256.Size]byte
 	sum := sha256.Sum256([]byte(t))
 	hex.Encode(text[:], sum[:])

@@ -83,7 +83,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		}
 		restore(dest, came)
 		now := r.opts.now()
-		*session = Session[U]{ID: r.opts.sessionID(o.token), UserID: source.userID}
+		*session = Session[U]{ID: SessionID(r.opts.sessionID(o.token)), UserID: source.userID}
 		if r.opts.hasAbsolute {
 			session.AbsoluteExpires = now + milli(r.opts.absolute)
 		}
@@ -241,7 +241,7 @@ func (r *Repository[U]) loadSession(db *gorm.DB, id string, dest SessionModel[U]
 	case err != nil:
 		return err
 	}
-	if session := dest.AuthSession(); !found || session.ID != id || r.isDead(session) {
+	if session := dest.AuthSession(); !found || string(session.ID) != id || r.isDead(session) {
 		return ErrInvalidSession
 	}
 	return nil
@@ -278,7 +278,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed, written := false, false
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
-		result := tx.Model(new(Session[U])).Where(r.b.idIs(session.ID)).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
+		result := tx.Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
 		written = result.Error == nil // what fails after that is a hook's
 		if r.b.pending(result) && r.inTransaction() {
 			renewed = true // if another call does it meanwhile, its expiry stands
@@ -298,7 +298,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	}
 	if !renewed { // ended meanwhile, or renewed by another call
 		stored := new(Session[U])
-		found, err := find(r.underLock(db), stored, r.b.idIs(session.ID))
+		found, err := find(r.underLock(db), stored, r.b.idIs(string(session.ID)))
 		switch {
 		case errors.Is(err, ErrInvalidExpiry):
 			return ErrInvalidSession
@@ -306,6 +306,9 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 			return err
 		case !found || stored.ID != session.ID || r.isDead(stored):
 			return ErrInvalidSession
+		}
+		if stored.IdleExpires == session.IdleExpires {
+			return nil // the role may not renew it
 		}
 		active, idle, absolute = stored.ActiveExpires, stored.IdleExpires, stored.AbsoluteExpires
 	}
@@ -363,7 +366,7 @@ func UserSessionsAs[S any, U any, P interface {
 // in Go or in the database (Lucia's updateSessionAttributes), and returns the session
 // with its user. The id, user_id, the expiries, and names that are no column, are an
 // [ArgumentError]. No such session, or a dead one, is [ErrInvalidSession].
-func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID string, values map[string]any) (*Session[U], error) {
+func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID SessionID, values map[string]any) (*Session[U], error) {
 	session := new(Session[U])
 	if err := r.UpdateSessionAttributesInto(ctx, sessionID, values, session); err != nil {
 		return nil, err
@@ -373,11 +376,11 @@ func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID s
 
 // UpdateSessionAttributesInto is [Repository.UpdateSessionAttributes] that reads the
 // session into the application's own struct; after an error that is zero.
-func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, sessionID string, values map[string]any, dest SessionModel[U]) error {
+func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, sessionID SessionID, values map[string]any, dest SessionModel[U]) error {
 	if r.err != nil {
 		return r.err
 	}
-	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
+	if err := sessionID.check(); err != nil {
 		return err
 	}
 	if err := r.checkSessionModel(dest); err != nil {
@@ -395,10 +398,10 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 		if err := r.b.lockWrites(tx); err != nil {
 			return err
 		}
-		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(sessionID)).Updates(columns), ErrDuplicateAttribute)
+		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(string(sessionID))).Updates(columns), ErrDuplicateAttribute)
 	}
 	read := func(tx *gorm.DB) error {
-		if err := r.loadSession(tx, sessionID, dest); err != nil {
+		if err := r.loadSession(tx, string(sessionID), dest); err != nil {
 			return err
 		}
 		return r.afterFind(tx, dest, dest.AuthSession().User)

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -39,9 +40,14 @@ func (r *Repository[U]) tokensEnd(tx *gorm.DB, tokens ...Token) (end func() erro
 	for _, token := range tokens {
 		ids = append(ids, r.opts.sessionIDs(token)...)
 	}
+	return r.idsEnd(tx, ids, false)
+}
+
+// idsEnd returns what ends the sessions with ids.
+func (r *Repository[U]) idsEnd(tx *gorm.DB, ids []string, void bool) (end func() error, err error) {
 	var ends []func() error
 	for _, id := range ids {
-		end, err := r.sessionEnd(tx, id, false)
+		end, err := r.sessionEnd(tx, id, void)
 		if err != nil {
 			return nil, err
 		}
@@ -61,20 +67,75 @@ func (r *Repository[U]) tokensEnd(tx *gorm.DB, tokens ...Token) (end func() erro
 // it returned fails (Lucia's invalidateSession). An unknown id is no error. It does not
 // ask whose session it is; for an id that a user sent, see
 // [Repository.InvalidateUserSession].
-func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string) error {
+func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
 	}
-	if err := checkText("session id", sessionID, sessionIDSize); err != nil {
+	if err := sessionID.check(); err != nil {
 		return err
 	}
-	return r.write(ctx, "invalidate session", r.b.token != nil, func(tx *gorm.DB) error {
-		end, err := r.sessionEnd(tx, sessionID, r.b.token != nil)
+	ids := []string{string(sessionID)}
+	if r.opts.lucia {
+		if !isHashedID(ids[0]) {
+			ids = append(ids, Token(ids[0]).hash()) // where HashStoredTokens has moved it to
+		} else if err := r.checkStored(ctx, ids[0]); err != nil {
+			return err
+		}
+	}
+	void := r.b.token != nil
+	return r.write(ctx, "invalidate session", void || len(ids) > 1, func(tx *gorm.DB) error {
+		end, err := r.idsEnd(tx, ids, void)
 		if err != nil {
 			return err
 		}
 		return end()
 	})
+}
+
+// checkStored refuses, under LuciaV2, what a session's id shows when it is printed: without
+// its user no session is found by that.
+func (r *Repository[U]) checkStored(ctx context.Context, id string) error {
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := find(db.Select("id"), new(Session[U]), r.b.idIs(id))
+	if err == nil && !found {
+		return &ArgumentError{"session id", "is no stored session's; with LuciaV2 the text that an id shows is found by InvalidateUserSession alone"}
+	}
+	return report(ctx, "invalidate session", err)
+}
+
+// storedIDs returns the ids under which a session of a user may be stored, if there is one.
+// Under LuciaV2 that is the token, or its hash once tokens are hashed, and an id that was
+// printed is the hash in either case.
+func (r *Repository[U]) storedIDs(db *gorm.DB, userID string, id SessionID) ([]string, error) {
+	given := string(id)
+	switch {
+	case !r.opts.lucia:
+		return []string{given}, nil
+	case !isHashedID(given):
+		return []string{given, Token(given).hash()}, nil
+	}
+	var ids []string
+	if err := db.Model(new(Session[U])).Where(r.b.ownerIs(userID)).Pluck("id", &ids).Error; err != nil {
+		return nil, err
+	}
+	for _, stored := range ids {
+		if stored != given && SessionID(stored).String() == given {
+			return []string{stored, given}, nil
+		}
+	}
+	return []string{given}, nil
+}
+
+// idIn is the condition that a row has one of some ids.
+func (b *binding) idIn(ids []string) clause.Expression {
+	conditions := make([]clause.Expression, len(ids))
+	for i, id := range ids {
+		conditions[i] = b.idIs(id)
+	}
+	return clause.Or(conditions...)
 }
 
 // sessionEnd reads whose session it is, if there are hooks to tell or tokens to void, and
@@ -101,11 +162,15 @@ func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (en
 				return err
 			}
 		}
-		ended, err := r.ended(tx, tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U])))
+		result := tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U]))
+		ended, err := r.ended(tx, result)
+		if err == nil && result.RowsAffected == 0 {
+			return r.checkWritable(tx.Model(new(Session[U])), sessionID)
+		}
 		if err != nil || !ended {
 			return err
 		}
-		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: sessionID})
+		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: SessionID(sessionID)})
 	}, nil
 }
 
@@ -121,13 +186,21 @@ func (r *Repository[U]) ended(tx, result *gorm.DB) (bool, error) {
 }
 
 // InvalidateUserSession ends one session of a user, from the list of their devices say.
-// One that is not there, or is another user's, is [ErrInvalidSession].
-func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID, sessionID string) error {
+// If there is no such session, or it is another user's: [ErrInvalidSession].
+func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID string, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
 	}
-	if err := errors.Join(r.checkUserID(userID), checkText("session id", sessionID, sessionIDSize)); err != nil {
+	if err := errors.Join(r.checkUserID(userID), sessionID.check()); err != nil {
 		return err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	ids, err := r.storedIDs(db, userID, sessionID)
+	if err != nil {
+		return report(ctx, "invalidate user session", err)
 	}
 	return r.write(ctx, "invalidate user session", r.b.token != nil, func(tx *gorm.DB) error {
 		if err := r.lockTokens(tx, userID); err != nil {
@@ -136,21 +209,21 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID, sessi
 		if err := r.voidPending(tx, userID); err != nil {
 			return err
 		}
-		result := tx.Where(r.b.idIs(sessionID)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
+		result := tx.Where(r.b.idIn(ids)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
 		ended, err := r.b.changed(tx, result, ErrInvalidSession)
 		switch {
 		case err != nil:
 			return err
 		case !ended:
-			return ErrInvalidSession
+			return cmp.Or(r.checkWritable(tx.Model(new(Session[U])).Where(r.b.ownerIs(userID)), ids[0]), ErrInvalidSession)
 		}
 		return r.emit(tx, Event{Type: SessionEnded, UserID: userID, SessionID: sessionID})
 	})
 }
 
 // InvalidateOtherSessions ends the sessions of a user, all but one.
-func (r *Repository[U]) InvalidateOtherSessions(ctx context.Context, userID, keepSessionID string) error {
-	if err := checkText("session id", keepSessionID, sessionIDSize); r.err == nil && err != nil {
+func (r *Repository[U]) InvalidateOtherSessions(ctx context.Context, userID string, keepSessionID SessionID) error {
+	if err := keepSessionID.check(); r.err == nil && err != nil {
 		return err
 	}
 	return r.invalidate(ctx, "invalidate other sessions", userID, keepSessionID)
@@ -162,14 +235,20 @@ func (r *Repository[U]) InvalidateAllUserSessions(ctx context.Context, userID st
 	return r.invalidate(ctx, "invalidate all user sessions", userID, "")
 }
 
-func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string) error {
+func (r *Repository[U]) invalidate(ctx context.Context, op, userID string, keep SessionID) error {
 	if r.err != nil {
 		return r.err
 	}
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, op, r.b.token != nil || r.b.vitess, func(tx *gorm.DB) error {
+	reads := r.opts.lucia && keep != ""
+	return r.write(ctx, op, r.b.token != nil || r.b.vitess || reads, func(tx *gorm.DB) error {
+		if reads {
+			if err := r.b.lockWrites(tx); err != nil {
+				return err
+			}
+		}
 		if err := r.lockTokens(tx, userID); err != nil {
 			return err
 		}
@@ -187,10 +266,14 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID, keep string)
 // sessionsEnd returns what deletes the sessions of a user but the one to keep, "" for
 // none. In a batch it reads first whether there are any for the hooks to hear of, and
 // deletes those that come in meanwhile too.
-func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID, keep string) (end func() error, err error) {
+func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID string, keep SessionID) (end func() error, err error) {
 	query := tx.Where(r.b.ownerIs(userID))
 	if keep != "" {
-		query = query.Where(clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Value: keep})
+		kept, err := r.storedIDs(tx, userID, keep)
+		if err != nil {
+			return nil, err
+		}
+		query = query.Where(clause.Not(r.b.idIn(kept)))
 	}
 	query = query.Session(&gorm.Session{})
 	if r.b.batches && len(r.opts.hooks) > 0 {
@@ -208,12 +291,33 @@ func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID, keep string) (end func(
 		}
 	}
 	return func() error {
-		ended, err := r.ended(tx, r.deleteSessions(query))
+		result := r.deleteSessions(query)
+		ended, err := r.ended(tx, result)
+		if err == nil && result.RowsAffected == 0 {
+			return r.checkDeletable(tx, query)
+		}
 		if err != nil || !ended {
 			return err
 		}
 		return r.emit(tx, Event{Type: SessionEnded, UserID: userID})
 	}, nil
+}
+
+// checkDeletable returns [ErrRights] if the role may not delete the sessions of a query, of
+// which a DELETE found none. Others may have been opened since.
+func (r *Repository[U]) checkDeletable(tx, query *gorm.DB) error {
+	if r.b.dialect != "postgres" {
+		return nil
+	}
+	var ids []string
+	if err := query.Model(new(Session[U])).Limit(1).Pluck("id", &ids).Error; err != nil || len(ids) == 0 {
+		return err
+	}
+	result := tx.Where(r.b.idIs(ids[0])).Delete(new(Session[U]))
+	if result.Error != nil || result.RowsAffected > 0 {
+		return result.Error
+	}
+	return r.checkWritable(tx.Model(new(Session[U])), ids[0])
 }
 
 // DeleteDeadUserSessions deletes the dead sessions of a user (Lucia's

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (r *Repository[U]) IssueToken(ctx context.Context, userID string, purpose P
 		if err := r.voidTokens(tx, userID, purpose); err != nil {
 			return err
 		}
-		row := &OneTimeToken[U]{ID: token.ID(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
+		row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
 		if err := r.insertFor(tx, row, ownerSource{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
 			return err
 		}
@@ -96,7 +97,8 @@ func (r *Repository[U]) UseToken(ctx context.Context, purpose Purpose, token Tok
 		if work == nil {
 			return nil
 		}
-		return work(r.forApplication(tx), t)
+		end := r.b.undone.watch(tx)
+		return cmp.Or(work(r.forApplication(tx), t), end())
 	})
 	if err != nil {
 		return nil, err
@@ -136,7 +138,7 @@ func (r *Repository[U]) ResetPassword(ctx context.Context, token Token, newPassw
 			return err
 		}
 		var change func() error
-		none := ""
+		none := SessionID("")
 		key, change, err = r.passwordChange(tx, t.Payload, &hash, &none, errAbsent)
 		if errors.Is(err, errAbsent) || err == nil && key.UserID != t.UserID {
 			return ErrInvalidToken
@@ -248,7 +250,7 @@ func (r *Repository[U]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*O
 	if !token.wellFormed() {
 		return nil, ErrInvalidToken
 	}
-	t, id := new(OneTimeToken[U]), token.ID()
+	t, id := new(OneTimeToken[U]), token.hash()
 	found, err := r.loadWithUser(db, id, t)
 	switch {
 	case err != nil:
@@ -269,7 +271,7 @@ func (r *Repository[U]) consume(tx *gorm.DB, t *OneTimeToken[U]) error {
 	case err != nil:
 		return err
 	case !consumed:
-		return ErrInvalidToken
+		return cmp.Or(r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID), ErrInvalidToken)
 	}
 	return r.emit(tx, Event{Type: TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
 }

@@ -16,6 +16,7 @@ type widening struct {
 	statements []string
 	lock       []string     // tables, on MySQL and MariaDB
 	dropped    []foreignKey // that the statements drop and add again
+	changed    []foreignKey // the changes of columns in between
 }
 
 // place is a column of any table.

@@ -15,15 +15,16 @@ import (
 )
 
 // foreignKey is a constraint that MySQL and MariaDB want dropped while a column at one of
-// its ends changes.
+// its ends changes. Without a name it is the change of a column.
 type foreignKey struct {
 	Table string `gorm:"column:place_table"` // its own, quoted
 	Name  string `gorm:"column:name"`
 	Add   string `gorm:"column:statement"` // adds it again, as it was
 }
 
-// droppedTable keeps the foreign keys that are dropped until they are there again: these
-// servers have no transactions for DDL, and no model may know of them.
+// droppedTable keeps the changes of the columns, and the foreign keys that are dropped,
+// until these are there again: these servers have no transactions for DDL, and no model may
+// know of them.
 const droppedTable = "gormkey_foreign_keys"
 
 // widenMySQL completes a widening: foreign keys at the columns are dropped, the columns are
@@ -72,6 +73,7 @@ func (b *binding) widenMySQL(tx *gorm.DB, w *widening) error {
 			return err
 		}
 		add(p.table(b.dialect), change)
+		w.changed = append(w.changed, foreignKey{Table: p.table(b.dialect), Add: change})
 	}
 	send()
 	for _, k := range w.dropped {
@@ -153,7 +155,7 @@ func (b *binding) withoutForeignKeys(tx *gorm.DB, w widening, work func() error)
 	if err := tx.Exec("CREATE TABLE ? (id integer NOT NULL PRIMARY KEY, place_table varchar(255) NOT NULL, name varchar(64) NOT NULL, statement text NOT NULL) CHARACTER SET utf8mb4", kept).Error; err != nil {
 		return err
 	}
-	for i, k := range w.dropped {
+	for i, k := range slices.Concat(w.changed, w.dropped) {
 		if err := tx.Exec("INSERT INTO ? (id, place_table, name, statement) VALUES (?, ?, ?, ?)", kept, i, k.Table, k.Name, k.Add).Error; err != nil {
 			return err
 		}
@@ -175,8 +177,9 @@ func (b *binding) withoutForeignKeys(tx *gorm.DB, w widening, work func() error)
 	return tx.Exec("DROP TABLE ?", kept).Error
 }
 
-// restoreForeignKeys adds those again that an interrupted widening dropped, and tells
-// whether there were any.
+// restoreForeignKeys completes a widening that was interrupted after it had dropped foreign
+// keys: it changes the columns and adds the foreign keys again. It tells whether there was
+// one.
 func (b *binding) restoreForeignKeys(tx *gorm.DB) (restored bool, err error) {
 	tx = tx.Session(&gorm.Session{NewDB: true})
 	columns, err := readColumns(tx, droppedTable)
@@ -187,17 +190,35 @@ func (b *binding) restoreForeignKeys(tx *gorm.DB) (restored bool, err error) {
 	if err := tx.Raw("SELECT place_table, name, statement FROM ? ORDER BY id", clause.Table{Name: droppedTable}).Scan(&all).Error; err != nil {
 		return false, err
 	}
+	var there, missing, changes []foreignKey
 	for _, k := range all {
+		if k.Name == "" {
+			changes = append(changes, k)
+			continue
+		}
 		created, err := showCreate(tx, k.Table)
 		if err != nil {
 			return false, err
 		}
-		there := slices.ContainsFunc(mysqlConstraint.FindAllStringSubmatch(created, -1), func(m []string) bool { return unquoteMySQL(m[2]) == k.Name })
-		if there {
-			continue
+		if slices.ContainsFunc(mysqlConstraint.FindAllStringSubmatch(created, -1), func(m []string) bool { return unquoteMySQL(m[2]) == k.Name }) {
+			there = append(there, k)
+		} else {
+			missing = append(missing, k)
 		}
-		if err := tx.Exec("ALTER TABLE " + k.Table + " " + k.Add).Error; err != nil {
-			return false, fmt.Errorf("gormkey: adding the foreign key %s of %s again, which an interrupted migration dropped: %w", k.Name, k.Table, err)
+	}
+	var statements []string
+	if len(missing) > 0 && len(changes) > 0 { // columns may differ in type, and change together
+		for _, k := range there {
+			statements = append(statements, "ALTER TABLE "+k.Table+" DROP FOREIGN KEY "+quoteName("mysql", k.Name))
+		}
+		missing = slices.Concat(changes, missing, there)
+	}
+	for _, k := range missing {
+		statements = append(statements, "ALTER TABLE "+k.Table+" "+k.Add)
+	}
+	for _, statement := range statements {
+		if err := tx.Exec(statement).Error; err != nil {
+			return false, fmt.Errorf("gormkey: completing an interrupted migration of ids by %s: %w", statement, err)
 		}
 	}
 	return true, tx.Exec("DROP TABLE ?", clause.Table{Name: droppedTable}).Error

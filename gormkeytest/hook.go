@@ -15,6 +15,7 @@ var hookCases = []testCase{
 	{"hook/errors undo", hookErrors},
 	{"hook/errors of models", hookModels},
 	{"hook/an error of a statement is ignored", hookIgnores},
+	{"token/R42 work that ignores a deadlock uses nothing up", workIgnores},
 }
 
 // errStop is an error of the application.

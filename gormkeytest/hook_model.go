@@ -182,3 +182,35 @@ func hookIgnores(s *suite) {
 	equal(s, "deadlocks, one a try", deadlocks, 5)
 	equal(s, "rows", rows(s, f.db), before)
 }
+
+// workIgnores: work of UseToken that ignores a deadlock, after which the server has undone
+// everything, uses nothing up, and the caller is told.
+func workIgnores(s *suite) {
+	f := s.withTokens()
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	token := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	deadlocks := 0
+	recorder.inject = func(sql string) error {
+		if sql == "SELECT 1" {
+			deadlocks++
+			return &MySQLError{1213}
+		}
+		return nil
+	}
+	_, err = auth.UseToken(ctx, gormkey.MagicLink, token, func(tx *gorm.DB, _ *gormkey.OneTimeToken[account]) error {
+		_ = tx.Exec("SELECT 1").Error
+		return nil
+	})
+	recorder.inject = nil
+	var database *gormkey.DatabaseError
+	if !errors.As(err, &database) || database.Code != "1213" {
+		s.Errorf("an ignored deadlock: got error %v, want the deadlock", err)
+	}
+	equal(s, "deadlocks, one a try", deadlocks, 5)
+	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	must(s, err)
+}

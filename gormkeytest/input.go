@@ -137,15 +137,15 @@ func inputRefused(s *suite) {
 		_, err := auth.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: "x", Password: "\xff\xfe"})
 		return err
 	}())
-	sessions := map[string]func(id string) error{
-		"InvalidateSession":       func(id string) error { return auth.InvalidateSession(ctx, id) },
-		"InvalidateUserSession":   func(id string) error { return auth.InvalidateUserSession(ctx, ada.ID, id) },
-		"InvalidateOtherSessions": func(id string) error { return auth.InvalidateOtherSessions(ctx, ada.ID, id) },
-		"UpdateSessionAttributes": func(id string) error { _, err := auth.UpdateSessionAttributes(ctx, id, nil); return err },
+	sessions := map[string]func(id gormkey.SessionID) error{
+		"InvalidateSession":       func(id gormkey.SessionID) error { return auth.InvalidateSession(ctx, id) },
+		"InvalidateUserSession":   func(id gormkey.SessionID) error { return auth.InvalidateUserSession(ctx, ada.ID, id) },
+		"InvalidateOtherSessions": func(id gormkey.SessionID) error { return auth.InvalidateOtherSessions(ctx, ada.ID, id) },
+		"UpdateSessionAttributes": func(id gormkey.SessionID) error { _, err := auth.UpdateSessionAttributes(ctx, id, nil); return err },
 	}
 	for verb, call := range sessions {
 		for what, id := range badTexts(128) {
-			refused(verb+", session id: "+what, call(id))
+			refused(verb+", session id: "+what, call(gormkey.SessionID(id)))
 		}
 	}
 	refused("ChangePassword, kept session", func() error {
@@ -310,6 +310,10 @@ func inputPlainCreates(s *suite) {
 		"sessions": &[]gormkey.Session[account]{{ID: "ok", UserID: ada.ID}, {ID: "trailing ", UserID: ada.ID}},
 	} {
 		wantErr(s, name, f.db.Create(model).Error, gormkey.ErrInvalidArgument)
+	}
+	for name, id := range map[string]any{"text": long, "pointer": &long, "named type": gormkey.SessionID(long)} {
+		row := map[string]any{"id": id, "user_id": ada.ID, "active_expires": 1, "idle_expires": 1}
+		wantErr(s, "a map with a "+name, f.db.Model(&gormkey.Session[account]{}).Create(row).Error, gormkey.ErrInvalidArgument)
 	}
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
 }

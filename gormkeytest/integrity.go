@@ -69,7 +69,7 @@ func addPeople(s *suite, f *fixture[owned]) {
 		id := fmt.Sprintf("u%d", i)
 		must(s, f.db.Create(&owned{User: gormkey.User{ID: id}, Email: id + "@x"}).Error)
 		must(s, f.db.Create(&ownedKey{ID: "k:" + id, UserID: id}).Error)
-		must(s, f.db.Create(&ownedSession{ID: "s" + id, UserID: id}).Error)
+		must(s, f.db.Create(&ownedSession{ID: gormkey.SessionID("s" + id), UserID: id}).Error)
 	}
 }
 
@@ -183,12 +183,12 @@ func integrityCreate(s *suite) {
 	ctx := s.Context()
 	for mode, db := range map[string]*gorm.DB{"": f.db, "2": withoutDefault(f.db)} {
 		must(s, db.Create(&ownedKey{ID: "k:a" + mode, UserID: "u0"}).Error)
-		must(s, db.Create([]ownedSession{{ID: "sa" + mode, UserID: "u0"}, {ID: "sb" + mode, UserID: "u1"}}).Error)
+		must(s, db.Create([]ownedSession{{ID: gormkey.SessionID("sa" + mode), UserID: "u0"}, {ID: gormkey.SessionID("sb" + mode), UserID: "u1"}}).Error)
 		must(s, db.Model(&ownedKey{}).Create(map[string]any{"id": "k:map" + mode, "user_id": "u0"}).Error)
 		must(s, db.Model(&ownedKey{}).Create(map[string]any{"id": "k:expr" + mode, "user_id": gorm.Expr("LOWER(?)", "U2")}).Error)
-		must(s, db.Create(&ownedSession{ID: "sn" + mode, User: &owned{User: gormkey.User{ID: "new" + mode}}}).Error)
-		must(s, db.Create(&owned{User: gormkey.User{ID: "many" + mode}, Sessions: []ownedSession{{ID: "sm" + mode}}}).Error)
-		must(s, db.Model(&owned{User: gormkey.User{ID: "u0"}}).Association("Sessions").Append(&ownedSession{ID: "sp" + mode}))
+		must(s, db.Create(&ownedSession{ID: gormkey.SessionID("sn" + mode), User: &owned{User: gormkey.User{ID: "new" + mode}}}).Error)
+		must(s, db.Create(&owned{User: gormkey.User{ID: "many" + mode}, Sessions: []ownedSession{{ID: gormkey.SessionID("sm" + mode)}}}).Error)
+		must(s, db.Model(&owned{User: gormkey.User{ID: "u0"}}).Association("Sessions").Append(&ownedSession{ID: gormkey.SessionID("sp" + mode)}))
 		must(s, gorm.G[ownedKey](db).Create(ctx, &ownedKey{ID: "k:g" + mode, UserID: "u3"}))
 		must(s, db.Session(&gorm.Session{DryRun: true}).Create(&ownedKey{ID: "k:dry", UserID: "nobody"}).Error)
 		db.ToSQL(func(tx *gorm.DB) *gorm.DB { return tx.Create(&ownedKey{ID: "k:dry", UserID: "nobody"}) })
@@ -210,13 +210,13 @@ func integrityCreateBatches(s *suite) {
 	users, sessions := make([]owned, n), make([]ownedSession, n)
 	for i := range n {
 		users[i].ID = fmt.Sprintf("u%d", i)
-		sessions[i] = ownedSession{ID: fmt.Sprintf("s%d", i), UserID: users[i].ID}
+		sessions[i] = ownedSession{ID: gormkey.SessionID(fmt.Sprintf("s%d", i)), UserID: users[i].ID}
 	}
 	must(s, f.db.CreateInBatches(users, 500).Error)
 	must(s, f.db.CreateInBatches(sessions, 500).Error)
 	equal(s, "rows", rows(s, f.db), [3]int64{n, 0, n})
 	for i := range sessions {
-		sessions[i].ID = fmt.Sprintf("t%d", i)
+		sessions[i].ID = gormkey.SessionID(fmt.Sprintf("t%d", i))
 	}
 	sessions[n-1].UserID = "nobody"
 	wantViolated(s, "the last of thousands", f.db.CreateInBatches(sessions, 500).Error)
@@ -382,9 +382,9 @@ func raceIntegrity(s *suite) {
 			var err error
 			switch i % 3 {
 			case 0:
-				err = db.Create(&ownedSession{ID: id, UserID: users[0]}).Error
+				err = db.Create(&ownedSession{ID: gormkey.SessionID(id), UserID: users[0]}).Error
 			case 1:
-				err = db.Create([]ownedSession{{ID: id, UserID: users[1]}, {ID: id + "b", UserID: users[0]}}).Error
+				err = db.Create([]ownedSession{{ID: gormkey.SessionID(id), UserID: users[1]}, {ID: gormkey.SessionID(id + "b"), UserID: users[0]}}).Error
 			case 2:
 				err = db.Create(&ownedKey{ID: "k:" + id, UserID: users[1]}).Error
 			}

@@ -223,7 +223,7 @@ func luciaForms(s *suite) {
 	short.Password = "\ufffd"
 	session, err := f.SignIn(ctx, short)
 	must(s, err)
-	equal(s, "stored id", session.ID, string(session.Token))
+	equal(s, "stored id", string(session.ID), string(session.Token))
 	equal(s, "length", len(session.Token), 40)
 	must(s, f.SignOut(ctx, session.Token))
 	equal(s, "sessions", count(s, f.db, "user_session"), 0)

@@ -1,6 +1,11 @@
 package gormkeytest
 
 import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
@@ -10,6 +15,8 @@ var luciaFaultCases = []testCase{
 	{"lucia/R34 signing out is all or nothing", luciaSignOutFault},
 	{"lucia/ids that the column takes for equal", luciaEqualIDs},
 	{"lucia/R26 no event holds a token", luciaEvents},
+	{"lucia/R26 a session's id shows no token", luciaShownIDs},
+	{"lucia/a session is ended or kept by the id that was shown", luciaByShownID},
 }
 
 // luciaSignOutFault: under LuciaV2 a session may be under two ids, which go together.
@@ -108,4 +115,76 @@ func luciaEvents(s *suite) {
 		}
 	}
 	equal(s, "events that name a session", named, 7)
+}
+
+// luciaShownIDs: a session's id is its token, and whatever prints, logs or encodes the
+// session shows the hash.
+func luciaShownIDs(s *suite) {
+	f := s.accounts(gormkey.LuciaV2())
+	ada := signUp(s, f, "ada")
+	session, err := f.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	equal(s, "id in the row", string(session.ID), string(session.Token))
+	list, err := f.UserSessions(s.Context(), ada.ID)
+	must(s, err)
+	encoded, err := json.Marshal(list)
+	must(s, err)
+	var logged strings.Builder
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("ended", "id", session.ID, "sessions", list)
+	shown := []string{string(encoded), logged.String()}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		shown = append(shown, fmt.Sprintf(verb, session.ID), fmt.Sprintf(verb, *session), fmt.Sprintf(verb, list))
+	}
+	for i, text := range shown {
+		for _, secret := range []string{string(session.Token), fmt.Sprintf("%x", string(session.Token))} {
+			if strings.Contains(text, secret) {
+				s.Errorf("text %d: got the token", i)
+			}
+		}
+	}
+	equal(s, "what an id shows", fmt.Sprint(session.ID), string(session.Token.ID()))
+	equal(s, "what no id shows", fmt.Sprint(gormkey.SessionID("")), "")
+}
+
+// luciaByShownID: the list of a user's devices shows hashes, and what it sends back names a
+// session, stored by its token or by its hash.
+func luciaByShownID(s *suite) {
+	f := s.accounts(gormkey.LuciaV2())
+	ctx := s.Context()
+	ada, eve := signUp(s, f, "ada"), signUp(s, f, "eve")
+	open := func(user *account) *gormkey.Session[account] {
+		session, err := f.SignIn(ctx, email(user.Email))
+		must(s, err)
+		return session
+	}
+	live := func(what string, want int64) {
+		s.Helper()
+		equal(s, what, count(s, f.db, "user_session"), want)
+	}
+	first, second, third, hers := open(ada), open(ada), open(ada), open(eve)
+	shown := func(session *gormkey.Session[account]) gormkey.SessionID { return session.Token.ID() }
+	must(s, f.db.Exec("UPDATE user_session SET id = ? WHERE id = ?", string(shown(third)), string(third.ID)).Error)
+
+	wantErr(s, "another user's", f.InvalidateUserSession(ctx, ada.ID, shown(hers)), gormkey.ErrInvalidSession)
+	wantErr(s, "without its user", f.InvalidateSession(ctx, shown(first)), gormkey.ErrInvalidArgument)
+	live("after two refusals", 4)
+	must(s, f.InvalidateUserSession(ctx, ada.ID, shown(first)))
+	wantErr(s, "the same again", f.InvalidateUserSession(ctx, ada.ID, shown(first)), gormkey.ErrInvalidSession)
+	live("after one", 3)
+	must(s, f.InvalidateUserSession(ctx, ada.ID, third.ID)) // as it was read before its row was hashed
+	live("after the moved one", 2)
+
+	open(ada)
+	must(s, f.InvalidateOtherSessions(ctx, ada.ID, shown(second)))
+	_, err := f.ValidateSession(ctx, second.Token)
+	must(s, err)
+	live("after all but one", 2)
+	open(ada)
+	_, err = f.ChangePassword(ctx, email(ada.Email), shown(second))
+	must(s, err)
+	_, err = f.ValidateSession(ctx, second.Token)
+	must(s, err)
+	live("after a new password", 2)
+	must(s, f.InvalidateSession(ctx, second.ID))
+	live("at the end", 1)
 }

@@ -252,7 +252,8 @@ func relationKeys(s *suite) {
 	for i, key := range []string{"email:ada@example.com", "x:" + long} {
 		must(s, db.Create(&creditUse{ID: uint(i + 1), CreditID: key}).Error)
 	}
-	must(s, db.Create(&page{ID: 1, VisitedID: &session.ID}).Error)
+	visited := string(session.ID)
+	must(s, db.Create(&page{ID: 1, VisitedID: &visited}).Error)
 	record.taken()
 	must(s, plugin.AutoMigrate(db, &creditUse{}, &page{}))
 	equalLists(s, "DDL of the second run", record.taken(), nil)

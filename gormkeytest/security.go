@@ -76,12 +76,12 @@ func securityExactIDs(s *suite) {
 	must(s, err)
 	for _, tail := range []string{"\xff", "\xff\xfe", "\xc3", "\x00", "\xed\xa0\x80", " "} {
 		for what, err := range map[string]error{
-			"InvalidateSession": f.InvalidateSession(ctx, session.ID+tail), "GetUser": second(f.GetUser(ctx, "0-AbC"+tail)), "DeleteUser": f.DeleteUser(ctx, "0-AbC"+tail),
+			"InvalidateSession": f.InvalidateSession(ctx, session.ID+gormkey.SessionID(tail)), "GetUser": second(f.GetUser(ctx, "0-AbC"+tail)), "DeleteUser": f.DeleteUser(ctx, "0-AbC"+tail),
 		} {
 			wantErr(s, what+" with a tail", err, gormkey.ErrInvalidArgument)
 		}
 	}
-	must(s, f.InvalidateSession(ctx, strings.ToUpper(session.ID)))
+	must(s, f.InvalidateSession(ctx, gormkey.SessionID(strings.ToUpper(string(session.ID)))))
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	_, err = f.ValidateSession(ctx, gormkey.Token(strings.ToUpper(string(session.Token))))

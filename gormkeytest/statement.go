@@ -216,7 +216,7 @@ func fill(s *suite, f *fixture[account], n int) {
 		id := fmt.Sprintf("fill-%d", i)
 		users[i] = account{User: gormkey.User{ID: id}, Email: id}
 		keys[i] = gormkey.Key[account]{ID: "fill:" + id, UserID: id}
-		sessions[i] = gormkey.Session[account]{ID: "fill-" + id, UserID: id, ActiveExpires: live, IdleExpires: live}
+		sessions[i] = gormkey.Session[account]{ID: gormkey.SessionID("fill-" + id), UserID: id, ActiveExpires: live, IdleExpires: live}
 	}
 	must(s, f.db.CreateInBatches(users, 20).Error)
 	must(s, f.db.CreateInBatches(keys, 20).Error)

@@ -62,7 +62,7 @@ func tokenUse(s *suite) {
 
 	var row gormkey.OneTimeToken[account]
 	must(s, f.db.First(&row, "user_id = ?", ada.ID).Error)
-	equal(s, "stored id", row.ID, token.ID())
+	equal(s, "stored id", row.ID, string(token.ID()))
 	equal(s, "stored end", row.Expires, gormkey.UnixMilli(f.clock.Now().Add(hour).UnixMilli()))
 
 	for range 2 {

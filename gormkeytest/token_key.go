@@ -87,7 +87,7 @@ func tokenMagicLink(s *suite) {
 	again := &device{Country: "BE"}
 	err = f.SignInWithTokenInto(ctx, token, again)
 	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
-	equal(s, "after an error", again.ID+string(again.Token)+again.Country, "BE")
+	equal(s, "after an error", string(again.ID)+string(again.Token)+again.Country, "BE")
 	equal(s, "sessions", count(s, f.db, "user_session"), 1)
 }
 

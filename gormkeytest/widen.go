@@ -3,6 +3,7 @@ package gormkeytest
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ var widenCases = []testCase{
 	{"widen/longer user ids are one migration", widenAll},
 	{"widen/many migrate to longer ids at once", widenAtOnce},
 	{"widen/a migration to longer ids that was interrupted", widenInterrupted},
+	{"widen/a migration to longer integers that was interrupted", widenIntegersInterrupted},
 }
 
 // authors makes the tables of a program with ids of 15 bytes, some of which point at the
@@ -176,21 +178,38 @@ var errStopped = errors.New("the process was stopped")
 // widenInterrupted stops the migration before each of its statements, as a crash would,
 // and then migrates.
 func widenInterrupted(s *suite) {
+	if !withoutWidths(s) {
+		interrupt(s, nil, wideIDs())
+	}
+}
+
+// widenIntegersInterrupted: a foreign key between an int and a bigint cannot be added.
+func widenIntegersInterrupted(s *suite) {
 	if withoutWidths(s) {
 		return
 	}
+	ids := 4711
+	numbers := func(sqlType string) []gormkey.Option {
+		return []gormkey.Option{gormkey.WithUserIDType(sqlType), gormkey.WithUserIDGenerator(func() string { ids++; return fmt.Sprint(ids) })}
+	}
+	interrupt(s, numbers("int"), numbers("bigint"))
+}
+
+func interrupt(s *suite, before, then []gormkey.Option) {
 	wide := func(db *gorm.DB) *gormkey.Plugin[account] {
-		plugin := newPlugin[account](s, wideIDs()...)
+		plugin := newPlugin[account](s, then...)
 		must(s, db.Use(plugin))
 		return plugin
 	}
 	wanted := ""
 	for after := 0; ; after++ {
-		f := s.accounts()
+		f := s.accounts(before...)
 		ada := signUp(s, f, "ada")
 		_, err := f.CreateSession(s.Context(), ada.ID)
 		must(s, err)
-		noted(s, f.db)
+		if before == nil { // with its owner of 15 bytes
+			noted(s, f.db)
+		}
 		if wanted == "" {
 			wanted = widened(catalog(s, f.db))
 		}
@@ -217,7 +236,7 @@ func widenInterrupted(s *suite) {
 
 		db := s.again(f.db)
 		must(s, wide(db).AutoMigrate(db))
-		if got := widened(catalog(s, db)); got != wanted || strings.Contains(catalog(s, db), "(15)") {
+		if got := widened(catalog(s, db)); got != wanted || narrowID.MatchString(catalog(s, db)) {
 			s.Fatalf("catalog after %d statements and a crash: got\n%s\nwant\n%s", after, got, wanted)
 		}
 		equal(s, "rows", rows(s, db), [3]int64{1, 1, 1})
@@ -228,10 +247,14 @@ func widenInterrupted(s *suite) {
 	}
 }
 
-// widened is a catalog in which ids have 36 bytes, its lines in order: MySQL shows a
+// narrowID finds a column of ids before the migration.
+var narrowID = regexp.MustCompile(`\(15\)|id["\x60]? (int\b|integer)`)
+
+// widened is a catalog in which ids have 36 bytes, or are big, its lines in order: MySQL shows a
 // table's indexes by their age.
 func widened(catalog string) string {
-	lines := strings.Split(strings.NewReplacer("varbinary(15)", "varbinary(36)", "character varying(15)", "character varying(36)").Replace(catalog), "\n")
+	lines := strings.Split(strings.NewReplacer("varbinary(15)", "varbinary(36)", "character varying(15)", "character varying(36)",
+		"id` int ", "id` bigint ", "id` int(11) ", "id` bigint(20) ", "id integer", "id bigint").Replace(catalog), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimSuffix(line, ",")
 	}

@@ -129,8 +129,8 @@ func (a *Auth[U, S]) User(ctx context.Context) *U {
 }
 
 // Validate returns the session of the request's cookie, for routers and middleware of
-// another form. It sends the cookie of a renewed session again and clears that of a dead
-// one, so call it before the response is begun.
+// another form. It sends the cookie of a renewed session again, so call it before the
+// response is begun.
 //
 // Errors: [gormkey.ErrInvalidSession] for nobody, [ErrCrossOrigin]; any other is the
 // database's, and the cookie is kept.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -89,5 +90,81 @@ func TestPostgresRights(t *testing.T) {
 		}
 		_, err = owner.SignIn(t.Context(), login)
 		app.Must(t, err)
+	}
+}
+
+// TestPostgresRightsToDelete: where a role may read a session, a key or a token and neither
+// change nor delete it, an operation that would have to says so. It never reports a session as
+// ended that goes on.
+func TestPostgresRightsToDelete(t *testing.T) {
+	postgresServer.connected(t)
+	role := "gormkey_" + strings.ToLower(rand.Text())
+	postgresServer.exec(t, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() { postgresServer.exec(t, "DROP ROLE "+role) })
+	dsn, clock := newPostgres(t), gormkeytest.NewClock()
+	admin := open(t, postgres.Open(dsn), &gorm.Config{})
+	owner := app.Install(t, admin, app.New(gormkey.WithClock(clock.Now), gormkey.WithOneTimeTokens()))
+	ada := &app.Account{Email: "ada@example.com"}
+	second := gormkey.Credentials{Provider: "username", ID: "ada", Password: login.Password}
+	app.Must(t, owner.CreateUser(t.Context(), ada, login, second))
+	session, err := owner.SignIn(t.Context(), login)
+	app.Must(t, err)
+	reset, err := owner.IssueToken(t.Context(), ada.ID, gormkey.ResetPassword, login.Provider+":"+login.ID, time.Hour)
+	app.Must(t, err)
+	app.Must(t, admin.Exec("GRANT ALL ON auth_user, user_key, user_session, user_token TO "+role).Error)
+	for _, table := range []string{"user_key", "user_session", "user_token"} {
+		for _, statement := range []string{
+			"ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY",
+			"CREATE POLICY readers ON " + table + " FOR SELECT USING (true)",
+			"CREATE POLICY writers ON " + table + " FOR INSERT WITH CHECK (true)",
+		} {
+			app.Must(t, admin.Exec(statement).Error)
+		}
+	}
+	var reader *gormkey.Repository[app.Account]
+	for name, opts := range map[string][]gormkey.Option{
+		"without hooks": nil, "with a hook": {gormkey.WithHook(func(*gorm.DB, gormkey.Event) error { return nil })},
+	} {
+		db := open(t, postgres.Open(postgresDSN(dsn, "user", role)), &gorm.Config{})
+		app.Must(t, db.Use(app.New(append(opts, gormkey.WithClock(clock.Now), gormkey.WithOneTimeTokens())...)))
+		auth, err := gormkey.From[app.Account](db)
+		app.Must(t, err)
+		ctx := t.Context()
+		for what, call := range map[string]func() error{
+			"SignOut":                   func() error { return auth.SignOut(ctx, session.Token) },
+			"InvalidateSession":         func() error { return auth.InvalidateSession(ctx, session.ID) },
+			"InvalidateUserSession":     func() error { return auth.InvalidateUserSession(ctx, ada.ID, session.ID) },
+			"InvalidateOtherSessions":   func() error { return auth.InvalidateOtherSessions(ctx, ada.ID, "another") },
+			"InvalidateAllUserSessions": func() error { return auth.InvalidateAllUserSessions(ctx, ada.ID) },
+			"SignIn, replacing":         func() error { _, err := auth.SignIn(ctx, login, gormkey.Replacing(session.Token)); return err },
+			"DeleteKey":                 func() error { return auth.DeleteKey(ctx, login.Provider, login.ID) },
+			"RenameKey":                 func() error { return auth.RenameKey(ctx, ada.ID, login.Provider, login.ID, "new") },
+			"UpdateKeyPassword":         func() error { _, err := auth.UpdateKeyPassword(ctx, login); return err },
+			"ChangePassword":            func() error { _, err := auth.ChangePassword(ctx, login, ""); return err },
+			"ResetPassword":             func() error { _, err := auth.ResetPassword(ctx, reset, login.Password); return err },
+			"UseToken":                  func() error { _, err := auth.UseToken(ctx, gormkey.ResetPassword, reset, nil); return err },
+		} {
+			if err := call(); !errors.Is(err, gormkey.ErrRights) {
+				t.Errorf("%s: %s: got error %v, want %v", name, what, err, gormkey.ErrRights)
+			}
+		}
+		app.Must(t, auth.InvalidateSession(ctx, "not there"))
+		_, err = auth.ValidateSession(ctx, session.Token)
+		app.Must(t, err)
+		reader = auth
+	}
+	var sessions, keys, tokens int64
+	app.Must(t, admin.Table("user_session").Count(&sessions).Error)
+	app.Must(t, admin.Table("user_key").Count(&keys).Error)
+	app.Must(t, admin.Table("user_token").Count(&tokens).Error)
+	if sessions != 1 || keys != 2 || tokens != 1 {
+		t.Errorf("got %d sessions, %d keys, %d tokens, want 1, 2, 1", sessions, keys, tokens)
+	}
+	clock.Advance(gormkey.DefaultActivePeriod + 1e9)
+	if got, err := reader.ValidateSession(t.Context(), session.Token); err != nil || got.Fresh {
+		t.Errorf("an idle session: got %v, %v, want it valid and not renewed", got, err)
+	}
+	if got, err := owner.ValidateSession(t.Context(), session.Token); err != nil || !got.Fresh {
+		t.Errorf("an idle session, for the owner of the tables: got %v, %v, want it renewed", got, err)
 	}
 }

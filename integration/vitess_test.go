@@ -116,7 +116,7 @@ func TestVitessSharded(t *testing.T) {
 		session, err := auth.SignIn(ctx, login)
 		app.Must(t, err)
 		create := func(i int) {
-			err := db.Create(&gormkey.Session[app.Account]{ID: fmt.Sprintf("%d-%d", round, i), UserID: session.UserID}).Error
+			err := db.Create(&gormkey.Session[app.Account]{ID: gormkey.SessionID(fmt.Sprintf("%d-%d", round, i)), UserID: session.UserID}).Error
 			if err != nil && !errors.Is(err, gorm.ErrForeignKeyViolated) {
 				t.Errorf("create: %v", err)
 			}
@@ -149,7 +149,7 @@ func TestVitessRowLimit(t *testing.T) {
 		app.Must(t, auth.CreateUser(ctx, ada))
 		sessions := make([]gormkey.Session[app.Account], n)
 		for i := range sessions {
-			sessions[i] = gormkey.Session[app.Account]{ID: fmt.Sprintf("s%d", i), UserID: ada.ID}
+			sessions[i] = gormkey.Session[app.Account]{ID: gormkey.SessionID(fmt.Sprintf("s%d", i)), UserID: ada.ID}
 		}
 		app.Must(t, db.CreateInBatches(sessions, 2000).Error)
 		if err := remove(ada); err != nil {

@@ -48,7 +48,7 @@ func (o *oauth) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *oauth) link(w http.ResponseWriter, r *http.Request) { // behind RequireUser
-	o.begin(w, r, o.web.Session(r.Context()).ID)
+	o.begin(w, r, o.web.Session(r.Context()).ID.String())
 }
 
 func (o *oauth) begin(w http.ResponseWriter, r *http.Request, linkTo string) {
@@ -113,7 +113,7 @@ func (o *oauth) linkTo(w http.ResponseWriter, r *http.Request, sessionID string,
 	if err != nil {
 		return err
 	}
-	if session.ID != sessionID {
+	if session.ID.String() != sessionID {
 		return errState
 	}
 	_, err = o.auth.CreateKey(r.Context(), session.UserID, key)

@@ -25,7 +25,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]listed, 0, len(sessions))
 	for _, d := range sessions {
-		one := listed{d.ID, deviceName(d.UserAgent), d.UserAgent, d.IP, d.ID == this.ID, d.CreatedAt, d.IdleExpires.Time()}
+		one := listed{d.ID.String(), deviceName(d.UserAgent), d.UserAgent, d.IP, d.ID == this.ID, d.CreatedAt, d.IdleExpires.Time()}
 		if one.This {
 			list = append([]listed{one}, list...)
 			continue
@@ -37,7 +37,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 
 // endDevice ends one device. Asked for somebody else's, it does not find it.
 func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
-	err := s.auth.InvalidateUserSession(r.Context(), s.web.User(r.Context()).ID, r.PostForm.Get("id"))
+	err := s.auth.InvalidateUserSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
 	switch {
 	case err == nil, errors.Is(err, gormkey.ErrInvalidSession): // it has ended
 		http.Redirect(w, r, "/account/devices?notice=device-ended", http.StatusSeeOther)

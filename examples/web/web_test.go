@@ -156,7 +156,7 @@ func TestStrangers(t *testing.T) {
 	}
 	sessions, err := gormkey.UserSessionsAs[Device](t.Context(), s.auth, s.userID(t, "ada@example.com"))
 	must(t, err)
-	eve.do("POST", "/account/devices/end", url.Values{"id": {sessions[0].ID}})
+	eve.do("POST", "/account/devices/end", url.Values{"id": {sessions[0].ID.String()}})
 	ada.want(200, "/account", "ada@example.com")(ada.do("GET", "/account", nil))
 }
 

@@ -30,7 +30,7 @@ func BenchmarkValidateSession(b *testing.B) {
 				must(b, auth.CreateUser(ctx, a))
 				session, err := auth.CreateSession(ctx, a.ID)
 				must(b, err)
-				tokens, ids = append(tokens, session.Token), append(ids, session.ID)
+				tokens, ids = append(tokens, session.Token), append(ids, string(session.ID))
 			}
 			connector, err := upstream.NewConnector(dsn(scheme, name))
 			must(b, err)

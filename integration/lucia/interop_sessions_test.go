@@ -134,7 +134,7 @@ func TestInteropInvalidation(t *testing.T) {
 		must(t, err)
 		_, err = p.lucia.validate(string(ended.Token))
 		wantError(t, "Lucia: a session of SignIn", err, nil)
-		must(t, p.gorm.auth.InvalidateOtherSessions(t.Context(), other, kept))
+		must(t, p.gorm.auth.InvalidateOtherSessions(t.Context(), other, gormkey.SessionID(kept)))
 		_, err = p.lucia.validate(string(ended.Token))
 		wantError(t, "Lucia: InvalidateOtherSessions", err, errNoSession)
 		_, err = p.lucia.validate(kept)

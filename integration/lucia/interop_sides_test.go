@@ -246,7 +246,7 @@ func (g goSide) view(v *visit, err error) (view, error) {
 		return view{}, asLucia(err)
 	}
 	o := view{
-		ID: v.ID, UserID: v.UserID, Country: v.Country, State: string(v.State(gormkey.UnixMilli(time.Now().UnixMilli()))),
+		ID: string(v.ID), UserID: v.UserID, Country: v.Country, State: string(v.State(gormkey.UnixMilli(time.Now().UnixMilli()))),
 		Active: int64(v.ActiveExpires), Idle: int64(v.IdleExpires), Fresh: v.Fresh,
 	}
 	if v.User != nil {
@@ -272,14 +272,14 @@ func (g goSide) session(id string) (view, error) {
 func (g goSide) sessions(userID string) (ids []string, err error) {
 	sessions, err := g.auth.UserSessions(g.ctx(), userID)
 	for _, s := range sessions {
-		ids = append(ids, s.ID)
+		ids = append(ids, string(s.ID))
 	}
 	slices.Sort(ids)
 	return ids, asLucia(err)
 }
 
 func (g goSide) setCountry(id, country string) error {
-	_, err := g.auth.UpdateSessionAttributes(g.ctx(), id, map[string]any{"country": country})
+	_, err := g.auth.UpdateSessionAttributes(g.ctx(), gormkey.SessionID(id), map[string]any{"country": country})
 	return asLucia(err)
 }
 

@@ -35,7 +35,7 @@ func rowOfUser(u account) userRow { return userRow{u.ID, u.Username} }
 func rowOfKey(k key) keyRow { return keyRow{k.ID, k.UserID, (*string)(k.HashedPassword)} }
 
 func rowOfSession(s session) sessionRow {
-	return sessionRow{s.ID, s.UserID, s.ActiveExpires, s.IdleExpires, s.Country}
+	return sessionRow{string(s.ID), s.UserID, s.ActiveExpires, s.IdleExpires, s.Country}
 }
 
 type method struct {
@@ -70,7 +70,7 @@ var methods = map[string]method{
 func accountID(u account) string    { return u.ID }
 func keyID(k key) string            { return k.ID }
 func keyOwner(k key) string         { return k.UserID }
-func sessionID(s session) string    { return s.ID }
+func sessionID(s session) string    { return string(s.ID) }
 func sessionOwner(s session) string { return s.UserID }
 
 // byID is a method with an id for its one argument.
@@ -182,7 +182,7 @@ func setSession(a *adapter, args []json.RawMessage) (any, error) {
 	}
 	s := &session{
 		Session: gormkey.Session[account]{
-			ID: v.text("id"), UserID: v.text("user_id"),
+			ID: gormkey.SessionID(v.text("id")), UserID: v.text("user_id"),
 			ActiveExpires: v["active_expires"].(gormkey.UnixMilli), IdleExpires: v["idle_expires"].(gormkey.UnixMilli),
 		},
 		Country: optional[string](v, "country"),
