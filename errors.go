@@ -55,10 +55,11 @@ var (
 	// ends during an operation of one statement leaves the same doubt, and answers with
 	// the context's error.)
 	ErrOutcomeUnknown = errors.New("gormkey: outcome unknown")
-	// ErrRights: the database's role can read a user and not lock the row, so that nothing
-	// can be opened for the user or changed. PostgreSQL wants UPDATE on the users' table
-	// for that, and under row level security a policy FOR UPDATE that the row passes.
-	ErrRights = errors.New("gormkey: the role cannot lock the user's row: grant UPDATE on the users' table, and a policy for it under row level security")
+	// ErrRights: PostgreSQL's row level security lets the database's role read a row that it
+	// may not lock, change or delete, so the operation was not done. The users' table needs a
+	// policy FOR UPDATE that the user's row passes; the tables of keys, sessions and tokens
+	// need one for ALL.
+	ErrRights = errors.New("gormkey: row level security lets the role read a row and not lock or change it: give the role a policy for it")
 	// ErrRolledBack: a statement in the transaction failed and its error was ignored, by a
 	// hook most likely, so that PostgreSQL rolled all of it back. Nothing was done. Return
 	// the errors of a hook's statements, or run those that may fail in a transaction of
