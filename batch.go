@@ -9,6 +9,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // Cloudflare D1 has no transactions but batches: a list of statements that is sent when
@@ -86,9 +88,9 @@ func (b *binding) batchError(err error) error {
 		}
 	}
 	switch {
-	case isConnectionLost(err):
+	case engine.IsConnectionLost(err):
 		return &decision{ErrOutcomeUnknown, err}
-	case !isDuplicate(err):
+	case !engine.IsDuplicate(err):
 		return err
 	}
 	taken := uniqueColumns.FindStringSubmatch(err.Error())

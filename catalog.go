@@ -7,6 +7,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // tableInfo is what the database holds of a table.
@@ -69,7 +71,7 @@ func (t *tableInfo) readMySQLColumns(db *gorm.DB, table string) error {
 		Collation *string `gorm:"column:Collation"`
 	}
 	err := db.Session(&gorm.Session{Logger: logger.Discard}).Raw("SHOW FULL COLUMNS FROM ?", clause.Table{Name: table}).Scan(&columns).Error
-	if databaseCode(err) == mysqlNoTable {
+	if engine.Code(err) == mysqlNoTable {
 		return nil
 	}
 	for _, c := range columns {

@@ -8,6 +8,8 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey/password"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // Errors that a caller decides on. Compare with errors.Is. Lucia's code, where there
@@ -221,5 +223,5 @@ func (e *DatabaseError) Unwrap() error { return e.err }
 // application has TranslateError set or not: a user whom a table of the application
 // still points at cannot be deleted.
 func (e *DatabaseError) Is(target error) bool {
-	return target == gorm.ErrForeignKeyViolated && isForeignKey(e.err)
+	return target == gorm.ErrForeignKeyViolated && engine.IsForeignKey(e.err)
 }

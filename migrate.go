@@ -15,6 +15,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // migrateLock names the lock that migrating processes wait for.
@@ -273,10 +275,10 @@ func migrateSQLite(db *gorm.DB, migrate func(*gorm.DB) error) error {
 func migrateTogether(db *gorm.DB, migrate func(*gorm.DB) error) error {
 	for try := 1; ; try++ {
 		err := migrate(clean(db))
-		if err == nil || try == maxTries || !madeAlready.MatchString(err.Error()) {
+		if err == nil || try == engine.MaxTries || !madeAlready.MatchString(err.Error()) {
 			return err
 		}
-		if err := pause(db.Statement.Context, retryLongest); err != nil {
+		if err := engine.Pause(db.Statement.Context, engine.RetryLongest); err != nil {
 			return err
 		}
 	}
@@ -330,7 +332,7 @@ func untilFree(ctx context.Context, try func() error) error {
 		if err == nil || !Retryable(err) || time.Now().After(deadline) {
 			return err
 		}
-		if err := pause(ctx, retryLongest); err != nil {
+		if err := engine.Pause(ctx, engine.RetryLongest); err != nil {
 			return err
 		}
 	}
@@ -354,7 +356,7 @@ func (t *immediateTx) Rollback() error {
 // explainForeignKey says what to do about a column of the application that points at the
 // user and has another type.
 func (b *binding) explainForeignKey(err error) error {
-	if code := databaseCode(err); code == "3780" || code == "1005" || code == "42804" {
+	if code := engine.Code(err); code == "3780" || code == "1005" || code == "42804" {
 		return fmt.Errorf("gormkey: a column that is to point at the user's id has another type; the id is %s: take a type that the field has of its own out, and give a column that is there this type: %w",
 			b.db.Dialector.DataTypeOf(b.userID), err)
 	}

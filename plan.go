@@ -6,6 +6,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // A prepared statement of PostgreSQL fails (0A000) once another process has changed the
@@ -13,8 +15,6 @@ import (
 // it has failed once on each connection. So the reads of the repository then get another
 // text, by a comment, which nobody has prepared.
 type plans struct{ generation atomic.Int64 }
-
-const stalePlan = "0A000" // feature_not_supported: cached plan must not change result type
 
 // comment is part of each query, "" until a plan was stale.
 func (p *plans) comment() string {
@@ -42,11 +42,11 @@ func (r *Repository[U]) read(db *gorm.DB, query func() error) error {
 	for n := 1; ; n++ {
 		generation := r.b.plans.generation.Load()
 		err := query()
-		if err == nil || databaseCode(err) != stalePlan {
+		if err == nil || engine.Code(err) != engine.PostgresStalePlan {
 			return err
 		}
 		r.b.plans.generation.CompareAndSwap(generation, generation+1)
-		if n == maxTries || inTransaction {
+		if n == engine.MaxTries || inTransaction {
 			return err
 		}
 	}

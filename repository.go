@@ -12,6 +12,8 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // Repository runs the auth operations for user type U on one handle. Get it from
@@ -157,7 +159,7 @@ func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work 
 	}
 	return r.retry(ctx, op, func() error {
 		err := work(db)
-		if err != nil && ctx.Err() == nil && databaseCode(err) == "" && isConnectionLost(err) {
+		if err != nil && ctx.Err() == nil && engine.Code(err) == "" && engine.IsConnectionLost(err) {
 			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 		}
 		return err
@@ -199,18 +201,18 @@ func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) 
 	for n := 1; ; n++ {
 		err := try()
 		stale := errors.Is(err, errStale) // another call came first
-		plan := databaseCode(err) == stalePlan
+		plan := engine.Code(err) == engine.PostgresStalePlan
 		if plan {
 			r.b.plans.generation.Add(1)
 		}
 		again := (stale || plan || Retryable(err)) && !errors.Is(err, ErrOutcomeUnknown)
-		if err == nil || n == maxTries || !again || time.Since(began) > retryWithin {
+		if err == nil || n == engine.MaxTries || !again || time.Since(began) > engine.RetryWithin {
 			if stale {
 				err = fmt.Errorf("%w: %w", ErrBusy, err)
 			}
 			return report(ctx, op, err)
 		}
-		if pause(ctx, time.Duration(n)*retryLongest) != nil {
+		if engine.Pause(ctx, time.Duration(n)*engine.RetryLongest) != nil {
 			return report(ctx, op, err)
 		}
 	}
@@ -383,10 +385,10 @@ func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
 // Trace drops the text of a database's error. A duplicate is an answer to the caller,
 // not an error of the program.
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
-	if isDuplicate(err) {
+	if engine.IsDuplicate(err) {
 		err = nil
 	}
-	if code := databaseCode(err); code != "" {
+	if code := engine.Code(err); code != "" {
 		err = fmt.Errorf("database error %s", code)
 	}
 	l.Interface.Trace(ctx, begin, fc, err)

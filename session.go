@@ -12,6 +12,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // CreateSession opens a session for a user and returns it with its token, Fresh
@@ -290,7 +292,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	if errors.Is(err, errChanged) {
 		renewed, err = false, nil
 	}
-	if !written && isReadOnly(err) {
+	if !written && engine.IsReadOnly(err) {
 		return nil // it is valid until it is dead, and renewed where that can be written
 	}
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // undone knows of transactions that a deadlock has undone while a hook ran in them. MySQL
@@ -32,7 +34,7 @@ func (u *undone) watch(tx *gorm.DB) (end func() error) {
 
 // note is called after each statement of the database.
 func (u *undone) note(tx *gorm.DB) {
-	if tx.Error == nil || databaseCode(tx.Error) != mysqlDeadlock {
+	if tx.Error == nil || engine.Code(tx.Error) != engine.MySQLDeadlock {
 		return
 	}
 	if v, ok := u.watched.Load(tx.Statement.ConnPool); ok {
@@ -42,6 +44,3 @@ func (u *undone) note(tx *gorm.DB) {
 		w.err = tx.Error
 	}
 }
-
-// mysqlDeadlock is ER_LOCK_DEADLOCK.
-const mysqlDeadlock = "1213"

@@ -7,6 +7,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // CreateUser inserts user and a key for each of the credentials, all or nothing
@@ -80,8 +82,8 @@ var errDuplicate = errors.New("gormkey: duplicate")
 // meaning that it has for that statement; no message of a database tells it reliably. An
 // error of a hook of the application's model, which may have violated another one, stays.
 func duplicateAs(result *gorm.DB, sentinel error) error {
-	if _, ownError := result.InstanceGet(failedSetting); ownError && isDuplicate(result.Error) {
-		return &decision{sentinel, withoutValues(result.Error)}
+	if _, ownError := result.InstanceGet(failedSetting); ownError && engine.IsDuplicate(result.Error) {
+		return &decision{sentinel, engine.WithoutStatement(result.Error)}
 	}
 	return result.Error
 }

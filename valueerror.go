@@ -11,6 +11,8 @@ import (
 	"regexp"
 
 	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // valueError is an error that arose between GORM and the database, and that no database
@@ -51,8 +53,8 @@ func withoutValue(err error, reading bool) error {
 		ours    *ArgumentError
 	)
 	switch {
-	case err == nil, databaseCode(err) != "", errors.As(err, &known), errors.As(err, &network), errors.As(err, &ours),
-		says(err, "sql: database is closed"), says(err, "invalid connection"):
+	case err == nil, engine.Code(err) != "", errors.As(err, &known), errors.As(err, &network), errors.As(err, &ours),
+		engine.Says(err, "sql: database is closed"), engine.Says(err, "invalid connection"):
 		return err
 	}
 	for _, harmless := range harmlessErrors {

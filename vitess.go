@@ -1,7 +1,6 @@
 package gormkey
 
 import (
-	"reflect"
 	"strings"
 
 	"gorm.io/gorm"
@@ -44,32 +43,3 @@ func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
 		}
 	}
 }
-
-// withoutValues returns a copy of a MySQL error that Vitess wrote, less its text: it
-// quotes the statement with every value, hashes and ids among them.
-func withoutValues(err error) error {
-	for e := err; e != nil; {
-		v := reflect.ValueOf(e)
-		if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct && v.Elem().Type().Name() == "MySQLError" {
-			message := v.Elem().FieldByName("Message")
-			if !message.IsValid() || message.Kind() != reflect.String || !strings.Contains(message.String(), vitessMarker) {
-				return err
-			}
-			safe := reflect.New(v.Elem().Type())
-			safe.Elem().Set(v.Elem())
-			text, _, _ := strings.Cut(message.String(), " desc = ")
-			text, _, _ = strings.Cut(text, vitessMarker)
-			safe.Elem().FieldByName("Message").SetString(text + " (the rest holds values)")
-			return safe.Interface().(error)
-		}
-		unwrapper, ok := e.(interface{ Unwrap() error })
-		if !ok {
-			return err
-		}
-		e = unwrapper.Unwrap()
-	}
-	return err
-}
-
-// vitessMarker stands before the statement and its values.
-const vitessMarker = " (CallerID: "

@@ -1,0 +1,3 @@
+// Package engine holds what databases do differently: their errors, locks and types. It
+// knows of GORM and of no table.
+package engine

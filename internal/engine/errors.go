@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// Code returns the code that the database gave err, or "": the five characters
+// of an SQLSTATE, MySQL's number, or SQLite's extended result code. The drivers are
+// told apart by the shape of their errors, so that none of them is linked.
+func Code(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := err.(interface{ SQLState() string }); ok { // pgx, lib/pq
+		return e.SQLState()
+	}
+	v := reflect.ValueOf(err)
+	if n, ok := errorNumber(v, "Number"); ok && reflect.Indirect(v).Type().Name() == "MySQLError" {
+		return strconv.FormatInt(n, 10)
+	}
+	if n, ok := errorNumber(v, "ExtendedCode"); ok && n != 0 { // mattn, ncruces, d1
+		return strconv.FormatInt(n, 10)
+	}
+	if n, ok := errorNumber(v, "Code"); ok && strings.Contains(reflect.Indirect(v).Type().PkgPath(), "sqlite") { // modernc, glebarez
+		return strconv.FormatInt(n, 10)
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if code := Code(e); code != "" {
+				return code
+			}
+		}
+		return ""
+	}
+	return Code(errors.Unwrap(err))
+}
+
+// errorNumber returns the integer that an error has as a method or a field.
+func errorNumber(err reflect.Value, name string) (int64, bool) {
+	if m := err.MethodByName(name); m.IsValid() {
+		if t := m.Type(); t.NumIn() != 0 || t.NumOut() != 1 {
+			return 0, false
+		}
+		return integer(m.Call(nil)[0])
+	}
+	if v := reflect.Indirect(err); v.Kind() == reflect.Struct {
+		return integer(v.FieldByName(name))
+	}
+	return 0, false
+}
+
+func integer(v reflect.Value) (int64, bool) {
+	switch {
+	case !v.IsValid():
+		return 0, false
+	case v.CanInt():
+		return v.Int(), true
+	case v.CanUint():
+		return int64(v.Uint()), true
+	default:
+		return 0, false
+	}
+}
+
+var (
+	duplicateCodes  = []string{"23505", "1062", "1586", "1555", "2067", "2579"}
+	foreignKeyCodes = []string{"23503", "1216", "1217", "1451", "1452", "787"}
+	// A deadlock, a lost serialization race or a lock that was not had in time: the
+	// transaction is undone and may run again.
+	retryCodes = []string{"40001", "40P01", "55P03", "1213", "1205", "1020"}
+)
+
+// A driver of SQLite may give no code. A text is looked at only then: it may hold values
+// of the application, which could say anything.
+var (
+	duplicateText  = regexp.MustCompile(`(?m)(?:^|: )UNIQUE constraint failed: \S+\.\S+`)
+	foreignKeyText = regexp.MustCompile(`(?m)(?:^|: )FOREIGN KEY constraint failed`)
+)
+
+// IsDuplicate reports whether err is a violated unique constraint.
+func IsDuplicate(err error) bool {
+	if code := Code(err); code != "" || err == nil {
+		return slices.Contains(duplicateCodes, code)
+	}
+	return errors.Is(err, gorm.ErrDuplicatedKey) || duplicateText.MatchString(err.Error())
+}
+
+// IsForeignKey reports whether err is a violated foreign key.
+func IsForeignKey(err error) bool {
+	if code := Code(err); code != "" || err == nil {
+		return slices.Contains(foreignKeyCodes, code)
+	}
+	return errors.Is(err, gorm.ErrForeignKeyViolated) || foreignKeyText.MatchString(err.Error())
+}
+
+// Says reports whether err, or one that it wraps, has exactly this text: it is how errors
+// are told that another package does not export.
+func Says(err error, text string) bool {
+	if err == nil {
+		return false
+	}
+	if err.Error() == text {
+		return true
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return Says(e, text) })
+	}
+	return Says(errors.Unwrap(err), text)
+}
+
+// IsRetryable reports whether err is transient: a deadlock, a lost serialization race, a lock
+// that was not had in time, or a busy SQLite. Nothing was done, and the whole transaction may
+// run again.
+func IsRetryable(err error) bool {
+	code := Code(err)
+	if slices.Contains(retryCodes, code) {
+		return true
+	}
+	n, _ := strconv.Atoi(code)
+	return len(code) < 4 && (n&0xff == 5 || n&0xff == 6) // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms
+}
+
+// readOnlyCodes are answers to a write that the database, or this role, does not take: it is
+// read-only or full, or the right to UPDATE was not granted. The short ones are SQLite's.
+var readOnlyCodes = []string{
+	"25006", "42501", "53100", "1290", "1836", "1792", "1142", "1143", "1021", "8", "264", "520", "776", "13",
+}
+
+// IsReadOnly reports whether the database, or this role, takes no such write.
+func IsReadOnly(err error) bool { return slices.Contains(readOnlyCodes, Code(err)) }
+
+// IsRolledBack reports whether a COMMIT became a rollback, because a statement had failed and
+// its error was ignored.
+func IsRolledBack(err error) bool {
+	return Says(err, "commit unexpectedly resulted in rollback") || // pgx
+		Says(err, "pq: could not complete operation in a failed transaction") || Says(err, "pq: Could not complete operation in a failed transaction")
+}
+
+// IsConnectionLost reports whether the answer to a statement may have been lost.
+func IsConnectionLost(err error) bool {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var network *net.OpError
+	return errors.As(err, &network) && network.Op != "dial" || Says(err, "invalid connection") // go-sql-driver/mysql
+}
+
+// Codes that are told apart by name.
+const (
+	MySQLDeadlock     = "1213"  // ER_LOCK_DEADLOCK
+	PostgresStalePlan = "0A000" // feature_not_supported: cached plan must not change result type
+)
+
+// WithoutStatement returns a copy of a MySQL error that Vitess wrote, less its text: it
+// quotes the statement with every value, hashes and ids among them.
+func WithoutStatement(err error) error {
+	for e := err; e != nil; {
+		v := reflect.ValueOf(e)
+		if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct && v.Elem().Type().Name() == "MySQLError" {
+			message := v.Elem().FieldByName("Message")
+			if !message.IsValid() || message.Kind() != reflect.String || !strings.Contains(message.String(), vitessMarker) {
+				return err
+			}
+			safe := reflect.New(v.Elem().Type())
+			safe.Elem().Set(v.Elem())
+			text, _, _ := strings.Cut(message.String(), " desc = ")
+			text, _, _ = strings.Cut(text, vitessMarker)
+			safe.Elem().FieldByName("Message").SetString(text + " (the rest holds values)")
+			return safe.Interface().(error)
+		}
+		unwrapper, ok := e.(interface{ Unwrap() error })
+		if !ok {
+			return err
+		}
+		e = unwrapper.Unwrap()
+	}
+	return err
+}
+
+// vitessMarker stands before the statement and its values.
+const vitessMarker = " (CallerID: "
