@@ -336,11 +336,11 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 	if err != nil {
 		return nil, 0, err
 	}
-	if r.b.batches {
+	if r.b.engine.Batches() {
 		if r.inTransaction() {
 			return nil, 0, errInBatch
 		}
-		size = min(size, batchParameters)
+		size = min(size, r.b.engine.MostIDs())
 	}
 	id := clause.Column{Table: table, Name: "id"}
 	behind := clause.Expr{SQL: "1 = 1"}
@@ -353,9 +353,9 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 	}
 	var result *gorm.DB
 	err = r.transact(ctx, op, func(tx *gorm.DB) error {
-		if r.b.dialect == "postgres" {
-			// Whose DELETE would see a row that changed while it waited, but not the user
-			// that came with the change: the next statement sees both.
+		if r.b.engine.RowLocks() {
+			// A DELETE of PostgreSQL would see a row that changed while it waited, but not the
+			// user that came with the change: the next statement sees both.
 			if err := tx.Exec("SELECT ? FROM ? WHERE ? FOR UPDATE", id, clause.Table{Name: table}, r.b.among(id, ids)).Error; err != nil {
 				return err
 			}

@@ -19,37 +19,17 @@ import (
 // what it read still holds. Where it does not, nothing is done and the operation begins
 // anew.
 
-// batcher is a dialector whose transactions are batches.
-type batcher interface {
-	// Require returns a statement that makes a batch fail, and its error say why, unless
-	// the condition holds at its place in the list.
-	Require(condition, why string) string
-}
-
-// unmet is an error of a batch that a requirement has ended.
-type unmet interface{ Unmet() (why string, ok bool) }
-
-// batches tells whether transactions on db are batches.
-func batches(db *gorm.DB) bool {
-	_, ok := db.Dialector.(batcher)
-	return ok
-}
-
 // errStale: what an operation had read no longer held when its batch ran.
 var errStale = errors.New("gormkey: changed meanwhile")
 
 // requirements are the answers that a requirement may stand for.
 var requirements = []error{errStale, errChanged, errAbsent, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
 
-// require adds a requirement to the batch of tx; otherwise is its answer, one of the
-// requirements.
+// require adds a requirement to the batch of tx, if it is one; otherwise is its answer, one of
+// the requirements.
 func (b *binding) require(tx *gorm.DB, otherwise error, condition string, vars ...any) error {
-	return tx.Exec(tx.Dialector.(batcher).Require(condition, otherwise.Error()), vars...).Error
+	return b.engine.Require(tx, otherwise.Error(), condition, vars...)
 }
-
-// pending reports that a statement waits in a batch, so that it is not known what it
-// changes.
-func (b *binding) pending(result *gorm.DB) bool { return b.batches && result.RowsAffected < 0 }
 
 // changed tells whether a statement changed a row. One that waits in a batch has to: if it
 // does not, the batch fails and means otherwise.
@@ -57,7 +37,7 @@ func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
 	switch {
 	case result.Error != nil:
 		return false, result.Error
-	case b.pending(result):
+	case b.engine.Pending(result):
 		return true, b.require(tx, otherwise, "changes() > 0")
 	}
 	return result.RowsAffected > 0, nil
@@ -65,9 +45,6 @@ func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
 
 // unchanged requires, in a batch, that a key is as it was read.
 func (b *binding) unchanged(tx *gorm.DB, id, userID string, hash *HashedPassword) error {
-	if !b.batches {
-		return nil
-	}
 	var password any
 	if hash != nil {
 		password = string(*hash)
@@ -79,12 +56,9 @@ func (b *binding) unchanged(tx *gorm.DB, id, userID string, hash *HashedPassword
 // batchError gives the error of a batch the meaning that it has for the operation: which
 // statement failed is in its text alone.
 func (b *binding) batchError(err error) error {
-	var u unmet
-	if errors.As(err, &u) {
-		if why, ok := u.Unmet(); ok {
-			if i := slices.IndexFunc(requirements, func(e error) bool { return e.Error() == why }); i >= 0 {
-				return &decision{requirements[i], err}
-			}
+	if why, ok := engine.Unmet(err); ok {
+		if i := slices.IndexFunc(requirements, func(e error) bool { return e.Error() == why }); i >= 0 {
+			return &decision{requirements[i], err}
 		}
 	}
 	switch {
@@ -116,7 +90,7 @@ var uniqueColumns = regexp.MustCompile(`UNIQUE constraint failed: ([^:]+?)(?:: S
 func (b *binding) rowsOf(results []*gorm.DB) (n int64) {
 	for _, result := range results {
 		rows := result.RowsAffected
-		if r := result.Statement.Result; b.pending(result) && r != nil && r.Result != nil {
+		if r := result.Statement.Result; b.engine.Pending(result) && r != nil && r.Result != nil {
 			rows, _ = r.Result.RowsAffected()
 		}
 		n += max(rows, 0)
@@ -126,9 +100,6 @@ func (b *binding) rowsOf(results []*gorm.DB) (n int64) {
 
 // errInBatch refuses what cannot work in a transaction of the caller's.
 var errInBatch = &ArgumentError{"db", "is in a transaction, whose statements are sent at its end on this database; call it on the root handle"}
-
-// batchParameters is how many ids one statement names in a batch: D1 takes 100.
-const batchParameters = 90
 
 // deleteUserInBatch is DeleteUser where the transaction is a batch. With nobody to ask or
 // to tell of it, it is the batch alone.

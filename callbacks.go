@@ -18,7 +18,7 @@ func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if db.Callback().Create().Get(p.Name()+":ids") != nil {
 		return nil
 	}
-	if b.dialect == "sqlite" && !b.batches { // which refuse to rebuild
+	if b.dialect == "sqlite" && !b.engine.Batches() { // which refuse to rebuild
 		if err := p.registerRebuild(db, b); err != nil {
 			return err
 		}

@@ -174,32 +174,19 @@ func (b *binding) deleteDoomed(tx *gorm.DB, g *guarded, ids []string) error {
 
 // among is the condition that a column holds one of the ids.
 func (b *binding) among(c clause.Column, ids []string) clause.Expression {
-	if len(ids) == 0 {
-		return clause.Expr{SQL: "1 = 0"}
-	}
-	if !b.inexact {
-		return clause.Expr{SQL: "? IN ?", Vars: []any{c, ids}}
-	}
-	same := make([]clause.Expression, len(ids))
-	for i, id := range ids {
-		same[i] = clause.Expr{SQL: "(? = ? AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY))", Vars: []any{c, id, c, id}}
-	}
-	return clause.Or(same...)
+	return b.engine.Among(c, ids)
 }
 
-// checkIsolation refuses a transaction of PostgreSQL in which the delete would not see
-// the keys and sessions that were committed while it waited for the user's lock. GORM's
-// own, around one statement, is put at READ COMMITTED, if no hook has read in it.
+// checkIsolation refuses a transaction in which the delete would not see the keys and
+// sessions that were committed while it waited for the user's lock. GORM's own, around one
+// statement, is put at READ COMMITTED, if no hook has read in it.
 func (b *binding) checkIsolation(tx *gorm.DB) error {
-	if b.foreignKeys || b.dialect != "postgres" {
+	if b.foreignKeys {
 		return nil
 	}
-	var level string
-	if err := fresh(tx).Raw("SHOW transaction_isolation").Scan(&level).Error; err != nil {
+	level, err := b.engine.Snapshot(fresh(tx))
+	if err != nil || level == "" {
 		return err
-	}
-	if level == "read committed" || level == "read uncommitted" {
-		return nil
 	}
 	_, started := tx.InstanceGet("gorm:started_transaction")
 	if started && fresh(tx).Exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").Error == nil {

@@ -96,11 +96,11 @@ func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (f
 	if err != nil {
 		return 0, 0, err
 	}
-	if r.b.batches && r.inTransaction() {
+	if r.b.engine.Batches() && r.inTransaction() {
 		return 0, 0, errInBatch
 	}
 	first := clause.OrderByColumn{Column: clause.Column{Name: e.column}}
-	if r.b.dialect == "sqlite" {
+	if r.b.engine.DeletesByQuery() {
 		var result *gorm.DB
 		err = r.write(ctx, e.op, false, func(tx *gorm.DB) error {
 			dead := tx.Session(&gorm.Session{NewDB: true}).Model(e.model()).Select("id").Where(e.where).Order(first).Limit(size)
@@ -114,7 +114,7 @@ func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (f
 		return int(deleted), deleted, nil
 	}
 	var ids []string
-	err = r.underLock(db).Model(e.model()).Where(e.where).Order(first).Limit(size).Pluck("id", &ids).Error
+	err = r.b.engine.ReadLatest(db).Model(e.model()).Where(e.where).Order(first).Limit(size).Pluck("id", &ids).Error
 	if err != nil || len(ids) == 0 {
 		return 0, 0, report(ctx, e.op, err)
 	}

@@ -54,7 +54,7 @@ func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 		}
 		return tx.AutoMigrate(append(p.Models(), more...)...)
 	}
-	if b.dialect == "sqlite" && !b.batches { // which rebuilds no table
+	if b.dialect == "sqlite" && !b.engine.Batches() { // which rebuilds no table
 		return pendingSQLite(db, migrate)
 	}
 	statements, err := recordExecs(db, db.Statement.ConnPool, migrate)

@@ -30,4 +30,4 @@ func (w *Work) Met(hash string) { w.w.met(hash) }
 func HashKind(hash string) string { return splitHash(hash).kind() }
 
 // JudgeServer is for tests of which servers are refused.
-var JudgeServer = judgeServer
+var JudgeServer = engine.JudgeServer

@@ -38,10 +38,10 @@ func (r *Repository[U]) checkWritable(query *gorm.DB, id string) error {
 	return r.checkRights(query.Where(r.b.idIs(id)), "id")
 }
 
-// checkRights returns [ErrRights] if a query finds a row: row level security of PostgreSQL
-// may let a role read a row and neither lock nor change it, which is no error there.
+// checkRights returns [ErrRights] if a query finds a row that the role may read and neither
+// lock nor change, which is no error of the database.
 func (r *Repository[U]) checkRights(query *gorm.DB, column string) error {
-	if r.b.dialect != "postgres" {
+	if !r.b.engine.HidesRows() {
 		return nil
 	}
 	var ids []string
@@ -85,22 +85,17 @@ func (r *Repository[U]) ownerQuery(db *gorm.DB, s ownerSource, columns []clause.
 }
 
 // ownerLock locks what ownerQuery reads.
-func (r *Repository[U]) ownerLock(s ownerSource) shareLock {
-	tables := []string{r.b.user.Table}
-	if s.keyID != "" {
-		tables = append(tables, r.b.key.Table)
+func (r *Repository[U]) ownerLock(s ownerSource) clause.Interface {
+	if s.keyID == "" {
+		return r.b.engine.ShareLock(r.b.user.Table)
 	}
-	return shareLock{r.b.dialect, tables}
+	return r.b.engine.ShareLock(r.b.user.Table, r.b.key.Table)
 }
 
-// keyJoin is written so that MySQL too reads, and locks, the user before the key.
+// keyJoin is written so that the user is read, and locked, before the key.
 func (r *Repository[U]) keyJoin(s ownerSource, userID clause.Column) clause.Expression {
-	join := "INNER JOIN"
-	if r.b.dialect == "mysql" {
-		join = "STRAIGHT_JOIN"
-	}
 	key := func(name string) clause.Column { return clause.Column{Table: r.b.key.Table, Name: name} }
-	on := join + " ? ON ? = ? AND ? = ? AND "
+	on := r.b.engine.JoinInOrder() + " ? ON ? = ? AND ? = ? AND "
 	vars := []any{clause.Table{Name: r.b.key.Table}, key("id"), s.keyID, key("user_id"), userID}
 	if s.hash == nil {
 		return clause.Expr{SQL: on + "(? IS NULL OR ? = '')", Vars: append(vars, key("hashed_password"), key("hashed_password"))}
@@ -136,37 +131,5 @@ func (s insertSelect) MergeClause(c *clause.Clause) {
 		}
 		_, _ = builder.WriteString(") ")
 		builder.AddVar(builder, s.query(values.Columns, values.Values[0]))
-	}
-}
-
-// shareLock locks the rows that a statement reads against deletion, and the key also
-// against a change of its password. SQLite has one writer and no row locks.
-type shareLock struct {
-	dialect string
-	tables  []string // the user's, then the key's if it is read too
-}
-
-// Name returns the name of GORM's locking clause.
-func (shareLock) Name() string { return "FOR" }
-
-// Build does nothing: MergeClause sets the expression.
-func (shareLock) Build(clause.Builder) {}
-
-// MergeClause writes the dialect's words. MySQL's older form is the only one that
-// MariaDB knows too.
-func (l shareLock) MergeClause(c *clause.Clause) {
-	c.Name = ""
-	switch l.dialect {
-	case "mysql":
-		c.Expression = clause.Expr{SQL: "LOCK IN SHARE MODE"}
-	case "postgres":
-		// A changed password is no change of the row's key, so KEY SHARE would let it pass.
-		locks := "FOR KEY SHARE OF ?"
-		vars := []any{clause.Column{Name: bareTable(l.tables[0])}}
-		if len(l.tables) > 1 {
-			locks += " FOR SHARE OF ?"
-			vars = append(vars, clause.Column{Name: bareTable(l.tables[1])})
-		}
-		c.Expression = clause.Expr{SQL: locks, Vars: vars}
 	}
 }

@@ -1,7 +1,6 @@
 package gormkey
 
 import (
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -33,7 +32,7 @@ func (p *Plugin[U]) registerIntegrity(db *gorm.DB, b *binding) error {
 	// Next to the statement itself: after the application's hooks, whose conditions count
 	// too. After("gorm:delete") would run after the commit.
 	var errs []error
-	if !b.foreignKeys || b.dialect == "sqlite" && !b.batches {
+	if !b.foreignKeys || b.engine.MayNotEnforce() {
 		errs = append(errs,
 			create.Before("gorm:create").Register(name+":owners", func(tx *gorm.DB) { b.checkOwners(tx) }),
 			remove.Before("gorm:delete").Register(name+":cascade", func(tx *gorm.DB) { b.cascade(tx) }),
@@ -68,10 +67,8 @@ func (b *binding) begin(tx *gorm.DB, g *guarded) bool {
 	if !b.foreignKeys {
 		return true
 	}
-	var enforced bool // by this connection
-	if err := fresh(tx).Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
-		_ = tx.AddError(err)
-	}
+	enforced, err := b.engine.Enforces(fresh(tx))
+	_ = tx.AddError(err)
 	return tx.Error == nil && !enforced
 }
 
@@ -84,11 +81,7 @@ func (b *binding) enter(tx *gorm.DB, g *guarded) bool {
 		}
 	}
 	if _, ok := tx.Statement.ConnPool.(gorm.TxCommitter); !ok {
-		var options []*sql.TxOptions
-		if b.dialect != "sqlite" {
-			options = append(options, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-		}
-		own := tx.Begin(options...)
+		own := tx.Begin(b.engine.TxOptions()...)
 		if own.Error == gorm.ErrInvalidTransaction && b.foreignKeys {
 			return false // a pool without transactions, as GORM lets pass
 		}
@@ -152,7 +145,7 @@ func (b *binding) finish(tx *gorm.DB) {
 
 // is reports whether a name that a statement has is the table's.
 func (b *binding) is(name, table string) bool {
-	if name == table || b.dialect == "sqlite" && strings.EqualFold(name, table) {
+	if b.engine.SameTable(name, table) {
 		return true
 	}
 	// The schema or database that unqualified names are in, written out.
@@ -246,8 +239,8 @@ func (b *binding) ownerValue(value any) any {
 	case string, clause.Expression, *gorm.DB:
 		return v
 	case []byte:
-		if b.dialect == "sqlite" {
-			return nil // a blob, which equals no text
+		if !b.engine.BytesAreText() {
+			return nil
 		}
 		return string(v)
 	}
@@ -279,7 +272,7 @@ func (b *binding) lacks(tx *gorm.DB, ids []any) (bool, error) {
 	read := func(condition string, value any) (map[string]bool, error) {
 		var found []string
 		// In the order of the ids, so that two batches do not wait for each other.
-		err := tx.Raw("SELECT ? FROM ? WHERE ? "+condition+" ORDER BY ?"+b.shareLock(), id, table, id, value, id).Scan(&found).Error
+		err := tx.Raw("SELECT ? FROM ? WHERE ? "+condition+" ORDER BY ?"+b.engine.ShareRows(), id, table, id, value, id).Scan(&found).Error
 		set := make(map[string]bool, len(found))
 		for _, one := range found {
 			set[b.folded(one)] = true
@@ -315,15 +308,4 @@ func (b *binding) folded(id string) string {
 		return strings.ToLower(id)
 	}
 	return id
-}
-
-// shareLock is the clause that holds read rows of the users against a delete.
-func (b *binding) shareLock() string {
-	switch b.dialect {
-	case "mysql":
-		return " LOCK IN SHARE MODE"
-	case "postgres":
-		return " FOR KEY SHARE"
-	}
-	return ""
 }

@@ -265,17 +265,16 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 // requireOther returns ErrLastKey unless the user of a key has another.
 func (r *Repository[U]) requireOther(tx *gorm.DB, key *Key[U]) error {
 	id := clause.Column{Table: clause.CurrentTable, Name: "id"}
-	others, err := find(r.forUpdate(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
+	others, err := find(r.b.engine.ForUpdate(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
 	switch {
 	case err != nil:
 		return err
 	case !others:
 		return ErrLastKey
-	case r.b.batches:
+	default:
 		return r.b.require(tx, errStale, "EXISTS (SELECT 1 FROM ? WHERE ? = ? AND ? <> ?)", clause.Table{Name: r.b.key.Table},
 			clause.Column{Name: "user_id"}, key.UserID, clause.Column{Name: "id"}, key.ID)
 	}
-	return nil
 }
 
 // lockKey returns a key after locking its user's row, so that what two calls do to the
@@ -294,36 +293,17 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U]
 		return key, err
 	}
 	key, err := read(tx)
-	if err != nil || r.b.dialect == "sqlite" {
+	if err != nil || !r.b.engine.RowLocks() {
 		return key, err
 	}
 	if err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
-	locked, err := read(r.forUpdate(tx))
+	locked, err := read(r.b.engine.ForUpdate(tx))
 	if err == none {
 		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
 	}
 	return locked, err
-}
-
-// forUpdate makes the next read take its rows for update, and see them as they are now
-// whatever the transaction's level. SQLite has one writer.
-func (r *Repository[U]) forUpdate(tx *gorm.DB) *gorm.DB {
-	if r.b.dialect == "sqlite" {
-		return tx
-	}
-	return tx.Clauses(clause.Locking{Strength: "UPDATE"})
-}
-
-// underLock makes the next read see what was committed while a lock was waited for: in
-// a caller's transaction MySQL would read its snapshot, unless the read locks too.
-func (r *Repository[U]) underLock(tx *gorm.DB) *gorm.DB {
-	_, inTransaction := tx.Statement.ConnPool.(gorm.TxCommitter)
-	if r.b.dialect != "mysql" || !inTransaction {
-		return tx
-	}
-	return tx.Clauses(clause.Locking{Strength: "UPDATE"})
 }
 
 // newKeys checks credentials that will be stored and hashes their passwords. It is

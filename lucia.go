@@ -154,7 +154,7 @@ func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOpt
 }
 
 func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
-	if r.b.batches && r.inTransaction() {
+	if r.b.engine.Batches() && r.inTransaction() {
 		return 0, errInBatch
 	}
 	var results []*gorm.DB

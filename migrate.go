@@ -79,7 +79,7 @@ func (p *Plugin[U]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error) error 
 		return &ArgumentError{"db", "is in a transaction; migrations want the root handle on MySQL and SQLite"}
 	}
 	switch {
-	case b.batches:
+	case b.engine.Batches():
 		return migrateTogether(db, migrate)
 	case b.dialect == "postgres":
 		return migratePostgres(db, migrate)

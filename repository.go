@@ -2,7 +2,6 @@ package gormkey
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
@@ -136,11 +135,11 @@ func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *g
 			err := work(tx)
 			committing = err == nil
 			return err
-		}, r.txOptions()...)
+		}, r.b.engine.TxOptions()...)
 		switch {
 		case err == nil || !committing:
 			return err
-		case r.b.batches:
+		case r.b.engine.Batches():
 			return r.b.batchError(err)
 		}
 		return commitError(err)
@@ -169,7 +168,7 @@ func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work 
 // writeAndRead writes and reads back what it wrote, in one transaction. A batch cannot
 // read what it writes, so there it reads after it.
 func (r *Repository[U]) writeAndRead(ctx context.Context, op string, hooked bool, write, read func(tx *gorm.DB) error) error {
-	if r.err == nil && !r.b.batches {
+	if r.err == nil && !r.b.engine.Batches() {
 		return r.transact(ctx, op, func(tx *gorm.DB) error {
 			if err := write(tx); err != nil {
 				return err
@@ -218,15 +217,6 @@ func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) 
 	}
 }
 
-// txOptions asks for READ COMMITTED, under which a statement sees what was committed
-// while it waited for a lock. SQLite has one level, and drivers that refuse any other.
-func (r *Repository[U]) txOptions() []*sql.TxOptions {
-	if r.b.dialect == "sqlite" {
-		return nil
-	}
-	return []*sql.TxOptions{{Isolation: sql.LevelReadCommitted}}
-}
-
 // lockUser takes the user's row for update, soft-deleted or not. Every transaction takes
 // its locks in the order user, key, session.
 func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
@@ -234,7 +224,7 @@ func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
 		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
 	}
 	var ids []string
-	err := user().Clauses(clause.Locking{Strength: "UPDATE"}).Scan(&ids).Error
+	err := r.b.engine.ForUpdate(user()).Scan(&ids).Error
 	if err == nil && len(ids) == 0 {
 		err = r.checkLockable(user())
 	}
@@ -244,7 +234,7 @@ func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
 // lockOwner takes the user's row before the rows of what belongs to the user, so that
 // what two calls do to these happens one after the other. A batch is atomic as it is.
 func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
-	if r.b.dialect == "sqlite" {
+	if !r.b.engine.RowLocks() {
 		return r.b.lockWrites(tx)
 	}
 	return r.lockUser(tx, userID)
@@ -258,14 +248,9 @@ func (b *binding) idIs(id string) clause.Expression { return b.exactly("id", id)
 
 func (b *binding) ownerIs(id string) clause.Expression { return b.exactly("user_id", id) }
 
-// exactly compares an id column. On one that may compare inexactly it finds the row by
-// the column's index and then compares bytes.
+// exactly compares an id column byte by byte.
 func (b *binding) exactly(name, id string) clause.Expression {
-	if !b.inexact {
-		return column(name, id)
-	}
-	c := clause.Column{Table: clause.CurrentTable, Name: name}
-	return clause.Expr{SQL: "? = ? AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)", Vars: []any{c, id, c, id}}
+	return b.engine.SameBytes(clause.Column{Table: clause.CurrentTable, Name: name}, id)
 }
 
 func column(name string, value any) clause.Expression {

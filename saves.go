@@ -73,14 +73,8 @@ func (b *binding) requireRows(tx *gorm.DB, s *schema.Schema, ids []string) error
 		return err
 	}
 	id, table := clause.Column{Name: "id"}, clause.Table{Name: s.Table}
-	query, most := "SELECT ? FROM ? WHERE ? ORDER BY ?", statementLimit
-	if b.dialect != "sqlite" {
-		query += " FOR UPDATE"
-	}
-	if b.batches {
-		most = batchParameters
-	}
-	for part := range slices.Chunk(ids, most) {
+	query := "SELECT ? FROM ? WHERE ? ORDER BY ?" + b.engine.LockForUpdate()
+	for part := range slices.Chunk(ids, b.engine.MostIDs()) {
 		var found []string
 		if err := fresh(tx).Raw(query, id, table, b.among(id, part), id).Scan(&found).Error; err != nil {
 			return err
@@ -88,10 +82,8 @@ func (b *binding) requireRows(tx *gorm.DB, s *schema.Schema, ids []string) error
 		if missing := len(part) - len(found); missing > 0 {
 			return fmt.Errorf("gormkey: %d rows are not in %s, and Save would insert them; change rows with Updates, and insert new ones with Create: %w", missing, s.Table, gone)
 		}
-		if b.batches { // whose reads hold nothing
-			if err := b.require(fresh(tx), gone, "(SELECT COUNT(*) FROM ? WHERE ?) = ?", table, b.among(id, part), len(part)); err != nil {
-				return err
-			}
+		if err := b.require(fresh(tx), gone, "(SELECT COUNT(*) FROM ? WHERE ?) = ?", table, b.among(id, part), len(part)); err != nil {
+			return err
 		}
 	}
 	return nil

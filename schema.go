@@ -9,8 +9,9 @@ import (
 	"sync/atomic"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // binding is what a plugin knows of its database: the schemas that GORM caches there,
@@ -38,9 +39,9 @@ type binding struct {
 	inexact      bool   // id columns may match more than equal bytes
 	plainColumns bool   // every column can be named in a SELECT
 	vitess       bool   // the database is one
+	engine       engine.Engine
 	undone       undone
 	plans        plans
-	batches      bool // its transactions are batches, see batcher
 }
 
 // model is one of the structs of a plugin with the table that it belongs to.
@@ -96,9 +97,6 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	b := &binding{db: db.Session(&gorm.Session{NewDB: true}), cache: schemaCache(db), dialect: db.Name()}
 	b.inexact = b.dialect == "mysql" && opts.inexactIDs
 	b.foreignKeys, b.vitess, b.ownType = !opts.noForeignKeys, opts.vitess, opts.userIDType != ""
-	if b.batches = batches(db); b.batches && opts.noForeignKeys {
-		return nil, errors.New("WithoutForeignKeys: this database has no transactions to keep keys and sessions whole in, and always enforces foreign keys: leave the option out")
-	}
 	for _, m := range models {
 		if b.cache == nil {
 			break
@@ -107,8 +105,12 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 			return nil, fmt.Errorf("GORM has parsed %T before: call db.Use right after gorm.Open, before any query, AutoMigrate or plugin whose models refer to it", m.value)
 		}
 	}
-	if err := checkServer(db, opts); err != nil {
+	var err error
+	if b.engine, err = engine.Open(b.db, engine.Settings{InexactIDs: opts.inexactIDs, Vitess: opts.vitess, Unknown: opts.unknownServer}); err != nil {
 		return nil, err
+	}
+	if b.engine.Batches() && opts.noForeignKeys {
+		return nil, errors.New("WithoutForeignKeys: this database has no transactions to keep keys and sessions whole in, and always enforces foreign keys: leave the option out")
 	}
 	b.columns = ownColumns(b.dialect, opts, models)
 	narrow, err := checkColumns(b.db, opts, b.columns)
@@ -185,14 +187,11 @@ func (b *binding) readExpiries() error {
 
 // readHome asks where an unqualified name is.
 func (b *binding) readHome() error {
-	query := map[string]string{"mysql": "SELECT COALESCE(DATABASE(), '')", "postgres": "SELECT COALESCE(current_schema(), '')"}[b.dialect]
-	if b.dialect == "sqlite" {
-		b.home = "main"
-	}
-	if query == "" || b.foreignKeys {
+	if b.foreignKeys && !b.engine.MayNotEnforce() {
 		return nil
 	}
-	if err := b.db.Raw(query).Scan(&b.home).Error; err != nil {
+	var err error
+	if b.home, err = b.engine.Home(b.db); err != nil {
 		return fmt.Errorf("reading the current schema: %w", err)
 	}
 	return nil
@@ -279,15 +278,9 @@ func dropColumn(s *schema.Schema, name string) {
 	delete(s.FieldsByBindName, f.BindName())
 }
 
-// lockWrites takes SQLite's write lock before a transaction reads. A transaction that
-// reads first cannot always write later: the busy timeout does not help it (107 of
-// 1600 contended transactions got through, against 1600).
+// lockWrites takes the lock of an engine with one writer before a transaction reads.
 func (b *binding) lockWrites(tx *gorm.DB) error {
-	if b.dialect != "sqlite" || b.batches {
-		return nil
-	}
-	id := b.userID.DBName
-	return tx.Exec("UPDATE ? SET ? = ? WHERE 1 = 0", clause.Table{Name: b.user.Table}, clause.Column{Name: id}, clause.Column{Name: id}).Error
+	return b.engine.LockWrites(tx, b.user.Table, b.userID.DBName)
 }
 
 // schemaCache returns the map in which GORM keeps the schemas of db, nil if a later

@@ -282,7 +282,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
 		result := tx.Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
 		written = result.Error == nil // what fails after that is a hook's
-		if r.b.pending(result) && r.inTransaction() {
+		if r.b.engine.Pending(result) && r.inTransaction() {
 			renewed = true // if another call does it meanwhile, its expiry stands
 		} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
 			return err
@@ -300,7 +300,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	}
 	if !renewed { // ended meanwhile, or renewed by another call
 		stored := new(Session[U])
-		found, err := find(r.underLock(db), stored, r.b.idIs(string(session.ID)))
+		found, err := find(r.b.engine.ReadLatest(db), stored, r.b.idIs(string(session.ID)))
 		switch {
 		case errors.Is(err, ErrInvalidExpiry):
 			return ErrInvalidSession
@@ -318,15 +318,10 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	return nil
 }
 
-// idleBetween guards a renewal: the session is not dead, and its expiry moves on. On
-// SQLite the column may hold text or a blob of digits, which compare greater than any
-// number.
+// idleBetween guards a renewal: the session is not dead, and its expiry moves on.
 func (r *Repository[U]) idleBetween(now, next UnixMilli) clause.Expression {
-	c := clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}
-	if r.b.dialect == "sqlite" {
-		return clause.Expr{SQL: "CAST(? AS INTEGER) >= ? AND CAST(? AS INTEGER) < ?", Vars: []any{c, now, c, next}}
-	}
-	return clause.And(clause.Gte{Column: c, Value: now}, clause.Lt{Column: c, Value: next})
+	idle := r.b.engine.Number(clause.Column{Table: clause.CurrentTable, Name: "idle_expires"})
+	return clause.Expr{SQL: "? >= ? AND ? < ?", Vars: []any{idle, now, idle, next}}
 }
 
 // UserSessions returns the sessions of a user that are not dead, the longest-lived

@@ -179,7 +179,7 @@ func nothing() error { return nil }
 // ended tells whether a delete of sessions that hooks are to hear of hit any. In a batch
 // of the caller's, which is not to fail for that, it takes what was read for true.
 func (r *Repository[U]) ended(tx, result *gorm.DB) (bool, error) {
-	if len(r.opts.hooks) == 0 || r.b.pending(result) && r.inTransaction() {
+	if len(r.opts.hooks) == 0 || r.b.engine.Pending(result) && r.inTransaction() {
 		return result.Error == nil, result.Error
 	}
 	return r.b.changed(tx, result, errStale)
@@ -243,7 +243,7 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID string, keep 
 		return err
 	}
 	reads := r.opts.lucia && keep != ""
-	return r.write(ctx, op, r.b.token != nil || r.b.vitess || reads, func(tx *gorm.DB) error {
+	return r.write(ctx, op, r.b.token != nil || r.b.engine.MostDeleted() > 0 || reads, func(tx *gorm.DB) error {
 		if reads {
 			if err := r.b.lockWrites(tx); err != nil {
 				return err
@@ -276,7 +276,7 @@ func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID string, keep SessionID) 
 		query = query.Where(clause.Not(r.b.idIn(kept)))
 	}
 	query = query.Session(&gorm.Session{})
-	if r.b.batches && len(r.opts.hooks) > 0 {
+	if r.b.engine.Batches() && len(r.opts.hooks) > 0 {
 		found, err := find(query.Select("id"), new(Session[U]))
 		if err != nil {
 			return nil, err
@@ -306,7 +306,7 @@ func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID string, keep SessionID) 
 // checkDeletable returns [ErrRights] if the role may not delete the sessions of a query, of
 // which a DELETE found none. Others may have been opened since.
 func (r *Repository[U]) checkDeletable(tx, query *gorm.DB) error {
-	if r.b.dialect != "postgres" {
+	if !r.b.engine.HidesRows() {
 		return nil
 	}
 	var ids []string
@@ -330,7 +330,7 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, "delete dead user sessions", r.b.vitess, func(tx *gorm.DB) error {
+	return r.write(ctx, "delete dead user sessions", r.b.engine.MostDeleted() > 0, func(tx *gorm.DB) error {
 		return r.deleteSessions(tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now()))).Error
 	})
 }
@@ -338,8 +338,9 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 // deadAt reads the digits of an expiry that is stored as a text or a blob, which SQLite
 // takes for greater than any number.
 func (r *Repository[U]) deadAt(now UnixMilli) clause.Expression {
-	if r.b.castExpiries {
-		return clause.Expr{SQL: "CAST(? AS INTEGER) < ?", Vars: []any{clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, now}}
+	idle := clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}
+	if r.b.castExpiries { // without an index
+		return clause.Expr{SQL: "? < ?", Vars: []any{r.b.engine.Number(idle), now}}
 	}
-	return clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}, Value: now}
+	return clause.Lt{Column: idle, Value: now}
 }

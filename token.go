@@ -239,7 +239,7 @@ func (r *Repository[U]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*O
 		return nil, err
 	}
 	t, err := r.loadToken(tx, purpose, token)
-	if err != nil || r.b.dialect == "sqlite" {
+	if err != nil || !r.b.engine.RowLocks() {
 		return t, err
 	}
 	return t, r.lockUser(tx, t.UserID)

@@ -111,7 +111,7 @@ func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, of
 	if sessionErr != nil {
 		return sessionErr
 	}
-	found, readErr := exists(r.underLock(db))
+	found, readErr := exists(r.b.engine.ReadLatest(db))
 	switch {
 	case readErr != nil:
 		return report(ctx, op, readErr)
@@ -213,7 +213,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	if r.b.batches {
+	if r.b.engine.Batches() {
 		return r.deleteUserInBatch(ctx, userID)
 	}
 	err := r.transact(ctx, "delete user", func(tx *gorm.DB) error {
@@ -226,7 +226,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 		if err != nil {
 			return err
 		}
-		if r.b.dialect != "sqlite" {
+		if r.b.engine.RowLocks() {
 			if err := r.deleteChildren(tx, userID); err != nil {
 				return err
 			}
@@ -253,18 +253,15 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
 
 // lockForDelete returns the user with its row locked, or errAbsent, which rolls
-// back. On SQLite the deletes of the children, which must happen anyway, take the write
-// lock before anything is read.
+// back. Where rows cannot be locked, the deletes of the children, which must happen anyway,
+// take the lock of the one writer before anything is read.
 func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
-	query := tx
-	if r.b.dialect == "sqlite" {
+	if !r.b.engine.RowLocks() {
 		if err := r.deleteChildren(tx, userID); err != nil {
 			return nil, err
 		}
-	} else {
-		query = tx.Clauses(clause.Locking{Strength: "UPDATE"})
 	}
-	user, err := r.loadUser(query, userID, errAbsent)
+	user, err := r.loadUser(r.b.engine.ForUpdate(tx), userID, errAbsent)
 	if err == errAbsent {
 		if rights := r.checkLockable(tx.Model(new(U)).Select(r.b.userID.DBName).Where(r.b.userIs(userID))); rights != nil {
 			return nil, rights

@@ -6,10 +6,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// vitessLimit is how many rows one statement deletes on Vitess, which refuses more than
-// 10,000.
-const vitessLimit = 5000
-
 // prepareVitess makes GORM fit Vitess, which has no foreign keys, and shows the names of
 // the databases below it in information_schema (vitess#7687), where GORM's migrator
 // looks for the one that it is in.
@@ -30,14 +26,15 @@ const currentDatabaseQuery = "SELECT SCHEMA_NAME from Information_schema.SCHEMAT
 // deleteAll runs a delete again until it finds no more rows than one statement may have.
 // The query is built anew each time.
 func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
-	if !b.vitess {
+	most := b.engine.MostDeleted()
+	if most == 0 {
 		return run(0)
 	}
 	total := int64(0)
 	for {
-		result := run(vitessLimit)
+		result := run(most)
 		total += result.RowsAffected
-		if result.Error != nil || result.RowsAffected < vitessLimit {
+		if result.Error != nil || result.RowsAffected < int64(most) {
 			result.RowsAffected = total
 			return result
 		}

@@ -1,11 +1,8 @@
-package gormkey
+package engine
 
 import (
-	"database/sql"
 	"fmt"
 	"regexp"
-
-	"gorm.io/gorm"
 )
 
 // What speaks the protocol of MySQL or PostgreSQL need not keep its locks, on which it
@@ -30,37 +27,8 @@ var refusedServers = []struct {
 	{regexp.MustCompile(`(?i)-YB-|yugabyte|cockroach|redshift|greenplum|materialize|questdb|risingwave|cratedb|dsql`), "its row locks are not PostgreSQL's"},
 }
 
-// checkServer refuses servers and settings under which the promises do not hold.
-func checkServer(db *gorm.DB, opts *options) error {
-	db = db.Session(&gorm.Session{NewDB: true})
-	var version, comment string
-	switch db.Name() {
-	case "mysql":
-		if err := db.Raw("SELECT VERSION()").Scan(&version).Error; err != nil {
-			return fmt.Errorf("reading the server's version: %w", err)
-		}
-		if err := db.Raw("SELECT @@version_comment").Scan(&comment).Error; err != nil {
-			return fmt.Errorf("reading @@version_comment: %w", err)
-		}
-		var autocommit sql.NullBool
-		if err := db.Raw("SELECT @@autocommit").Scan(&autocommit).Error; err != nil {
-			return fmt.Errorf("reading @@autocommit: %w", err)
-		}
-		if autocommit.Valid && !autocommit.Bool {
-			return fmt.Errorf("the connection has autocommit=0, under which a read keeps its snapshot, and a session that was ended elsewhere still validates: take it out of the DSN or the server's settings, and begin transactions where you want them")
-		}
-	case "postgres":
-		if err := db.Raw("SELECT version()").Scan(&version).Error; err != nil {
-			return fmt.Errorf("reading the server's version: %w", err)
-		}
-	default:
-		return nil
-	}
-	return judgeServer(db.Name(), version, comment, opts.unknownServer)
-}
-
-// judgeServer decides by what a server says that it is.
-func judgeServer(dialect, version, comment string, accepted bool) error {
+// JudgeServer decides by what a server says that it is.
+func JudgeServer(dialect, version, comment string, accepted bool) error {
 	if accepted {
 		return nil
 	}

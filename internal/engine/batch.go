@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"errors"
+
+	"gorm.io/gorm"
+)
+
+// batch is Cloudflare D1: SQLite whose transactions are lists of statements that are sent
+// when they are committed. All of a list is done or nothing. So on such a database an
+// operation reads first, outside of the batch, and then lists its writes behind a requirement
+// that what it read still holds. If it does not hold, nothing is done and the operation begins
+// anew.
+type batch struct{ sqlite }
+
+// batcher is a dialector whose transactions are batches.
+type batcher interface {
+	// Require returns a statement that makes a batch fail, and its error say why, unless the
+	// condition holds at its place in the list.
+	Require(condition, why string) string
+}
+
+func (batch) LockWrites(*gorm.DB, string, string) error { return nil } // what is read is outside the batch
+func (batch) MostIDs() int                              { return 90 }  // D1 takes 100 parameters
+func (batch) MayNotEnforce() bool                       { return false }
+func (batch) Enforces(*gorm.DB) (bool, error)           { return true, nil }
+func (batch) Batches() bool                             { return true }
+func (batch) Pending(result *gorm.DB) bool              { return result.RowsAffected < 0 }
+
+func (batch) Require(tx *gorm.DB, otherwise, condition string, vars ...any) error {
+	return tx.Exec(tx.Dialector.(batcher).Require(condition, otherwise), vars...).Error
+}
+
+// Unmet returns the reason that a requirement had which ended a batch.
+func Unmet(err error) (why string, ok bool) {
+	var u interface{ Unmet() (why string, ok bool) }
+	if !errors.As(err, &u) {
+		return "", false
+	}
+	return u.Unmet()
+}

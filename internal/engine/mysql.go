@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// mysql is MySQL and MariaDB.
+type mysql struct {
+	rowLocks
+	transactions
+	inexact bool
+}
+
+// ReadLatest locks what it reads, since a plain read in a caller's transaction would see its
+// snapshot.
+func (mysql) ReadLatest(tx *gorm.DB) *gorm.DB {
+	if !inTransaction(tx) {
+		return tx
+	}
+	return tx.Clauses(clause.Locking{Strength: "UPDATE"})
+}
+
+// ShareLock is in the older form, the only one that MariaDB knows too.
+func (mysql) ShareLock(...string) clause.Interface { return shareLock{sql: "LOCK IN SHARE MODE"} }
+func (mysql) ShareRows() string                    { return " LOCK IN SHARE MODE" }
+func (mysql) JoinInOrder() string                  { return "STRAIGHT_JOIN" }
+
+// SameBytes finds the row by the column's index and then compares bytes, where the column
+// may compare inexactly.
+func (m mysql) SameBytes(column clause.Column, id string) clause.Expression {
+	if !m.inexact {
+		return sameBytes(column, id)
+	}
+	return clause.Expr{SQL: "? = ? AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)", Vars: []any{column, id, column, id}}
+}
+
+func (m mysql) Among(column clause.Column, ids []string) clause.Expression {
+	if !m.inexact || len(ids) == 0 {
+		return among(column, ids)
+	}
+	same := make([]clause.Expression, len(ids))
+	for i, id := range ids {
+		same[i] = clause.Expr{SQL: "(?)", Vars: []any{m.SameBytes(column, id)}}
+	}
+	return clause.Or(same...)
+}
+
+func (mysql) Home(db *gorm.DB) (home string, err error) {
+	err = db.Raw("SELECT COALESCE(DATABASE(), '')").Scan(&home).Error
+	return home, err
+}
+
+func checkMySQL(db *gorm.DB, s Settings) error {
+	var version, comment string
+	if err := db.Raw("SELECT VERSION()").Scan(&version).Error; err != nil {
+		return fmt.Errorf("reading the server's version: %w", err)
+	}
+	if err := db.Raw("SELECT @@version_comment").Scan(&comment).Error; err != nil {
+		return fmt.Errorf("reading @@version_comment: %w", err)
+	}
+	var autocommit sql.NullBool
+	if err := db.Raw("SELECT @@autocommit").Scan(&autocommit).Error; err != nil {
+		return fmt.Errorf("reading @@autocommit: %w", err)
+	}
+	if autocommit.Valid && !autocommit.Bool {
+		return errors.New("the connection has autocommit=0, under which a read keeps its snapshot, and a session that was ended elsewhere still validates: take it out of the DSN or the server's settings, and begin transactions where you want them")
+	}
+	return JudgeServer("mysql", version, comment, s.Unknown)
+}

@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"database/sql"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// sqlite has one writer, one level of isolation, and columns of any type.
+type sqlite struct{ transactions }
+
+func (sqlite) TxOptions() []*sql.TxOptions          { return nil } // some drivers refuse any level
+func (sqlite) RowLocks() bool                       { return false }
+func (sqlite) ForUpdate(tx *gorm.DB) *gorm.DB       { return tx }
+func (sqlite) ReadLatest(tx *gorm.DB) *gorm.DB      { return tx }
+func (sqlite) LockForUpdate() string                { return "" }
+func (sqlite) ShareLock(...string) clause.Interface { return shareLock{} }
+func (sqlite) ShareRows() string                    { return "" }
+func (sqlite) JoinInOrder() string                  { return "INNER JOIN" }
+func (sqlite) Snapshot(*gorm.DB) (string, error)    { return "", nil }
+func (sqlite) HidesRows() bool                      { return false }
+
+// LockWrites writes nothing, by which the transaction becomes the one that writes. The busy
+// timeout does not help a transaction that has read before: 107 of 1600 contended ones got
+// through, against 1600 with this.
+func (sqlite) LockWrites(tx *gorm.DB, table, column string) error {
+	c := clause.Column{Name: column}
+	return tx.Exec("UPDATE ? SET ? = ? WHERE 1 = 0", clause.Table{Name: table}, c, c).Error
+}
+
+func (sqlite) SameBytes(column clause.Column, id string) clause.Expression {
+	return sameBytes(column, id)
+}
+
+func (sqlite) Among(column clause.Column, ids []string) clause.Expression {
+	return among(column, ids)
+}
+
+func (sqlite) Number(column clause.Column) clause.Expression {
+	return clause.Expr{SQL: "CAST(? AS INTEGER)", Vars: []any{column}}
+}
+
+func (sqlite) SameTable(a, b string) bool { return strings.EqualFold(a, b) }
+func (sqlite) BytesAreText() bool         { return false } // a blob equals no text
+func (sqlite) MostDeleted() int           { return 0 }
+func (sqlite) MostIDs() int               { return mostIDs }
+func (sqlite) DeletesByQuery() bool       { return true }
+func (sqlite) MayNotEnforce() bool        { return true }
+
+// Enforces asks the connection, of which each has its own setting.
+func (sqlite) Enforces(tx *gorm.DB) (enforced bool, err error) {
+	err = tx.Raw("PRAGMA foreign_keys").Scan(&enforced).Error
+	return enforced, err
+}
+
+func (sqlite) Home(*gorm.DB) (string, error) { return "main", nil }
