@@ -180,7 +180,7 @@ func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, new
 		if err := r.voidTokens(tx, userID); err != nil {
 			return err
 		}
-		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": newKey}))
+		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": r.b.newID(newKey)}))
 		result.Error = duplicateAs(result, ErrDuplicateKey)
 		renamed, err := r.b.changed(tx, result, ErrInvalidKey)
 		switch {

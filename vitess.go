@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // vitessLimit is how many rows one statement deletes on Vitess, which refuses more than
@@ -43,6 +44,16 @@ func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
 			return result
 		}
 	}
+}
+
+// newID is the value that an UPDATE sets an id to. Vitess leaves the lookup vindex as it
+// is where the new id equals the old one in the collation of the connection, which knows
+// no letter case and no accents; bytes it compares as bytes.
+func (b *binding) newID(id string) any {
+	if !b.vitess {
+		return id
+	}
+	return clause.Expr{SQL: "CAST(? AS BINARY)", Vars: []any{id}}
 }
 
 // withoutValues returns a copy of a MySQL error that Vitess wrote, less its text: it
