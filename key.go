@@ -71,6 +71,9 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 		if err := r.b.unchanged(tx, other.ID, other.UserID, other.HashedPassword); err != nil {
 			return err
 		}
+		if err := r.checkFree(tx, newID); err != nil {
+			return err
+		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
 		if err := r.insertFor(tx, created, ownerSource{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey); err != nil {
 			return err
@@ -91,6 +94,9 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
+		}
+		if err := r.checkFree(tx, key.ID); err != nil {
+			return err
 		}
 		restore(dest, came)
 		*dest.AuthKey() = *key
@@ -177,6 +183,9 @@ func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, new
 		if err := r.lockOwner(tx, userID); err != nil {
 			return err
 		}
+		if err := r.checkFree(tx, newKey); err != nil {
+			return err
+		}
 		if err := r.voidTokens(tx, userID); err != nil {
 			return err
 		}
@@ -250,7 +259,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 		if err := r.voidTokens(tx, key.UserID); err != nil {
 			return err
 		}
-		if _, err := r.b.changed(tx, tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale); err != nil {
+		if _, err := r.b.changed(tx, r.b.onShard(tx, key.UserID).Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: KeyRemoved, UserID: key.UserID, KeyID: key.ID})
@@ -295,7 +304,7 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U]
 	if err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
-	return read(r.forUpdate(tx))
+	return read(r.forUpdate(r.b.onShard(tx, key.UserID)))
 }
 
 // forUpdate makes the next read take its rows for update, and see them as they are now

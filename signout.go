@@ -77,11 +77,11 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID string)
 	})
 }
 
-// sessionEnd reads whose session it is, if there are hooks to tell or tokens to void, and
-// returns what deletes it: what a batch reads, it reads before its first write.
+// sessionEnd reads whose session it is, if there are hooks to tell or tokens to void, or
+// if the delete has to name the user, and returns what deletes it: what a batch reads, it reads before its first write.
 func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (end func() error, err error) {
 	session := new(Session[U])
-	if len(r.opts.hooks) > 0 || void {
+	if len(r.opts.hooks) > 0 || void || r.b.vitess {
 		if err := r.b.lockWrites(tx); err != nil {
 			return nil, err
 		}
@@ -101,7 +101,7 @@ func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (en
 				return err
 			}
 		}
-		ended, err := r.ended(tx, tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U])))
+		ended, err := r.ended(tx, r.b.onShard(tx, session.UserID).Where(r.b.idIs(sessionID)).Delete(new(Session[U])))
 		if err != nil || !ended {
 			return err
 		}

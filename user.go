@@ -42,6 +42,11 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	}()
 	tried := ""
 	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
+		for _, key := range keys {
+			if err := r.checkFree(tx, key.ID); err != nil {
+				return err
+			}
+		}
 		*user = came                                      // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
 			if err := r.b.lockWrites(tx); err != nil {

@@ -46,6 +46,17 @@ func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
 	}
 }
 
+// onShard makes a write to a row of a user name its user, by which Vitess finds the
+// row's shard. By the id alone it would look in the lookup vindex and lock what it finds
+// there before the row, where a write by the user locks the row first: the two would wait
+// for each other, which no database below Vitess sees.
+func (b *binding) onShard(tx *gorm.DB, userID string) *gorm.DB {
+	if !b.vitess {
+		return tx
+	}
+	return tx.Where(b.ownerIs(userID))
+}
+
 // newID is the value that an UPDATE sets an id to. Vitess leaves the lookup vindex as it
 // is where the new id equals the old one in the collation of the connection, which knows
 // no letter case and no accents; bytes it compares as bytes.
@@ -56,30 +67,63 @@ func (b *binding) newID(id string) any {
 	return clause.Expr{SQL: "CAST(? AS BINARY)", Vars: []any{id}}
 }
 
+// checkFree answers for a key id that somebody has before anything is locked for it. Vitess
+// locks the entry of the lookup vindex first and then the row that has the id, and a delete
+// the other way round: a sign-up with the id of a user who is being deleted would wait for
+// the delete, which would wait for it.
+func (r *Repository[U]) checkFree(tx *gorm.DB, id string) error {
+	if !r.b.vitess {
+		return nil
+	}
+	found, err := find(tx.Session(&gorm.Session{SkipHooks: true}).Select("user_id"), new(Key[U]), r.b.idIs(id))
+	if err == nil && found {
+		err = ErrDuplicateKey
+	}
+	return err
+}
+
+// isKilled reports whether Vitess ended a statement that waited too long, and with it its
+// transaction.
+func isKilled(err error) bool {
+	if code := databaseCode(err); code != "3024" && code != "1317" {
+		return false
+	}
+	v := mysqlError(err)
+	return v.IsValid() && strings.Contains(v.FieldByName("Message").String(), "vttablet: ")
+}
+
 // withoutValues returns a copy of a MySQL error that Vitess wrote, less its text: it
 // quotes the statement with every value, hashes and ids among them.
 func withoutValues(err error) error {
+	v := mysqlError(err)
+	if !v.IsValid() || !strings.Contains(v.FieldByName("Message").String(), vitessMarker) {
+		return err
+	}
+	safe := reflect.New(v.Type())
+	safe.Elem().Set(v)
+	text, _, _ := strings.Cut(v.FieldByName("Message").String(), " desc = ")
+	text, _, _ = strings.Cut(text, vitessMarker)
+	safe.Elem().FieldByName("Message").SetString(text + " (the rest holds values)")
+	return safe.Interface().(error)
+}
+
+// mysqlError returns the struct of the driver's error behind err, or an invalid value.
+func mysqlError(err error) reflect.Value {
 	for e := err; e != nil; {
 		v := reflect.ValueOf(e)
 		if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct && v.Elem().Type().Name() == "MySQLError" {
-			message := v.Elem().FieldByName("Message")
-			if !message.IsValid() || message.Kind() != reflect.String || !strings.Contains(message.String(), vitessMarker) {
-				return err
+			if message := v.Elem().FieldByName("Message"); !message.IsValid() || message.Kind() != reflect.String {
+				break
 			}
-			safe := reflect.New(v.Elem().Type())
-			safe.Elem().Set(v.Elem())
-			text, _, _ := strings.Cut(message.String(), " desc = ")
-			text, _, _ = strings.Cut(text, vitessMarker)
-			safe.Elem().FieldByName("Message").SetString(text + " (the rest holds values)")
-			return safe.Interface().(error)
+			return v.Elem()
 		}
 		unwrapper, ok := e.(interface{ Unwrap() error })
 		if !ok {
-			return err
+			break
 		}
 		e = unwrapper.Unwrap()
 	}
-	return err
+	return reflect.Value{}
 }
 
 // vitessMarker stands before the statement and its values.

@@ -1,13 +1,18 @@
 package integration_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
 
@@ -58,4 +63,107 @@ func TestVitessRenameKey(t *testing.T) {
 	}
 	app.Must(t, auth.DeleteUser(ctx, ada.ID))
 	app.Must(t, auth.CreateUser(ctx, &app.Account{Email: "new"}, app.Email(old)))
+}
+
+// device is a session with a column of the application's.
+type device struct {
+	gormkey.Session[app.Account]
+	Name string `gorm:"size:64"`
+}
+
+// TestVitessLockOrder: every write to a session locks its row before its entry in the
+// lookup vindex, as a delete by the user does. In the other order the two wait for each
+// other over two servers, until Vitess ends one after 30 seconds.
+func TestVitessLockOrder(t *testing.T) {
+	db := openSharded(t)
+	clock := gormkeytest.NewClock()
+	auth := app.Install(t, db, app.New(gormkey.PlanetScale(), gormkey.WithClock(clock.Now), gormkey.WithSessionModel(&device{})))
+	for name, verb := range map[string]func(ctx context.Context, s *gormkey.Session[app.Account]) error{
+		"SignOut": func(ctx context.Context, s *gormkey.Session[app.Account]) error { return auth.SignOut(ctx, s.Token) },
+		"InvalidateSession": func(ctx context.Context, s *gormkey.Session[app.Account]) error {
+			return auth.InvalidateSession(ctx, s.ID)
+		},
+		"UpdateSessionAttributes": func(ctx context.Context, s *gormkey.Session[app.Account]) error {
+			_, err := auth.UpdateSessionAttributes(ctx, s.ID, map[string]any{"Name": "phone"})
+			return err
+		},
+		"ValidateSession": func(ctx context.Context, s *gormkey.Session[app.Account]) error {
+			clock.Advance(gormkey.DefaultActivePeriod + time.Second)
+			_, err := auth.ValidateSession(ctx, s.Token)
+			return err
+		},
+		"DeleteDeadSessions": func(ctx context.Context, s *gormkey.Session[app.Account]) error {
+			clock.Advance(100 * gormkey.DefaultActivePeriod)
+			_, err := auth.DeleteDeadSessions(ctx)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			ada := &app.Account{Email: name}
+			app.Must(t, auth.CreateUser(ctx, ada))
+			session, err := auth.CreateSession(ctx, ada.ID)
+			app.Must(t, err)
+			tx := db.WithContext(ctx).Begin()
+			defer tx.Rollback()
+			var id string
+			app.Must(t, tx.Raw("SELECT id FROM user_session WHERE user_id = ? FOR UPDATE", ada.ID).Scan(&id).Error)
+			ended := make(chan error, 1)
+			go func() { ended <- verb(ctx, session) }()
+			waitForLock(t, db)
+			if err := tx.Exec("DELETE FROM user_session WHERE user_id = ?", ada.ID).Error; err != nil {
+				t.Errorf("a delete of the user's sessions: %v", err)
+			}
+			tx.Commit()
+			if err := <-ended; err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
+				t.Errorf("got %v, want nil or %v", err, gormkey.ErrInvalidSession)
+			}
+		})
+	}
+}
+
+// waitForLock returns when a transaction of the sharded keyspace waits for a lock.
+func waitForLock(t *testing.T, db *gorm.DB) {
+	t.Helper()
+	for range 50 {
+		time.Sleep(200 * time.Millisecond) // MySQL looks anew only where nobody asked for 100 ms
+		var n int64
+		app.Must(t, db.Raw("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'").Scan(&n).Error)
+		if n > 0 {
+			return
+		}
+	}
+	t.Fatal("nothing waits for a lock")
+}
+
+// TestVitessLockWait: what waits for a lock that no database sees to be its own ends with
+// ErrBusy, and after as long as the DSN says.
+func TestVitessLockWait(t *testing.T) {
+	ctx := t.Context()
+	openSharded(t)
+	for parameter, code := range map[string]string{"innodb_lock_wait_timeout": "1205", "query_timeout": "3024"} {
+		value := map[string]string{"innodb_lock_wait_timeout": "1", "query_timeout": "1000"}[parameter]
+		db := open(t, mysql.Open(mysqlDSN(t, vitessServer, "gks", parameter, value)), &gorm.Config{})
+		auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+		begun := time.Now()
+		err := db.Transaction(func(tx *gorm.DB) error {
+			user := &app.Account{Email: parameter}
+			app.Must(t, auth.With(tx).CreateUser(ctx, user, app.Email(parameter)))
+			return auth.With(tx).DeleteUser(ctx, user.ID)
+		})
+		var failed *gormkey.DatabaseError
+		switch {
+		case !errors.As(err, &failed) || failed.Code != code || strings.Contains(err.Error(), parameter):
+			t.Errorf("%s: got %v, want code %s", parameter, err, code)
+		case errors.Is(err, gormkey.ErrBusy) != (code == "3024") || gormkey.Retryable(err) != (code == "1205"):
+			t.Errorf("%s: got busy %v, retryable %v", parameter, errors.Is(err, gormkey.ErrBusy), gormkey.Retryable(err))
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("%s: took %v", parameter, took)
+		}
+		if _, err := auth.SignIn(ctx, app.Email(parameter)); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+			t.Errorf("%s: sign-in: got %v, want %v", parameter, err, gormkey.ErrInvalidCredentials)
+		}
+	}
 }
