@@ -207,6 +207,9 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 // that it may be repeated. Without foreign keys, PostgreSQL and a transaction of the
 // caller's at REPEATABLE READ or above give an [IsolationError].
 //
+// On a sharded Vitess a BeforeDelete hook that gives the user a key or session is an
+// [ArgumentError]: nothing is done.
+//
 // A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions:
 // they do not work while the user is deleted, and work again if it is restored.
 func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
@@ -235,8 +238,11 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 			}
 		}
 		handle := tx
-		if !r.b.user.BeforeDelete { // which may add keys and sessions
+		switch {
+		case !r.b.user.BeforeDelete: // which may add keys and sessions
 			handle = whole(tx)
+		case r.b.vitess:
+			handle = tx.Set(emptiedSetting, true)
 		}
 		result := handle.Omit(clause.Associations).Delete(user)
 		if result.Error != nil {

@@ -137,6 +137,57 @@ func waitForLock(t *testing.T, db *gorm.DB) {
 	t.Fatal("nothing waits for a lock")
 }
 
+// clinger gives itself a session when it is to be deleted.
+type clinger struct {
+	gormkey.User
+	Email string `gorm:"size:255"`
+}
+
+func (c *clinger) BeforeDelete(tx *gorm.DB) error {
+	if c.Email != "clings" {
+		return nil
+	}
+	return tx.Create(&gormkey.Session[clinger]{ID: "late", UserID: c.ID}).Error
+}
+
+// TestVitessDeleteUserHook: a consistent lookup vindex cannot delete in the transaction that
+// created, and would wait for itself.
+func TestVitessDeleteUserHook(t *testing.T) {
+	ctx := t.Context()
+	db := openSharded(t)
+	plugin := gormkey.New[clinger](gormkey.PlanetScale(), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	app.Must(t, db.Use(plugin))
+	app.Must(t, plugin.AutoMigrate(db))
+	auth, err := gormkey.From[clinger](db)
+	app.Must(t, err)
+	for _, email := range []string{"clings", "goes"} {
+		u := &clinger{Email: email}
+		app.Must(t, auth.CreateUser(ctx, u, app.Email(email)))
+		_, err := auth.SignIn(ctx, app.Email(email))
+		app.Must(t, err)
+		begun := time.Now()
+		err = auth.DeleteUser(ctx, u.ID)
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("%s: took %v", email, took)
+		}
+		if email == "goes" {
+			app.Must(t, err)
+			continue
+		}
+		var refused *gormkey.ArgumentError
+		if !errors.As(err, &refused) || refused.Argument != "user" {
+			t.Errorf("%s: got %v, want an ArgumentError", email, err)
+		}
+		sessions, err := auth.UserSessions(ctx, u.ID)
+		app.Must(t, err)
+		keys, err := auth.UserKeys(ctx, u.ID)
+		app.Must(t, err)
+		if len(sessions) != 1 || len(keys) != 1 {
+			t.Errorf("%s: after the refusal got %d sessions and %d keys, want 1 of each", email, len(sessions), len(keys))
+		}
+	}
+}
+
 // TestVitessLockWait: what waits for a lock that no database sees to be its own ends with
 // ErrBusy, and after as long as the DSN says.
 func TestVitessLockWait(t *testing.T) {
