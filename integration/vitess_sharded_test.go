@@ -10,10 +10,12 @@ import (
 
 	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
+	"github.com/gormkey/gormkey/throttle"
 )
 
 // openSharded returns a handle on the sharded keyspace. A table that was dropped leaves its
@@ -217,4 +219,73 @@ func TestVitessLockWait(t *testing.T) {
 			t.Errorf("%s: sign-in: got %v, want %v", parameter, err, gormkey.ErrInvalidCredentials)
 		}
 	}
+}
+
+// TestVitessTokensAndThrottle: their tables have vindexes in the VSchema too.
+func TestVitessTokensAndThrottle(t *testing.T) {
+	ctx := t.Context()
+	db := openSharded(t)
+	clock := gormkeytest.NewClock()
+	auth := app.Install(t, db, app.New(gormkey.PlanetScale(), gormkey.WithOneTimeTokens(), gormkey.WithClock(clock.Now)))
+	limits, err := throttle.New(db, throttle.WithClock(clock.Now))
+	app.Must(t, err)
+	app.Must(t, limits.AutoMigrate())
+	for i := range 8 { // on either shard
+		name := fmt.Sprintf("%d@example.com", i)
+		user := &app.Account{Email: name}
+		app.Must(t, auth.CreateUser(ctx, user, app.Email(name)))
+		reset, err := auth.IssueToken(ctx, user.ID, gormkey.ResetPassword, "email:"+name, time.Hour)
+		app.Must(t, err)
+		link, err := auth.IssueToken(ctx, user.ID, gormkey.MagicLink, "", time.Hour)
+		app.Must(t, err)
+		_, err = auth.SignInWithToken(ctx, link)
+		app.Must(t, err)
+		if _, err := auth.SignInWithToken(ctx, link); !errors.Is(err, gormkey.ErrInvalidToken) {
+			t.Errorf("a used token: got %v, want %v", err, gormkey.ErrInvalidToken)
+		}
+		_, err = auth.ResetPassword(ctx, reset, "another long password")
+		app.Must(t, err)
+		_, err = auth.IssueToken(ctx, user.ID, gormkey.VerifyEmail, name, time.Hour)
+		app.Must(t, err)
+		signIn := func(c gormkey.Credentials) error {
+			return limits.Do(ctx, "email:"+name, throttle.Client{}, func() error { _, err := auth.SignIn(ctx, c); return err })
+		}
+		for range 5 {
+			if err := signIn(app.Email(name)); !errors.Is(err, gormkey.ErrInvalidCredentials) {
+				t.Errorf("a guess: got %v, want %v", err, gormkey.ErrInvalidCredentials)
+			}
+		}
+		var full *throttle.Error
+		if err := signIn(app.Email(name)); !errors.As(err, &full) {
+			t.Errorf("the sixth: got %v, want a throttle.Error", err)
+		}
+	}
+	clock.Advance(365 * 24 * time.Hour)
+	if n, err := auth.DeleteExpiredTokens(ctx); err != nil || n != 8 {
+		t.Errorf("DeleteExpiredTokens: got %d, %v, want 8", n, err)
+	}
+	if n, err := limits.DeleteExpired(ctx); err != nil || n != 8 {
+		t.Errorf("DeleteExpired: got %d, %v, want 8", n, err)
+	}
+}
+
+// TestVitessRefusesSaves: what vtgate does not take of GORM, as docs/planetscale.md says.
+func TestVitessRefusesSaves(t *testing.T) {
+	ctx := t.Context()
+	db := openSharded(t)
+	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	ada := &app.Account{Email: "ada@example.com"}
+	app.Must(t, auth.CreateUser(ctx, ada, app.Email(ada.Email)))
+	key, err := auth.GetKey(ctx, "email", ada.Email)
+	app.Must(t, err)
+	for name, err := range map[string]error{
+		"Save of a key":       db.Save(key).Error,
+		"DoNothing of a key":  db.Clauses(clause.OnConflict{DoNothing: true}).Create(key).Error,
+		"DoNothing of a user": db.Clauses(clause.OnConflict{DoNothing: true}).Create(ada).Error,
+	} {
+		if err == nil || !strings.Contains(err.Error(), "VT12001") {
+			t.Errorf("%s: got %v, want VT12001", name, err)
+		}
+	}
+	app.Must(t, db.Save(ada).Error)
 }
