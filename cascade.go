@@ -44,6 +44,9 @@ func (b *binding) cascade(tx *gorm.DB) {
 	}
 	ids, err := b.lockDoomed(tx, query)
 	if err == nil {
+		err = b.checkEmptied(tx, ids)
+	}
+	if err == nil {
 		err = b.deleteDoomed(tx, g, ids)
 	}
 	_ = tx.AddError(err)

@@ -113,22 +113,35 @@ func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (f
 		deleted = r.b.rowsOf([]*gorm.DB{result})
 		return int(deleted), deleted, nil
 	}
-	var ids []string
-	err = r.b.engine.ReadLatest(db).Model(e.model()).Where(e.where).Order(first).Limit(size).Pluck("id", &ids).Error
-	if err != nil || len(ids) == 0 {
+	columns := []string{"id"}
+	if r.b.engine.Sharded() {
+		columns = append(columns, "user_id")
+	}
+	var rows []struct {
+		ID     string `gorm:"column:id"`
+		UserID string `gorm:"column:user_id"`
+	}
+	err = r.b.engine.ReadLatest(db).Model(e.model()).Select(columns).Where(e.where).Order(first).Limit(size).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
 		return 0, 0, report(ctx, e.op, err)
 	}
-	in := make([]any, len(ids))
-	for i, id := range ids {
-		in[i] = id
+	ids, users := make([]any, len(rows)), make([]any, len(rows))
+	for i, row := range rows {
+		ids[i], users[i] = row.ID, row.UserID
+	}
+	in := func(name string, values []any) clause.Expression {
+		return clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: name}, Values: values}
 	}
 	err = r.write(ctx, e.op, false, func(tx *gorm.DB) error {
-		result := tx.Where(clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}, Values: in}).Where(e.where).Delete(e.model())
+		if r.b.engine.Sharded() { // for the reason that onShard has
+			tx = tx.Where(in("user_id", users))
+		}
+		result := tx.Where(in("id", ids)).Where(e.where).Delete(e.model())
 		deleted = result.RowsAffected
 		return result.Error
 	})
 	if err != nil {
-		return len(ids), 0, err
+		return len(rows), 0, err
 	}
-	return len(ids), deleted, nil
+	return len(rows), deleted, nil
 }

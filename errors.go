@@ -49,8 +49,8 @@ var (
 	// ErrInvalidArgument is wrapped by every [ArgumentError].
 	ErrInvalidArgument = errors.New("gormkey: invalid argument")
 	// ErrBusy: too many passwords are being hashed, or on a database without transactions
-	// other calls changed the same rows five times over; nothing was written. Answer 503
-	// and let the client try again.
+	// other calls changed the same rows five times over, or Vitess ended a statement that
+	// waited too long; nothing was written. Answer 503 and let the client try again.
 	ErrBusy = password.ErrBusy
 	// ErrOutcomeUnknown: the connection was lost while the database committed, so the
 	// change is either whole or absent. Read again before repeating it. (A context that
@@ -221,7 +221,8 @@ func (e *DatabaseError) Unwrap() error { return e.err }
 
 // Is reports a violated foreign key as gorm.ErrForeignKeyViolated, whether the
 // application has TranslateError set or not: a user whom a table of the application
-// still points at cannot be deleted.
+// still points at cannot be deleted. It reports a statement that Vitess ended since it
+// waited too long as [ErrBusy].
 func (e *DatabaseError) Is(target error) bool {
-	return target == gorm.ErrForeignKeyViolated && engine.IsForeignKey(e.err)
+	return target == gorm.ErrForeignKeyViolated && engine.IsForeignKey(e.err) || target == ErrBusy && engine.IsKilled(e.err)
 }

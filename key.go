@@ -72,6 +72,9 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 		if err := r.b.unchanged(tx, other.ID, other.UserID, other.HashedPassword); err != nil {
 			return err
 		}
+		if err := r.checkFree(tx, newID); err != nil {
+			return err
+		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
 		if err := r.insertFor(tx, created, ownerSource{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey); err != nil {
 			return err
@@ -92,6 +95,9 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
+		}
+		if err := r.checkFree(tx, key.ID); err != nil {
+			return err
 		}
 		restore(dest, came)
 		*dest.AuthKey() = *key
@@ -178,10 +184,13 @@ func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, new
 		if err := r.lockOwner(tx, userID); err != nil {
 			return err
 		}
+		if err := r.checkFree(tx, newKey); err != nil {
+			return err
+		}
 		if err := r.voidTokens(tx, userID); err != nil {
 			return err
 		}
-		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": newKey}))
+		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(newKey)}))
 		result.Error = duplicateAs(result, ErrDuplicateKey)
 		renamed, err := r.b.changed(tx, result, ErrInvalidKey)
 		switch {
@@ -251,7 +260,7 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 		if err := r.voidTokens(tx, key.UserID); err != nil {
 			return err
 		}
-		deleted, err := r.b.changed(tx, tx.Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale)
+		deleted, err := r.b.changed(tx, r.b.onShard(tx, key.UserID).Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale)
 		if err == nil && !deleted {
 			err = r.checkWritable(tx.Model(new(Key[U])), key.ID)
 		}
@@ -299,7 +308,7 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U]
 	if err := r.lockUser(tx, key.UserID); err != nil {
 		return nil, err
 	}
-	locked, err := read(r.b.engine.ForUpdate(tx))
+	locked, err := read(r.b.engine.ForUpdate(r.b.onShard(tx, key.UserID)))
 	if err == none {
 		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
 	}

@@ -280,7 +280,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed, written := false, false
 	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
-		result := tx.Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
+		result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
 		written = result.Error == nil // what fails after that is a hook's
 		if r.b.engine.Pending(result) && r.inTransaction() {
 			renewed = true // if another call does it meanwhile, its expiry stands
@@ -394,6 +394,13 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 		}
 		if err := r.b.lockWrites(tx); err != nil {
 			return err
+		}
+		if r.b.engine.Sharded() {
+			stored := new(Session[U])
+			if found, err := find(tx.Select("user_id"), stored, r.b.idIs(string(sessionID))); err != nil || !found {
+				return err // the read after this answers that there is none
+			}
+			tx = r.b.onShard(tx, stored.UserID)
 		}
 		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(string(sessionID))).Updates(columns), ErrDuplicateAttribute)
 	}

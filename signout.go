@@ -138,11 +138,11 @@ func (b *binding) idIn(ids []string) clause.Expression {
 	return clause.Or(conditions...)
 }
 
-// sessionEnd reads whose session it is, if there are hooks to tell or tokens to void, and
-// returns what deletes it: what a batch reads, it reads before its first write.
+// sessionEnd reads whose session it is, if there are hooks to tell, tokens to void or shards
+// to name it on, and returns what deletes it: what a batch reads, it reads before its first write.
 func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (end func() error, err error) {
 	session := new(Session[U])
-	if len(r.opts.hooks) > 0 || void {
+	if len(r.opts.hooks) > 0 || void || r.b.engine.Sharded() {
 		if err := r.b.lockWrites(tx); err != nil {
 			return nil, err
 		}
@@ -162,7 +162,7 @@ func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (en
 				return err
 			}
 		}
-		result := tx.Where(r.b.idIs(sessionID)).Delete(new(Session[U]))
+		result := r.b.onShard(tx, session.UserID).Where(r.b.idIs(sessionID)).Delete(new(Session[U]))
 		ended, err := r.ended(tx, result)
 		if err == nil && result.RowsAffected == 0 {
 			return r.checkWritable(tx.Model(new(Session[U])), sessionID)

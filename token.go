@@ -266,7 +266,7 @@ func (r *Repository[U]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*O
 
 // consume uses a token up, by the one DELETE that hits its row.
 func (r *Repository[U]) consume(tx *gorm.DB, t *OneTimeToken[U]) error {
-	consumed, err := r.b.changed(tx, tx.Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U])), ErrInvalidToken)
+	consumed, err := r.b.changed(tx, r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U])), ErrInvalidToken)
 	switch {
 	case err != nil:
 		return err

@@ -44,6 +44,11 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	}()
 	tried := ""
 	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
+		for _, key := range keys {
+			if err := r.checkFree(tx, key.ID); err != nil {
+				return err
+			}
+		}
 		*user = came                                      // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
 			if err := r.b.lockWrites(tx); err != nil {
@@ -204,6 +209,9 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 // that it may be repeated. Without foreign keys, PostgreSQL and a transaction of the
 // caller's at REPEATABLE READ or above give an [IsolationError].
 //
+// On a sharded Vitess a BeforeDelete hook that gives the user a key or session is an
+// [ArgumentError]: nothing is done.
+//
 // A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions:
 // they do not work while the user is deleted, and work again if it is restored.
 func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
@@ -232,8 +240,11 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 			}
 		}
 		handle := tx
-		if !r.b.user.BeforeDelete { // which may add keys and sessions
+		switch {
+		case !r.b.user.BeforeDelete: // which may add keys and sessions
 			handle = whole(tx)
+		case r.b.engine.Sharded():
+			handle = tx.Set(emptiedSetting, true)
 		}
 		result := handle.Omit(clause.Associations).Delete(user)
 		if result.Error != nil {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // prepareVitess makes GORM fit Vitess, which has no foreign keys, and shows the names of
@@ -39,4 +40,63 @@ func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
 			return result
 		}
 	}
+}
+
+// onShard makes a write to a row of a user name its user, by which Vitess finds the
+// row's shard. By the id alone it would look in the lookup vindex and lock what it finds
+// there before the row, where a write by the user locks the row first: the two would wait
+// for each other, which no database below Vitess sees.
+func (b *binding) onShard(tx *gorm.DB, userID string) *gorm.DB {
+	if !b.engine.Sharded() {
+		return tx
+	}
+	return tx.Where(b.ownerIs(userID))
+}
+
+// checkFree answers for a key id that somebody has before anything is locked for it. Vitess
+// locks the entry of the lookup vindex first and then the row that has the id, and a delete
+// the other way round: a sign-up with the id of a user who is being deleted would wait for
+// the delete, which would wait for it.
+func (r *Repository[U]) checkFree(tx *gorm.DB, id string) error {
+	if !r.b.engine.Sharded() {
+		return nil
+	}
+	found, err := find(tx.Session(&gorm.Session{SkipHooks: true}).Select("user_id"), new(Key[U]), r.b.idIs(id))
+	if err == nil && found {
+		err = ErrDuplicateKey
+	}
+	return err
+}
+
+// emptiedSetting marks the delete of a user whose keys and sessions were deleted before it
+// in the same transaction, with the user locked.
+const emptiedSetting = "gormkey:emptied"
+
+// checkEmptied refuses to delete what a hook gave such a user since. A consistent lookup
+// vindex creates its rows in one transaction of the lookup keyspace and deletes them in
+// another, so that the second would wait for the first until it is killed.
+func (b *binding) checkEmptied(tx *gorm.DB, ids []string) error {
+	if _, ok := tx.Get(emptiedSetting); !ok || len(ids) == 0 {
+		return nil
+	}
+	for _, child := range b.owned {
+		var left []string
+		err := fresh(tx).Raw("SELECT ? FROM ? WHERE ? LIMIT 1", clause.Column{Name: "id"}, clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, ids)).Scan(&left).Error
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			continue
+		}
+		var vindexes []struct{ Type string }
+		if err := fresh(tx).Raw("SHOW VSCHEMA VINDEXES ON ?", clause.Table{Name: child.Table}).Scan(&vindexes).Error; err != nil {
+			return err
+		}
+		for _, v := range vindexes {
+			if strings.HasPrefix(v.Type, "consistent_lookup") {
+				return &ArgumentError{"user", "has a hook BeforeDelete that made a row of " + child.Table + ", which Vitess cannot delete in the transaction that made it"}
+			}
+		}
+	}
+	return nil
 }

@@ -61,7 +61,7 @@ func WithoutForeignKeys() Setting {
 // foreign keys.
 func PlanetScale() Setting {
 	return func(s *suite) {
-		s.declared, s.enforced, s.options = false, false, append(s.options, gormkey.PlanetScale())
+		s.declared, s.enforced, s.vitess, s.options = false, false, true, append(s.options, gormkey.PlanetScale())
 	}
 }
 
@@ -119,6 +119,7 @@ type suite struct {
 	declared bool             // the plugin's tables have foreign keys
 	enforced bool             // the database obeys those that there are
 	batches  bool             // its transactions are batches
+	vitess   bool             // the database is one
 }
 
 // refusesForeignKeys tells whether the engine takes none at all.

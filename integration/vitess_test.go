@@ -168,9 +168,9 @@ func TestVitessErrors(t *testing.T) {
 	db := openVitess(t)
 	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
 	ctx := t.Context()
-	ada := &app.Account{User: gormkey.User{ID: "canary-user"}, Email: "ada@example.com"}
+	ada := &app.Account{User: gormkey.User{ID: "canary-user"}, Email: "canary-mail"}
 	app.Must(t, auth.CreateUser(ctx, ada, app.Email("canary-key")))
-	errs := map[string]error{"taken key": auth.CreateUser(ctx, &app.Account{Email: "canary-mail"}, app.Email("canary-key"))}
+	errs := map[string]error{"taken attribute": auth.CreateUser(ctx, &app.Account{Email: "canary-mail"}, app.Email("canary-other"))}
 	_, errs["long attribute"] = auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": strings.Repeat("canary", 100)})
 	app.Must(t, db.Exec("DROP TABLE user_session").Error)
 	_, errs["no table"] = auth.SignIn(ctx, app.Email("canary-key"))

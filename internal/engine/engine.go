@@ -60,6 +60,14 @@ type Engine interface {
 	// BytesAreText reports whether a column of texts takes bytes for a text.
 	BytesAreText() bool
 
+	// Shards.
+
+	// Sharded reports whether rows may be on several servers, where one is found by its user's
+	// id. By another id alone the lookup vindex is read, and locked, before the row.
+	Sharded() bool
+	// NewID is the value to which an UPDATE sets an id.
+	NewID(id string) any
+
 	// Deleting.
 
 	// MostDeleted is how many rows one statement deletes at most, 0 for any number.
@@ -159,9 +167,12 @@ func (rowLocks) ReadLatest(tx *gorm.DB) *gorm.DB   { return tx }
 // mostIDs is below every server's number of parameters.
 const mostIDs = 5000
 
-// transactions is what all have that can look at what their statements changed.
+// transactions is what all have that are one server, and can look at what their statements
+// changed.
 type transactions struct{}
 
+func (transactions) Sharded() bool                                  { return false }
+func (transactions) NewID(id string) any                            { return id }
 func (transactions) Batches() bool                                  { return false }
 func (transactions) Pending(*gorm.DB) bool                          { return false }
 func (transactions) Require(*gorm.DB, string, string, ...any) error { return nil }

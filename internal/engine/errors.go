@@ -161,30 +161,48 @@ const (
 	PostgresStalePlan = "0A000" // feature_not_supported: cached plan must not change result type
 )
 
+// IsKilled reports whether Vitess ended a statement that waited too long, and with it its
+// transaction.
+func IsKilled(err error) bool {
+	if code := Code(err); code != "3024" && code != "1317" {
+		return false
+	}
+	v := mysqlError(err)
+	return v.IsValid() && strings.Contains(v.FieldByName("Message").String(), "vttablet: ")
+}
+
 // WithoutStatement returns a copy of a MySQL error that Vitess wrote, less its text: it
 // quotes the statement with every value, hashes and ids among them.
 func WithoutStatement(err error) error {
+	v := mysqlError(err)
+	if !v.IsValid() || !strings.Contains(v.FieldByName("Message").String(), vitessMarker) {
+		return err
+	}
+	safe := reflect.New(v.Type())
+	safe.Elem().Set(v)
+	text, _, _ := strings.Cut(v.FieldByName("Message").String(), " desc = ")
+	text, _, _ = strings.Cut(text, vitessMarker)
+	safe.Elem().FieldByName("Message").SetString(text + " (the rest holds values)")
+	return safe.Interface().(error)
+}
+
+// mysqlError returns the struct of the driver's error behind err, or an invalid value.
+func mysqlError(err error) reflect.Value {
 	for e := err; e != nil; {
 		v := reflect.ValueOf(e)
 		if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct && v.Elem().Type().Name() == "MySQLError" {
-			message := v.Elem().FieldByName("Message")
-			if !message.IsValid() || message.Kind() != reflect.String || !strings.Contains(message.String(), vitessMarker) {
-				return err
+			if message := v.Elem().FieldByName("Message"); !message.IsValid() || message.Kind() != reflect.String {
+				break
 			}
-			safe := reflect.New(v.Elem().Type())
-			safe.Elem().Set(v.Elem())
-			text, _, _ := strings.Cut(message.String(), " desc = ")
-			text, _, _ = strings.Cut(text, vitessMarker)
-			safe.Elem().FieldByName("Message").SetString(text + " (the rest holds values)")
-			return safe.Interface().(error)
+			return v.Elem()
 		}
 		unwrapper, ok := e.(interface{ Unwrap() error })
 		if !ok {
-			return err
+			break
 		}
 		e = unwrapper.Unwrap()
 	}
-	return err
+	return reflect.Value{}
 }
 
 // vitessMarker stands before the statement and its values.
