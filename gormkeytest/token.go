@@ -230,6 +230,8 @@ func tokenInput(s *suite) {
 	_, err = auth.GetToken(ctx, "", newToken())
 	wantErr(s, "GetToken with no purpose", err, gormkey.ErrInvalidArgument)
 	wantErr(s, "VoidTokens of nobody", auth.VoidTokens(ctx, ""), gormkey.ErrInvalidArgument)
+	wantErr(s, "VoidTokens with a bad purpose", auth.VoidTokens(ctx, ada.ID, gormkey.MagicLink, "Verify"), gormkey.ErrInvalidArgument)
+	wantErr(s, "SignInWithTokenInto nothing", auth.SignInWithTokenInto(ctx, newToken(), (*device)(nil)), gormkey.ErrInvalidArgument)
 	for _, malformed := range []gormkey.Token{"", "short", gormkey.Token(strings.Repeat("x", 128)), "with blanks in its middle now"} {
 		_, err = auth.GetToken(ctx, gormkey.VerifyEmail, malformed)
 		wantErr(s, "a malformed token", err, gormkey.ErrInvalidToken)
