@@ -89,6 +89,15 @@ func betweenRenewal(s *suite) {
 	equal(s, "active period that was further on", got.ActiveExpires, ahead-1)
 	equal(s, "stored expiry that was further on", stored(session.ID).IdleExpires, ahead)
 	equal(s, "was renewed", fired() && got.Fresh, true)
+
+	session = idle() // of before the absolute lifetime, which another process begins to count
+	store(session.ID, map[string]any{"absolute_expires": nil, "idle_expires": now() + 200*24*3_600_000})()
+	sooner := now() + 3_600_000
+	arm(store(session.ID, map[string]any{"active_expires": sooner, "idle_expires": sooner, "absolute_expires": sooner}))
+	got, err = auth.ValidateSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "absolute end of another process", got.AbsoluteExpires, sooner)
+	equal(s, "stored absolute end of another process", stored(session.ID).AbsoluteExpires, sooner)
 }
 
 // betweenCleanup: what is renewed after a cleanup has found it is not deleted.
