@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 // sameCases are about values that are the same in two places, or given twice.
@@ -14,6 +15,7 @@ var sameCases = []testCase{
 	{"sign-in/R05 what replaces nothing", replacingNothing},
 	{"sign-in/R25 a hash of the empty password", signInEmptyHash},
 	{"key/two users with one hash", keySameHash},
+	{"key/a hasher and a policy that take anything", keyTrusting},
 	{"session/R41 opened in one millisecond", sessionSameTime},
 	{"session/a taken value of an own column", sessionTaken},
 	{"session/R09 no period ends after the absolute lifetime", sessionActiveAbsolute},
@@ -186,4 +188,38 @@ func sessionActiveAbsolute(s *suite) {
 	stored, err := f.GetSession(ctx, session.Token)
 	must(s, err)
 	equal(s, "stored active end", stored.ActiveExpires, end)
+}
+
+// trusting takes any text for a hash, and makes one that is too long for its column.
+type trusting struct {
+	password.Hasher
+	made string
+}
+
+func (h *trusting) CheckHash(string) error      { return nil }
+func (h *trusting) Hash(string) (string, error) { return h.made, nil }
+
+// keyTrusting: what a policy and a hasher of the application let through is still bounded.
+func keyTrusting(s *suite) {
+	hasher := &trusting{FastHasher(), strings.Repeat("x", 256)}
+	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithPasswordPolicy(func(string) error { return nil }))
+	ctx := s.Context()
+	ada := &account{Email: "ada"}
+	must(s, f.CreateUser(ctx, ada))
+	for what, c := range map[string]gormkey.Credentials{
+		"an empty password":         {},
+		"a hash that is too long":   {PasswordHash: gormkey.HashedPassword(strings.Repeat("x", 256))},
+		"a hash with a blank after": {PasswordHash: "x "},
+		"a hash with NUL":           {PasswordHash: "x\x00"},
+		"a hash made too long":      {Password: goodPassword},
+	} {
+		c.Provider, c.ID = "email", "ada"
+		_, err := f.CreateKey(ctx, ada.ID, c)
+		wantErr(s, what, err, gormkey.ErrInvalidArgument)
+		wantErr(s, what+", with a user", f.CreateUser(ctx, &account{Email: "b"}, c), gormkey.ErrInvalidArgument)
+	}
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 0, 0})
+	hasher.made = strings.Repeat("x", 255)
+	_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "ada", Password: "p"})
+	must(s, err)
 }

@@ -33,7 +33,7 @@ var tokenCases = []testCase{
 	{"race/R42 sixteen consumers", raceConsumers},
 	{"race/R42 two changes of an address", raceIssuers},
 	{"race/R42 issue and use against delete", raceTokenDelete},
-	{"race/R42 issue against the end of all sessions", raceIssueEnd},
+	{"race/R42 issue against what voids tokens", raceIssueEnd},
 }
 
 const hour = time.Hour
