@@ -378,6 +378,8 @@ func sessionDead(s *suite) {
 	for _, size := range []int{0, -1, 10001} {
 		_, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(size))
 		wantErr(s, "batch size", err, gormkey.ErrInvalidArgument)
+		_, err = f.DeleteDeadSessions(ctx, gormkey.OnProgress(nil))
+		wantErr(s, "no progress", err, gormkey.ErrInvalidArgument)
 	}
 }
 

@@ -18,6 +18,7 @@ var tokenCases = []testCase{
 	{"token/reset password", tokenReset},
 	{"token/reset password of a key that is gone", tokenResetGone},
 	{"token/magic link", tokenMagicLink},
+	{"token/a model that refuses to be found", tokenAfterFind},
 	{"token/rename key", tokenRename},
 	{"token/what ends which", tokenEnds},
 	{"token/asked for in a stolen session", tokenOfThief},
