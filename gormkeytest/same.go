@@ -188,6 +188,16 @@ func sessionActiveAbsolute(s *suite) {
 	stored, err := f.GetSession(ctx, session.Token)
 	must(s, err)
 	equal(s, "stored active end", stored.ActiveExpires, end)
+
+	// One that is idle and ends there already is not renewed, and no statement asks for it.
+	must(s, f.db.Table("user_session").Where("id = ?", session.ID).Update("active_expires", session.ActiveExpires).Error)
+	recorder := record(f.db)
+	auth, err := gormkey.From[account](f.db)
+	must(s, err)
+	got, err = auth.ValidateSession(ctx, session.Token)
+	must(s, err)
+	equal(s, "renewed at its absolute end", got.Fresh, false)
+	equal(s, "statements", len(recorder.taken()), 1)
 }
 
 // trusting takes any text for a hash, and makes one that is too long for its column.
