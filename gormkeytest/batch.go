@@ -27,7 +27,8 @@ var noBatch = map[string]string{
 	"integrity/delete of thousands":                       "a statement has 100 parameters",
 	"security/values stay out of errors and logs":         "it reads after its batch, so that what cannot be read was written",
 	"hook/an error of a statement is ignored":             "a batch fails as a whole, and says so",
-	"race/R42 issue against the end of all sessions":      "nothing is held until a batch is sent",
+	"race/R42 issue against what voids tokens":            "nothing is held until a batch is sent",
+	"transaction/R38 a hook of a failed sign-in fails":    "a batch fails as a whole, and says so",
 	"transaction/R38 inside the caller's transaction":     "what a batch changes is known at its end; see batch/the caller's",
 }
 

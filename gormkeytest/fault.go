@@ -147,14 +147,6 @@ func faultNth(s *suite) {
 	}
 }
 
-// bound stops a case that makes the n-th statement fail and does not come to its end.
-func (s *suite) bound(n int) {
-	s.Helper()
-	if n > 200 {
-		s.Fatalf("%d statements were made to fail, and the operation still has more", n)
-	}
-}
-
 // snapshot returns the content of the three tables as a text.
 func snapshot(s *suite, f *fixture[account]) string {
 	s.Helper()

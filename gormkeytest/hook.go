@@ -12,6 +12,7 @@ import (
 
 var hookCases = []testCase{
 	{"hook/R40 one event for each thing", hookEvents},
+	{"hook/R40 what each event says", hookContents},
 	{"hook/errors undo", hookErrors},
 	{"hook/errors of models", hookModels},
 	{"hook/an error of a statement is ignored", hookIgnores},

@@ -67,6 +67,7 @@ func inputRefused(s *suite) {
 		"InvalidateOtherSessions":   func(id string) error { return auth.InvalidateOtherSessions(ctx, id, session.ID) },
 		"InvalidateAllUserSessions": func(id string) error { return auth.InvalidateAllUserSessions(ctx, id) },
 		"DeleteDeadUserSessions":    func(id string) error { return auth.DeleteDeadUserSessions(ctx, id) },
+		"RenameKey":                 func(id string) error { return auth.RenameKey(ctx, id, "email", ada.Email, "x") },
 	}
 	for verb, call := range users {
 		for what, id := range badTexts(15) {
@@ -79,6 +80,8 @@ func inputRefused(s *suite) {
 			switch verb {
 			case "GetUser", "UpdateUserAttributes", "CreateKey", "UserKeys", "CreateSession", "UserSessions":
 				wantOneOf(s, what, err, gormkey.ErrInvalidUser, gormkey.ErrInvalidArgument)
+			case "RenameKey":
+				wantOneOf(s, what, err, gormkey.ErrInvalidKey, gormkey.ErrInvalidArgument)
 			case "InvalidateUserSession":
 				wantOneOf(s, what, err, gormkey.ErrInvalidSession, gormkey.ErrInvalidArgument)
 			default: // nobody is no error
@@ -120,6 +123,8 @@ func inputRefused(s *suite) {
 		"DeleteKey":       func(p, id string) error { return auth.DeleteKey(ctx, p, id) },
 		"ShareKey, new":   func(p, id string) error { _, err := auth.ShareKey(ctx, p, id, "email", ada.Email); return err },
 		"ShareKey, other": func(p, id string) error { _, err := auth.ShareKey(ctx, "username", "u", p, id); return err },
+		"RenameKey, old":  func(p, id string) error { return auth.RenameKey(ctx, ada.ID, p, id, "x") },
+		"RenameKey, new":  func(p, id string) error { return auth.RenameKey(ctx, ada.ID, p, "x", id) },
 	}
 	for verb, call := range keys {
 		for what, id := range badTexts(255 - len("email:")) {
@@ -129,14 +134,48 @@ func inputRefused(s *suite) {
 			refused(verb+", provider "+provider[:min(len(provider), 8)], call(provider, "x"))
 		}
 	}
-	refused("password over the limit", func() error {
-		_, err := auth.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: "x", Password: strings.Repeat("x", 4097)})
-		return err
-	}())
-	refused("password not UTF-8", func() error {
-		_, err := auth.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: "x", Password: "\xff\xfe"})
-		return err
-	}())
+	with := func(change func(c *gormkey.Credentials)) gormkey.Credentials {
+		c := gormkey.Credentials{Provider: "email", ID: "x", Password: goodPassword}
+		change(&c)
+		return c
+	}
+	storing := map[string]func(c gormkey.Credentials) error{
+		"CreateUser":        func(c gormkey.Credentials) error { return auth.CreateUser(ctx, &account{Email: "z"}, c) },
+		"CreateKey":         func(c gormkey.Credentials) error { return second(auth.CreateKey(ctx, ada.ID, c)) },
+		"UpdateKeyPassword": func(c gormkey.Credentials) error { return second(auth.UpdateKeyPassword(ctx, c)) },
+		"ChangePassword":    func(c gormkey.Credentials) error { return second(auth.ChangePassword(ctx, c, "")) },
+	}
+	using := map[string]func(c gormkey.Credentials) error{
+		"SignIn":           func(c gormkey.Credentials) error { return second(auth.SignIn(ctx, c)) },
+		"UseKey":           func(c gormkey.Credentials) error { return second(auth.UseKey(ctx, c)) },
+		"CheckCredentials": auth.CheckCredentials,
+	}
+	for what, bad := range map[string]gormkey.Credentials{
+		"password over the limit": with(func(c *gormkey.Credentials) { c.Password = strings.Repeat("x", 4097) }),
+		"password not UTF-8":      with(func(c *gormkey.Credentials) { c.Password = "\xff\xfe is no text" }),
+		"password and NoPassword": with(func(c *gormkey.Credentials) { c.NoPassword = true }),
+		"password and its hash":   with(func(c *gormkey.Credentials) { c.PasswordHash = oldHash }),
+		"NoPassword and a hash":   with(func(c *gormkey.Credentials) { c.Password, c.NoPassword, c.PasswordHash = "", true, oldHash }),
+		"hash of no known format": with(func(c *gormkey.Credentials) { c.Password, c.PasswordHash = "", "plain text" }),
+		"hash that is too long": with(func(c *gormkey.Credentials) {
+			c.Password, c.PasswordHash = "", "$"+gormkey.HashedPassword(strings.Repeat("x", 255))
+		}),
+		"hash with a blank after":   with(func(c *gormkey.Credentials) { c.Password, c.PasswordHash = "", oldHash+" " }),
+		"provider that is not text": with(func(c *gormkey.Credentials) { c.Provider = "é" }),
+	} {
+		for _, verbs := range []map[string]func(c gormkey.Credentials) error{storing, using} {
+			for verb, call := range verbs {
+				refused(verb+", "+what, call(bad))
+			}
+		}
+	}
+	for verb, call := range storing {
+		refused(verb+", no password", call(with(func(c *gormkey.Credentials) { c.Password = "" })))
+		refused(verb+", short password", call(with(func(c *gormkey.Credentials) { c.Password = "1234567" })))
+	}
+	for verb, call := range using {
+		refused(verb+", a hash for a password", call(with(func(c *gormkey.Credentials) { c.Password, c.PasswordHash = "", oldHash })))
+	}
 	sessions := map[string]func(id gormkey.SessionID) error{
 		"InvalidateSession":       func(id gormkey.SessionID) error { return auth.InvalidateSession(ctx, id) },
 		"InvalidateUserSession":   func(id gormkey.SessionID) error { return auth.InvalidateUserSession(ctx, ada.ID, id) },

@@ -224,24 +224,34 @@ func raceInvalidate(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
+	var valid, refused atomic.Int64
 	for round := range rounds(40) {
 		session, err := f.CreateSession(ctx, ada.ID)
 		must(s, err)
 		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute) // each validation wants to renew
 		var ended atomic.Bool
-		fs := repeat(6, func(int) {
+		turns := newTurns(round)
+		fs := repeat(6, func(i int) {
+			turns.afterSecond(i)
 			for range 4 {
 				after := ended.Load()
 				_, err := f.ValidateSession(ctx, session.Token)
 				switch {
 				case err == nil && after:
 					s.Errorf("round %d: validated after it was ended", round)
-				case err != nil && !isErr(err, gormkey.ErrInvalidSession):
+				case err == nil:
+					valid.Add(1)
+				case isErr(err, gormkey.ErrInvalidSession):
+					refused.Add(1)
+				default:
 					s.Errorf("ValidateSession: %v", err)
 				}
+				turns.firstDone()
 			}
 		})
 		fs = append(fs, func() {
+			turns.afterFirst()
+			defer turns.secondDone()
 			if err := f.InvalidateSession(ctx, session.ID); err != nil {
 				s.Errorf("InvalidateSession: %v", err)
 			}
@@ -250,6 +260,9 @@ func raceInvalidate(s *suite) {
 		atOnce(fs...)
 	}
 	equal(s, "sessions", count(s, f.db, "user_session"), 0)
+	if valid.Load() == 0 || refused.Load() == 0 {
+		s.Fatalf("%d validations came before the end and %d after: one side always won, so nothing was raced", valid.Load(), refused.Load())
+	}
 }
 
 func raceRenewals(s *suite) {

@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/gormkey/gormkey"
 )
@@ -35,25 +36,39 @@ const oldHash gormkey.HashedPassword = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQ
 func raceRehash(s *suite, change func(f *fixture[account], a *account, name, next string) error) {
 	f := s.withTokens()
 	ctx := s.Context()
-	for round := range fullRounds(30, 300) {
+	var used, refused atomic.Int64
+	for round := range max(4, fullRounds(30, 300)) {
 		name, next := fmt.Sprint("user", round), fmt.Sprint("the next password ", round)
 		a := &account{Email: name}
 		must(s, f.CreateUser(ctx, a,
 			gormkey.Credentials{Provider: "email", ID: name, PasswordHash: oldHash},
 			gormkey.Credentials{Provider: "username", ID: name, PasswordHash: oldHash}))
+		turns := newTurns(round)
 		fs := repeat(2, func(i int) {
+			turns.afterSecond(i)
+			defer turns.firstDone()
 			_, err := f.UseKey(ctx, gormkey.Credentials{Provider: []string{"email", "username"}[i], ID: name, Password: goodPassword})
-			if err != nil && !isErr(err, gormkey.ErrInvalidCredentials) {
+			switch {
+			case err == nil:
+				used.Add(1)
+			case isErr(err, gormkey.ErrInvalidCredentials):
+				refused.Add(1)
+			default:
 				s.Errorf("round %d: UseKey: %v", round, err)
 			}
 		})
 		fs = append(fs, func() {
+			turns.afterFirst()
+			defer turns.secondDone()
 			if err := change(f, a, name, next); err != nil {
 				s.Errorf("round %d: changing the password: %v", round, err)
 			}
 		})
 		atOnce(fs...)
 		wantPassword(s, f, name, next, goodPassword)
+	}
+	if used.Load() == 0 || refused.Load() == 0 {
+		s.Fatalf("the old password was good %d times and refused %d: one side always won, so nothing was raced", used.Load(), refused.Load())
 	}
 }
 

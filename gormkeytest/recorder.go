@@ -72,6 +72,14 @@ func (r *recorder) note(query string, args []any) error {
 	return nil
 }
 
+// bound stops a case that makes the n-th statement fail and does not come to its end.
+func (s *suite) bound(n int) {
+	s.Helper()
+	if n > 200 {
+		s.Fatalf("%d statements were made to fail, and the operation still has more", n)
+	}
+}
+
 // GetDBConn lets db.DB() reach the pool.
 func (r *recorder) GetDBConn() (*sql.DB, error) {
 	if pool, ok := r.ConnPool.(*sql.DB); ok {

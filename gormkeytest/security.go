@@ -263,4 +263,29 @@ func securityErrorText(s *suite) {
 	if strings.Contains(err.Error(), "nosuchfunction") || strings.Contains(err.Error(), "bound-value-93") {
 		s.Errorf("the text quotes the statement: %v", err)
 	}
+
+	// Nor does the log: it has the code. What is taken is an answer, and no error there.
+	logs := new(logBuffer)
+	auth, err := gormkey.From[account](f.db.Session(&gorm.Session{Logger: logs}))
+	must(s, err)
+	_, err = auth.CreateKey(s.Context(), ada.ID, email(ada.Email))
+	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
+	if text := logs.out.String(); !strings.Contains(text, "INSERT") || strings.Contains(text, "error") || strings.Contains(text, "nique") {
+		s.Errorf("the log of a taken key: %s", text)
+	}
+	recorder := record(f.db)
+	auth, err = gormkey.From[account](f.db.Session(&gorm.Session{Logger: logs}))
+	must(s, err)
+	recorder.inject = func(string) error { return quotingError{} }
+	_, err = auth.GetUser(s.Context(), ada.ID)
+	wantErr(s, "a failed statement", err, quotingError{})
+	if text := logs.out.String(); !strings.Contains(text, "XX000") || strings.Contains(text, "bound-value-93") {
+		s.Errorf("the log of a failed statement: %s", text)
+	}
 }
+
+// quotingError is an error of a database that quotes what was bound.
+type quotingError struct{ codedError }
+
+func (quotingError) Error() string    { return "near bound-value-93" }
+func (quotingError) SQLState() string { return "XX000" }

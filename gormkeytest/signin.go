@@ -424,6 +424,8 @@ func signInOddColumns(s *suite) {
 	must(s, f.CreateUser(ctx, u, email("u")))
 	session, err := f.SignIn(ctx, email("u"))
 	must(s, err)
+	_, err = f.UpdateUserAttributes(ctx, u.ID, map[string]any{"Computed": 1})
+	wantErr(s, "a column that is only read", err, gormkey.ErrInvalidArgument)
 	got, err := f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	equal(s, "a column that is never read", got.User.Secret, "")

@@ -18,6 +18,7 @@ var tokenCases = []testCase{
 	{"token/reset password", tokenReset},
 	{"token/reset password of a key that is gone", tokenResetGone},
 	{"token/magic link", tokenMagicLink},
+	{"token/a model that refuses to be found", tokenAfterFind},
 	{"token/rename key", tokenRename},
 	{"token/what ends which", tokenEnds},
 	{"token/asked for in a stolen session", tokenOfThief},
@@ -33,7 +34,7 @@ var tokenCases = []testCase{
 	{"race/R42 sixteen consumers", raceConsumers},
 	{"race/R42 two changes of an address", raceIssuers},
 	{"race/R42 issue and use against delete", raceTokenDelete},
-	{"race/R42 issue against the end of all sessions", raceIssueEnd},
+	{"race/R42 issue against what voids tokens", raceIssueEnd},
 }
 
 const hour = time.Hour
@@ -230,6 +231,8 @@ func tokenInput(s *suite) {
 	_, err = auth.GetToken(ctx, "", newToken())
 	wantErr(s, "GetToken with no purpose", err, gormkey.ErrInvalidArgument)
 	wantErr(s, "VoidTokens of nobody", auth.VoidTokens(ctx, ""), gormkey.ErrInvalidArgument)
+	wantErr(s, "VoidTokens with a bad purpose", auth.VoidTokens(ctx, ada.ID, gormkey.MagicLink, "Verify"), gormkey.ErrInvalidArgument)
+	wantErr(s, "SignInWithTokenInto nothing", auth.SignInWithTokenInto(ctx, newToken(), (*device)(nil)), gormkey.ErrInvalidArgument)
 	for _, malformed := range []gormkey.Token{"", "short", gormkey.Token(strings.Repeat("x", 128)), "with blanks in its middle now"} {
 		_, err = auth.GetToken(ctx, gormkey.VerifyEmail, malformed)
 		wantErr(s, "a malformed token", err, gormkey.ErrInvalidToken)

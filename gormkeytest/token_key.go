@@ -65,6 +65,38 @@ func tokenResetGone(s *suite) {
 	must(s, err)
 	_, err = f.SignIn(ctx, email(ada.Email))
 	must(s, err)
+
+	// Whatever the payload says, a token is good for the keys of its user.
+	before := snapshot(s, f)
+	for what, key := range map[string]string{"a key of nobody": "email:nobody", "another user's key": "email:" + bob.Email} {
+		token := issue(s, f, ada.ID, gormkey.ResetPassword, key)
+		_, err := f.ResetPassword(ctx, token, "a new password")
+		wantErr(s, what, err, gormkey.ErrInvalidToken)
+		if got := snapshot(s, f); got != before {
+			s.Fatalf("%s: changed\n%s\nto\n%s", what, before, got)
+		}
+		_, err = f.GetToken(ctx, gormkey.ResetPassword, token)
+		must(s, err) // nothing was half done
+	}
+}
+
+// tokenAfterFind: a model that refuses to be found refuses a token too, which stays.
+func tokenAfterFind(s *suite) {
+	f := open[banned](s, s.newDB(s.T), gormkey.WithOneTimeTokens())
+	ctx := s.Context()
+	u := &banned{Reason: "spam"}
+	must(s, f.CreateUser(ctx, u))
+	token, err := f.IssueToken(ctx, u.ID, gormkey.MagicLink, "", hour)
+	must(s, err)
+	for what, err := range map[string]error{
+		"GetToken":        second(f.GetToken(ctx, gormkey.MagicLink, token)),
+		"UseToken":        second(f.UseToken(ctx, gormkey.MagicLink, token, nil)),
+		"SignInWithToken": second(f.SignInWithToken(ctx, token)),
+	} {
+		wantErr(s, what, err, errBanned)
+	}
+	equal(s, "tokens", count(s, f.db, "user_token"), 1)
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 0, 0})
 }
 
 func tokenMagicLink(s *suite) {

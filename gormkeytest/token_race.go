@@ -2,7 +2,6 @@ package gormkeytest
 
 import (
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"gorm.io/gorm"
@@ -16,7 +15,7 @@ func raceConsumers(s *suite) {
 	ada := signUp(s, f, "ada")
 	for round := range fullRounds(10, 200) {
 		token := issue(s, f, ada.ID, gormkey.VerifyEmail, "")
-		var won, lost atomic.Int64
+		var won, lost, winner atomic.Int64
 		atOnce(repeat(16, func(i int) {
 			_, err := f.UseToken(ctx, gormkey.VerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
 				return tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("name", fmt.Sprintf("%d-%d", round, i)).Error
@@ -24,6 +23,7 @@ func raceConsumers(s *suite) {
 			switch {
 			case err == nil:
 				won.Add(1)
+				winner.Store(int64(i))
 			case isErr(err, gormkey.ErrInvalidToken):
 				lost.Add(1)
 			default:
@@ -32,6 +32,9 @@ func raceConsumers(s *suite) {
 		})...)
 		equal(s, fmt.Sprintf("winners of round %d", round), won.Load(), 1)
 		equal(s, fmt.Sprintf("losers of round %d", round), lost.Load(), 15)
+		user, err := f.GetUser(ctx, ada.ID)
+		must(s, err)
+		equal(s, "what was done", user.Name, fmt.Sprintf("%d-%d", round, winner.Load()))
 	}
 }
 
@@ -69,30 +72,46 @@ func raceIssuers(s *suite) {
 func raceTokenDelete(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
-	for round := range fullRounds(10, 300) {
+	verbs := []string{"IssueToken", "SignInWithToken", "ResetPassword"}
+	var done, refused [3]atomic.Int64
+	for round := range max(12, fullRounds(12, 300)) { // twelve, so that each verb comes first once, and last once
 		a := signUp(s, f, fmt.Sprint("user", round))
 		token := issue(s, f, a.ID, gormkey.MagicLink, "")
 		reset := issue(s, f, a.ID, gormkey.ResetPassword, "email:"+a.Email)
-		fails := func(what string, err error, allowed ...error) {
-			if err != nil && !slices.ContainsFunc(allowed, func(e error) bool { return isErr(err, e) }) {
-				s.Errorf("round %d: %s: got error %v", round, what, err)
-			}
+		calls := []func() error{
+			func() error { return second(f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", hour)) },
+			func() error { return second(f.SignInWithToken(ctx, token)) },
+			func() error { return second(f.ResetPassword(ctx, reset, "a new password")) },
 		}
-		atOnce(
-			func() { fails("DeleteUser", f.DeleteUser(ctx, a.ID)) },
-			func() {
-				_, err := f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", hour)
-				fails("IssueToken", err, gormkey.ErrInvalidUser)
-			},
-			func() {
-				_, err := f.SignInWithToken(ctx, token)
-				fails("SignInWithToken", err, gormkey.ErrInvalidToken)
-			},
-			func() {
-				_, err := f.ResetPassword(ctx, reset, "a new password")
-				fails("ResetPassword", err, gormkey.ErrInvalidToken)
-			},
-		)
+		turns, one := newTurns(round), round/4%len(calls)
+		fs := repeat(len(calls), func(i int) {
+			if i != one {
+				turns.afterFirst() // since one of them may void the token of another
+			} else {
+				turns.afterSecond(0)
+				defer turns.firstDone()
+			}
+			switch err := calls[i](); {
+			case err == nil:
+				done[i].Add(1)
+			case isErr(err, []error{gormkey.ErrInvalidUser, gormkey.ErrInvalidToken, gormkey.ErrInvalidToken}[i]):
+				refused[i].Add(1)
+			default:
+				s.Errorf("round %d: %s: got error %v", round, verbs[i], err)
+			}
+		})
+		atOnce(append(fs, func() {
+			turns.afterFirst()
+			defer turns.secondDone()
+			if err := f.DeleteUser(ctx, a.ID); err != nil {
+				s.Errorf("round %d: DeleteUser: %v", round, err)
+			}
+		})...)
+	}
+	for i, verb := range verbs {
+		if done[i].Load() == 0 || refused[i].Load() == 0 {
+			s.Errorf("%s was done %d times and refused %d: one side always won, so nothing was raced", verb, done[i].Load(), refused[i].Load())
+		}
 	}
 	equal(s, "tokens without a user", count(s, f.db, "user_token", "user_id NOT IN (SELECT id FROM auth_user)"), 0)
 	equal(s, "orphans", orphans(s, f.db), 0)
