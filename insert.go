@@ -29,19 +29,20 @@ func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, non
 
 // checkLockable returns [ErrRights] if a query finds what a locking read did not find.
 func (r *Repository[U]) checkLockable(query *gorm.DB) error {
-	return r.checkRights(query, r.b.userID.DBName)
+	return checkRights(query, r.b.userID.DBName, r.b.engine.HidesRows())
 }
 
 // checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that
-// an UPDATE or a DELETE did not find.
+// an UPDATE or a DELETE did not find. It asks where row level security is on: a row may also
+// have come back meanwhile.
 func (r *Repository[U]) checkWritable(query *gorm.DB, id string) error {
-	return r.checkRights(query.Where(r.b.idIs(id)), "id")
+	return checkRights(query.Where(r.b.idIs(id)), "id", r.b.engine.RowSecurity())
 }
 
 // checkRights returns [ErrRights] if a query finds a row that the role may read and neither
 // lock nor change, which is no error of the database.
-func (r *Repository[U]) checkRights(query *gorm.DB, column string) error {
-	if !r.b.engine.HidesRows() {
+func checkRights(query *gorm.DB, column string, mayHide bool) error {
+	if !mayHide {
 		return nil
 	}
 	var ids []string

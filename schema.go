@@ -106,7 +106,11 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		}
 	}
 	var err error
-	if b.engine, err = engine.Open(b.db, engine.Settings{InexactIDs: opts.inexactIDs, Vitess: opts.vitess, Unknown: opts.unknownServer}); err != nil {
+	settings := engine.Settings{InexactIDs: opts.inexactIDs, Vitess: opts.vitess, Unknown: opts.unknownServer}
+	for _, m := range registered(models) {
+		settings.Tables = append(settings.Tables, m.table)
+	}
+	if b.engine, err = engine.Open(b.db, settings); err != nil {
 		return nil, err
 	}
 	if b.engine.Batches() && opts.noForeignKeys {

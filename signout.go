@@ -306,7 +306,7 @@ func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID string, keep SessionID) 
 // checkDeletable returns [ErrRights] if the role may not delete the sessions of a query, of
 // which a DELETE found none. Others may have been opened since.
 func (r *Repository[U]) checkDeletable(tx, query *gorm.DB) error {
-	if !r.b.engine.HidesRows() {
+	if !r.b.engine.RowSecurity() {
 		return nil
 	}
 	var ids []string

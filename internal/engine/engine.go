@@ -42,9 +42,11 @@ type Engine interface {
 	// Snapshot returns the level of a transaction whose statements do not see what was
 	// committed while they waited for a lock, "" for any other.
 	Snapshot(tx *gorm.DB) (level string, err error)
-	// HidesRows reports whether a row can be read that an UPDATE, a DELETE or a locking read
+	// HidesRows reports whether a row may be read that an UPDATE, a DELETE or a locking read
 	// does not find, for which the engine has no error.
 	HidesRows() bool
+	// RowSecurity reports whether that was so for one of the tables when the engine was opened.
+	RowSecurity() bool
 
 	// Comparing.
 
@@ -109,6 +111,8 @@ type Settings struct {
 	Vitess bool
 	// Unknown: a server that is not known to keep its locks is accepted.
 	Unknown bool
+	// Tables are those of the operations, which need not be there.
+	Tables []string
 }
 
 // Open returns the engine of db. It asks the database who it is, and refuses a server, or a
@@ -122,7 +126,7 @@ func Open(db *gorm.DB, s Settings) (Engine, error) {
 		}
 		return sqlite{}, nil
 	case "postgres":
-		return postgres{}, checkPostgres(db, s)
+		return openPostgres(db, s)
 	case "mysql":
 		engine := mysql{inexact: s.InexactIDs}
 		if s.Vitess {
@@ -161,6 +165,7 @@ func (rowLocks) MayNotEnforce() bool               { return false }
 func (rowLocks) Enforces(*gorm.DB) (bool, error)   { return true, nil }
 func (rowLocks) Snapshot(*gorm.DB) (string, error) { return "", nil }
 func (rowLocks) JoinInOrder() string               { return "INNER JOIN" }
+func (rowLocks) RowSecurity() bool                 { return false }
 func (rowLocks) HidesRows() bool                   { return false }
 func (rowLocks) ReadLatest(tx *gorm.DB) *gorm.DB   { return tx }
 

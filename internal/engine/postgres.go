@@ -11,6 +11,7 @@ import (
 type postgres struct {
 	rowLocks
 	transactions
+	rowSecurity bool
 }
 
 // ShareLock locks the second table's rows against any change: FOR KEY SHARE lets pass what
@@ -35,7 +36,8 @@ func (postgres) Among(column clause.Column, ids []string) clause.Expression {
 }
 
 // HidesRows: row level security may have a policy for one command and not for another.
-func (postgres) HidesRows() bool { return true }
+func (postgres) HidesRows() bool     { return true }
+func (p postgres) RowSecurity() bool { return p.rowSecurity }
 
 func (postgres) Snapshot(tx *gorm.DB) (level string, err error) {
 	if err := tx.Raw("SHOW transaction_isolation").Scan(&level).Error; err != nil {
@@ -52,10 +54,22 @@ func (postgres) Home(db *gorm.DB) (home string, err error) {
 	return home, err
 }
 
-func checkPostgres(db *gorm.DB, s Settings) error {
+func openPostgres(db *gorm.DB, s Settings) (Engine, error) {
 	var version string
 	if err := db.Raw("SELECT version()").Scan(&version).Error; err != nil {
-		return fmt.Errorf("reading the server's version: %w", err)
+		return nil, fmt.Errorf("reading the server's version: %w", err)
 	}
-	return JudgeServer("postgres", version, "", s.Unknown)
+	if err := JudgeServer("postgres", version, "", s.Unknown); err != nil {
+		return nil, err
+	}
+	engine := postgres{}
+	for _, table := range s.Tables {
+		var active bool // for this role
+		err := db.Raw("SELECT COALESCE(row_security_active(to_regclass(?)::oid), false)", db.Statement.Quote(table)).Scan(&active).Error
+		if err != nil && !s.Unknown {
+			return nil, fmt.Errorf("reading whether row level security is on for %s: %w", table, err)
+		}
+		engine.rowSecurity = engine.rowSecurity || active
+	}
+	return engine, nil
 }

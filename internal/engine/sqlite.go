@@ -21,6 +21,7 @@ func (sqlite) ShareRows() string                    { return "" }
 func (sqlite) JoinInOrder() string                  { return "INNER JOIN" }
 func (sqlite) Snapshot(*gorm.DB) (string, error)    { return "", nil }
 func (sqlite) HidesRows() bool                      { return false }
+func (sqlite) RowSecurity() bool                    { return false }
 
 // LockWrites writes nothing, by which the transaction becomes the one that writes. The busy
 // timeout does not help a transaction that has read before: 107 of 1600 contended ones got
