@@ -290,7 +290,7 @@ func securityErrorText(s *suite) {
 }
 
 // quotingError is an error of a database that quotes what was bound.
-type quotingError struct{ codedError }
+type quotingError struct{}
 
 func (quotingError) Error() string    { return "near bound-value-93" }
 func (quotingError) SQLState() string { return "XX000" }
