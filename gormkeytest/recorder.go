@@ -41,15 +41,14 @@ func (r *recorder) reset() {
 }
 
 // taken returns the statements since the last call, without BEGIN, COMMIT and their like.
-func (r *recorder) taken() (out []statement) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, s := range r.statements {
+func (r *recorder) taken() []statement { return withoutEnds(r.all()) }
+
+func withoutEnds(statements []statement) (out []statement) {
+	for _, s := range statements {
 		if !strings.HasPrefix(s.sql, "SAVEPOINT") && s.sql != "BEGIN" && s.sql != "COMMIT" && s.sql != "ROLLBACK" {
 			out = append(out, s)
 		}
 	}
-	r.statements = nil
 	return out
 }
 
