@@ -55,7 +55,7 @@ func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 		return tx.AutoMigrate(append(p.Models(), more...)...)
 	}
 	if b.dialect == "sqlite" && !b.engine.Batches() { // which rebuilds no table
-		return pendingSQLite(db, migrate)
+		return b.pendingByUndo(db, migrate)
 	}
 	statements, err := recordExecs(db, db.Statement.ConnPool, migrate)
 	if err != nil {
@@ -81,11 +81,11 @@ func (w widening) covers(dialect, statement string) bool {
 // errUndo rolls back what was done to see what would be.
 var errUndo = errors.New("gormkey: undo")
 
-// pendingSQLite migrates in a transaction that it rolls back: a table that is rebuilt
-// twice is rebuilt from what the first time left, so the statements have to be sent.
-func pendingSQLite(db *gorm.DB, migrate func(tx *gorm.DB) error) ([]string, error) {
+// pendingByUndo migrates in a transaction that it rolls back: a table that is rebuilt twice is
+// rebuilt from what the first time left, so the statements have to be sent.
+func (b *binding) pendingByUndo(db *gorm.DB, migrate func(tx *gorm.DB) error) ([]string, error) {
 	var statements []string
-	err := migrateSQLite(db, func(tx *gorm.DB) error {
+	err := b.engine.Migrate(db, func(tx *gorm.DB) error {
 		pool := &execRecorder{ConnPool: tx.Statement.ConnPool, explain: tx.Explain, send: true}
 		tx = tx.Session(&gorm.Session{NewDB: true, Logger: logger.Discard}).Set(exportSetting, true).Session(&gorm.Session{})
 		tx.Config.ConnPool, tx.Statement.ConnPool = pool, pool

@@ -45,9 +45,6 @@ type handleSettings struct {
 	translateError, skipDefaultTransaction, disableNestedTransaction, queryFields bool
 }
 
-// writeSource is dbresolver's setting for the primary; it means nothing without it.
-const writeSource = "gorm:db_resolver:write"
-
 func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] {
 	r := &Repository[U]{plugin: p, b: b, opts: &p.opts, err: checkHandle(db)}
 	if r.err != nil {
@@ -108,7 +105,7 @@ func (r *Repository[U]) session(ctx context.Context) (*gorm.DB, error) {
 	}
 	db := r.db.Session(&gorm.Session{Context: ctx})
 	if _, ok := db.Plugins["gorm:db_resolver"]; ok {
-		db = db.Set(writeSource, struct{}{}).Session(&gorm.Session{})
+		db = db.Set(engine.WriteSource, struct{}{}).Session(&gorm.Session{})
 	}
 	return db, nil
 }

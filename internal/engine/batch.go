@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"regexp"
 
 	"gorm.io/gorm"
 )
@@ -39,3 +40,19 @@ func Unmet(err error) (why string, ok bool) {
 	}
 	return u.Unmet()
 }
+
+// Migrate runs a migration beside others of the same: what one finds to be there
+// already, it no longer makes when it looks again.
+func (batch) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	for try := 1; ; try++ {
+		err := migrate(Clean(db))
+		if err == nil || try == MaxTries || !madeAlready.MatchString(err.Error()) {
+			return err
+		}
+		if err := Pause(db.Statement.Context, RetryLongest); err != nil {
+			return err
+		}
+	}
+}
+
+var madeAlready = regexp.MustCompile(`already exists|duplicate column name`)

@@ -90,6 +90,16 @@ type Engine interface {
 	// known.
 	Home(db *gorm.DB) (string, error)
 
+	// Migrations.
+
+	// Migrate runs a migration while no other process runs one.
+	Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error
+	// MigratesInTransaction reports whether Migrate is one transaction, and may be part of a
+	// caller's.
+	MigratesInTransaction() bool
+	// DropForeignKey is the verb of an ALTER TABLE, "" if there is none.
+	DropForeignKey() string
+
 	// Batches: see batch.go.
 
 	// Batches reports whether a transaction is a list of statements that is sent as a whole

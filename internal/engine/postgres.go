@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 
@@ -73,3 +74,18 @@ func openPostgres(db *gorm.DB, s Settings) (Engine, error) {
 	}
 	return engine, nil
 }
+
+// Migrate holds a lock of the transaction, which a pooler in transaction mode
+// keeps too.
+func (postgres) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	return db.Transaction(func(tx *gorm.DB) error {
+		tx = Clean(tx)
+		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrateLockID).Error; err != nil {
+			return err
+		}
+		return migrate(tx)
+	}, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // a snapshot from before the lock would not see what the one before us made
+}
+
+func (postgres) MigratesInTransaction() bool { return true }
+func (postgres) DropForeignKey() string      { return "DROP CONSTRAINT" }

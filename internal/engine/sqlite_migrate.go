@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Migrate holds the write lock from the start.
+func (sqlite) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
+	return db.Connection(func(conn *gorm.DB) (err error) {
+		ctx := conn.Statement.Context
+		sqlConn, ok := conn.Statement.ConnPool.(*sql.Conn)
+		if !ok {
+			return fmt.Errorf("gormkey: AutoMigrate wants a *sql.Conn, got %T", conn.Statement.ConnPool)
+		}
+		var enforced bool
+		if err := sqlConn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced); err != nil {
+			return err
+		}
+		if enforced { // in a transaction the pragma would do nothing
+			if _, err := sqlConn.ExecContext(ctx, "PRAGMA foreign_keys = OFF"); err != nil {
+				return err
+			}
+			defer func() { err = restoreForeignKeys(ctx, sqlConn, err) }()
+		}
+		tx, err := beginImmediate(ctx, sqlConn)
+		if err != nil {
+			return err
+		}
+		done := false
+		defer func() { // also after a panic
+			if !done {
+				_ = tx.Rollback()
+			}
+		}()
+		conn.Statement.ConnPool = tx
+		if err := migrate(Clean(conn)); err != nil {
+			return err
+		}
+		if err := untilFree(ctx, tx.Commit); err != nil {
+			return err
+		}
+		done = true
+		return nil
+	})
+}
+
+func (sqlite) MigratesInTransaction() bool { return false }
+
+// DropForeignKey is empty: a table is made again without it.
+func (sqlite) DropForeignKey() string { return "" }
+
+// restoreForeignKeys turns enforcement on again; a connection on which that fails is
+// not given back to the pool.
+func restoreForeignKeys(ctx context.Context, conn *sql.Conn, err error) error {
+	if _, restore := conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA foreign_keys = ON"); restore != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		if err == nil {
+			err = restore
+		}
+	}
+	return err
+}
+
+// immediateTx is a transaction that has SQLite's write lock from its start, whatever
+// the DSN says. GORM takes it for a transaction and nests in it by savepoints.
+type immediateTx struct {
+	*sql.Conn
+	ctx context.Context
+}
+
+var _ gorm.TxCommitter = (*immediateTx)(nil)
+
+func beginImmediate(ctx context.Context, conn *sql.Conn) (*immediateTx, error) {
+	err := untilFree(ctx, func() error {
+		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &immediateTx{conn, context.WithoutCancel(ctx)}, nil
+}
+
+// untilFree repeats what a busy database refuses, whatever busy timeout the DSN has.
+func untilFree(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(migrateLockWait)
+	for {
+		err := try()
+		if err == nil || !IsRetryable(err) || time.Now().After(deadline) {
+			return err
+		}
+		if err := Pause(ctx, RetryLongest); err != nil {
+			return err
+		}
+	}
+}
+
+// Commit commits.
+func (t *immediateTx) Commit() error {
+	_, err := t.ExecContext(t.ctx, "COMMIT")
+	return err
+}
+
+// Rollback rolls back; a connection on which that fails is not used again.
+func (t *immediateTx) Rollback() error {
+	_, err := t.ExecContext(t.ctx, "ROLLBACK")
+	if err != nil {
+		_ = t.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
+}
