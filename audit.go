@@ -86,13 +86,13 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 	var findings []Finding
 	users, err := readTable(db, r.b.user.Table, r.b.user.Table)
 	if err != nil {
-		return nil, report(ctx, op, err)
+		return nil, callerError(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
 	for _, s := range r.b.owned {
 		table, err := readTable(db, s.Table, r.b.user.Table)
 		if err != nil {
-			return nil, report(ctx, op, err)
+			return nil, callerError(ctx, op, err)
 		}
 		findings = append(findings, r.auditColumns(s, table)...)
 		if !table.exists {
@@ -101,7 +101,7 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 		findings = append(findings, r.auditForeignKeys(s.Table, table)...)
 		cut, err := r.b.countCut(db, s.Table, table.columns, users.columns)
 		if err != nil {
-			return nil, report(ctx, op, err)
+			return nil, callerError(ctx, op, err)
 		}
 		if cut > 0 {
 			findings = append(findings, Finding{Problem: CutIDs, Table: s.Table, Column: "user_id", Count: cut,
@@ -109,7 +109,7 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 		}
 		n, err := r.b.countOrphans(db, s.Table, table, users)
 		if err != nil {
-			return nil, report(ctx, op, err)
+			return nil, callerError(ctx, op, err)
 		}
 		if n > 0 {
 			action := "delete them with Repository.Repair"
@@ -122,7 +122,7 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 	if r.b.dialect == "sqlite" && r.b.foreignKeys {
 		var enforced bool
 		if err := db.Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
-			return nil, report(ctx, op, err)
+			return nil, callerError(ctx, op, err)
 		}
 		if !enforced {
 			findings = append(findings, Finding{Problem: ForeignKeysUnenforced, Table: r.b.user.Table,
@@ -315,12 +315,12 @@ func (r *Repository[U]) sameTypes(ctx context.Context) error {
 	}
 	users, err := readColumns(db, r.b.user.Table)
 	if err != nil {
-		return report(ctx, "repair", err)
+		return callerError(ctx, "repair", err)
 	}
 	for _, s := range r.b.owned {
 		columns, err := readColumns(db, s.Table)
 		if err != nil {
-			return report(ctx, "repair", err)
+			return callerError(ctx, "repair", err)
 		}
 		if err := r.b.sameTypes(s.Table, columns, users); err != nil {
 			return err
@@ -349,7 +349,7 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 	}
 	err = db.Raw("SELECT ? FROM ? WHERE ? AND ? ORDER BY ? LIMIT "+fmt.Sprint(size), id, clause.Table{Name: table}, behind, r.b.orphaned(table), id).Scan(&ids).Error
 	if err != nil || len(ids) == 0 {
-		return nil, 0, report(ctx, op, err)
+		return nil, 0, callerError(ctx, op, err)
 	}
 	var result *gorm.DB
 	err = r.transact(ctx, op, func(tx *gorm.DB) error {

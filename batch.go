@@ -58,12 +58,12 @@ func (b *binding) unchanged(tx *gorm.DB, id, userID string, hash *HashedPassword
 func (b *binding) batchError(err error) error {
 	if why, ok := engine.Unmet(err); ok {
 		if i := slices.IndexFunc(requirements, func(e error) bool { return e.Error() == why }); i >= 0 {
-			return &decision{requirements[i], err}
+			return &sentinelError{requirements[i], err}
 		}
 	}
 	switch {
 	case engine.IsConnectionLost(err):
-		return &decision{ErrOutcomeUnknown, err}
+		return &sentinelError{ErrOutcomeUnknown, err}
 	case !engine.IsDuplicate(err):
 		return err
 	}
@@ -74,9 +74,9 @@ func (b *binding) batchError(err error) error {
 	for table, ofID := range map[string]error{b.user.Table: ErrDuplicateUser, b.key.Table: ErrDuplicateKey, b.session.Table: ErrDuplicateSession} {
 		switch {
 		case strings.EqualFold(taken[1], table+".id"):
-			return &decision{ofID, err}
+			return &sentinelError{ofID, err}
 		case strings.HasPrefix(strings.ToLower(taken[1]), strings.ToLower(table)+"."):
-			return &decision{ErrDuplicateAttribute, err}
+			return &sentinelError{ErrDuplicateAttribute, err}
 		}
 	}
 	return err
@@ -144,7 +144,7 @@ func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
 	case errors.Is(err, errAbsent):
 		return nil
 	case err != nil:
-		return report(ctx, "delete user", err)
+		return callerError(ctx, "delete user", err)
 	}
 	return errNotDeleted
 }

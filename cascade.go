@@ -21,13 +21,13 @@ func (b *binding) cascade(tx *gorm.DB) {
 	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 || !b.is(targetTable(stmt), b.user.Table) {
 		return
 	}
-	if _, ok := tx.Get(wholeSetting); ok {
+	if _, ok := tx.Get(trustedSetting); ok {
 		return
 	}
 	if b.softDeletes(tx) {
 		return // which keeps the row, so a foreign key would not act
 	}
-	query, conditions := doomed(tx, b.userID.DBName)
+	query, conditions := usersToDelete(tx, b.userID.DBName)
 	if !conditions && !tx.AllowGlobalUpdate {
 		return // GORM answers ErrMissingWhereClause
 	}
@@ -42,12 +42,12 @@ func (b *binding) cascade(tx *gorm.DB) {
 		}
 		g.savepoint = true
 	}
-	ids, err := b.lockDoomed(tx, query)
+	ids, err := b.lockUsersToDelete(tx, query)
 	if err == nil {
 		err = b.checkEmptied(tx, ids)
 	}
 	if err == nil {
-		err = b.deleteDoomed(tx, g, ids)
+		err = b.deleteOwnedRows(tx, g, ids)
 	}
 	_ = tx.AddError(err)
 }
@@ -64,10 +64,10 @@ func (b *binding) softDeletes(tx *gorm.DB) bool {
 	return !strings.HasPrefix(trial.Statement.SQL.String(), "DELETE")
 }
 
-// doomed returns a statement that selects the rows that a delete statement would delete,
+// usersToDelete returns a statement that selects the rows that a delete statement would delete,
 // and whether that has conditions at all. It mirrors GORM's own delete, and so passes
 // none of the application's Query callbacks, which a delete does not pass either.
-func doomed(tx *gorm.DB, id string) (query *gorm.DB, conditions bool) {
+func usersToDelete(tx *gorm.DB, id string) (query *gorm.DB, conditions bool) {
 	stmt := tx.Statement
 	column := clause.Column{Name: id} // alone: a delete may name its table in ways that GORM cannot quote
 	query = fresh(tx).Clauses(clause.Select{Columns: []clause.Column{column}}, clause.From{})
@@ -103,8 +103,8 @@ func doomed(tx *gorm.DB, id string) (query *gorm.DB, conditions bool) {
 	return query, conditions
 }
 
-// lockDoomed reads and locks the users that query selects.
-func (b *binding) lockDoomed(tx, query *gorm.DB) (ids []string, err error) {
+// lockUsersToDelete reads and locks the users that query selects.
+func (b *binding) lockUsersToDelete(tx, query *gorm.DB) (ids []string, err error) {
 	if err := b.checkIsolation(tx); err != nil {
 		return nil, err
 	}
@@ -132,9 +132,9 @@ func (b *binding) lockDoomed(tx, query *gorm.DB) (ids []string, err error) {
 	return ids, rows.Err()
 }
 
-// deleteDoomed deletes the children of the users, and users beyond what the statement
+// deleteOwnedRows deletes the children of the users, and users beyond what the statement
 // can name, and narrows the statement to the rest.
-func (b *binding) deleteDoomed(tx *gorm.DB, g *guarded, ids []string) error {
+func (b *binding) deleteOwnedRows(tx *gorm.DB, g *guarded, ids []string) error {
 	stmt := tx.Statement
 	if _, returning := stmt.Clauses["RETURNING"]; returning && len(ids) > statementLimit {
 		return fmt.Errorf("gormkey: %d users in one DELETE … RETURNING, over the %d of one statement; delete them in parts", len(ids), statementLimit)

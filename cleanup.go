@@ -123,7 +123,7 @@ func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (f
 	}
 	err = r.b.engine.ReadLatest(db).Model(e.model()).Select(columns).Where(e.where).Order(first).Limit(size).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
-		return 0, 0, report(ctx, e.op, err)
+		return 0, 0, callerError(ctx, e.op, err)
 	}
 	ids, users := make([]any, len(rows)), make([]any, len(rows))
 	for i, row := range rows {

@@ -16,9 +16,9 @@ import (
 // transactions do so by themselves.
 func Retryable(err error) bool { return engine.IsRetryable(err) }
 
-// report turns what a statement returned into what the caller of op gets. Errors that
+// callerError turns what a statement returned into what the caller of op gets. Errors that
 // came from the application's own hooks pass with their text.
-func report(ctx context.Context, op string, err error) error {
+func callerError(ctx context.Context, op string, err error) error {
 	var (
 		argument *ArgumentError
 		database *DatabaseError

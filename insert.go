@@ -11,11 +11,11 @@ import (
 // owner's id from the user's own row and locks it against a delete: a user who is gone,
 // soft-deleted or filtered out gets no row, but none for an error. A violated unique
 // constraint is the error taken. The application's create hooks and columns go along.
-func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source ownerSource, none, taken error) error {
+func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source owner, none, taken error) error {
 	query := func(columns []clause.Column, values []any) *gorm.DB {
 		return r.ownerQuery(tx, source, columns, values).Clauses(r.ownerLock(source))
 	}
-	result := whole(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
+	result := trusted(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
 	result.Error = duplicateAs(result, taken)
 	created, err := r.b.changed(tx, result, none)
 	if err == nil && !created {
@@ -56,8 +56,8 @@ func checkRights(query *gorm.DB, column string, mayHide bool) error {
 	return nil
 }
 
-// ownerSource says whose row an INSERT … SELECT reads.
-type ownerSource struct {
+// owner says whose row an INSERT … SELECT reads.
+type owner struct {
 	userID string
 	// keyID and hash, if keyID is set, ask for the user's key to exist and still have
 	// the hash, nil for none, that a sign-in has verified.
@@ -67,7 +67,7 @@ type ownerSource struct {
 
 // ownerQuery builds SELECT value, …, user.id, value, … FROM user for the columns of an
 // INSERT, by the application's user model, so that its conditions apply.
-func (r *Repository[U]) ownerQuery(db *gorm.DB, s ownerSource, columns []clause.Column, values []any) *gorm.DB {
+func (r *Repository[U]) ownerQuery(db *gorm.DB, s owner, columns []clause.Column, values []any) *gorm.DB {
 	userID := clause.Column{Table: r.b.user.Table, Name: r.b.userID.DBName}
 	list := make([]any, len(columns))
 	for i, c := range columns {
@@ -86,7 +86,7 @@ func (r *Repository[U]) ownerQuery(db *gorm.DB, s ownerSource, columns []clause.
 }
 
 // ownerLock locks what ownerQuery reads.
-func (r *Repository[U]) ownerLock(s ownerSource) clause.Interface {
+func (r *Repository[U]) ownerLock(s owner) clause.Interface {
 	if s.keyID == "" {
 		return r.b.engine.ShareLock(r.b.user.Table)
 	}
@@ -94,7 +94,7 @@ func (r *Repository[U]) ownerLock(s ownerSource) clause.Interface {
 }
 
 // keyJoin is written so that the user is read, and locked, before the key.
-func (r *Repository[U]) keyJoin(s ownerSource, userID clause.Column) clause.Expression {
+func (r *Repository[U]) keyJoin(s owner, userID clause.Column) clause.Expression {
 	key := func(name string) clause.Column { return clause.Column{Table: r.b.key.Table, Name: name} }
 	on := r.b.engine.JoinInOrder() + " ? ON ? = ? AND ? = ? AND "
 	vars := []any{clause.Table{Name: r.b.key.Table}, key("id"), s.keyID, key("user_id"), userID}

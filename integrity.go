@@ -21,10 +21,10 @@ import (
 // parameters.
 const statementLimit = 5000
 
-// wholeSetting marks a statement of the repository, which needs no callback.
-const wholeSetting = "gormkey:whole"
+// trustedSetting marks a statement of the repository, which needs no callback.
+const trustedSetting = "gormkey:whole"
 
-func whole(tx *gorm.DB) *gorm.DB { return tx.Set(wholeSetting, true) }
+func trusted(tx *gorm.DB) *gorm.DB { return tx.Set(trustedSetting, true) }
 
 func (p *Plugin[U]) registerIntegrity(db *gorm.DB, b *binding) error {
 	name := p.Name()
@@ -150,7 +150,7 @@ func (b *binding) is(name, table string) bool {
 	}
 	// The schema or database that unqualified names are in, written out.
 	schemaName, bare, qualified := strings.Cut(name, ".")
-	return qualified && !strings.Contains(table, ".") && schemaName == b.home && b.is(bare, table)
+	return qualified && !strings.Contains(table, ".") && schemaName == b.currentSchema && b.is(bare, table)
 }
 
 // checkOwners refuses keys and sessions of users who are not there, and holds those who
@@ -165,7 +165,7 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	if !slices.ContainsFunc(b.owned, func(s *schema.Schema) bool { return b.is(table, s.Table) }) {
 		return
 	}
-	if _, ok := tx.Get(wholeSetting); ok {
+	if _, ok := tx.Get(trustedSetting); ok {
 		return
 	}
 	ids, missing := b.owners(stmt)
@@ -174,7 +174,7 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	}
 	if !missing {
 		var err error
-		if missing, err = b.lacks(fresh(tx), ids); err != nil {
+		if missing, err = b.missingOwners(fresh(tx), ids); err != nil {
 			_ = tx.AddError(err)
 		}
 	}
@@ -253,9 +253,9 @@ func (b *binding) ownerValue(value any) any {
 	return clause.Expr{SQL: "?", Vars: []any{value}}
 }
 
-// lacks reports whether one of the ids, texts or expressions, is no user's, and share-locks
+// missingOwners reports whether one of the ids, texts or expressions, is no user's, and share-locks
 // the users that there are.
-func (b *binding) lacks(tx *gorm.DB, ids []any) (bool, error) {
+func (b *binding) missingOwners(tx *gorm.DB, ids []any) (bool, error) {
 	if err := b.lockWrites(tx); err != nil {
 		return false, err
 	}

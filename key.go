@@ -76,7 +76,7 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 			return err
 		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
-		if err := r.insertFor(tx, created, ownerSource{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey); err != nil {
+		if err := r.insertFor(tx, created, owner{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: created.UserID, KeyID: created.ID})
@@ -89,7 +89,7 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 
 func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], dest KeyModel[U]) error {
 	hooked := r.b.key.BeforeCreate || r.b.key.AfterCreate || r.b.key.BeforeSave || r.b.key.AfterSave
-	came := copyOf(dest)
+	asGiven := copyOf(dest)
 	err := r.write(ctx, "create key", hooked, func(tx *gorm.DB) error {
 		if hooked {
 			if err := r.b.lockWrites(tx); err != nil {
@@ -99,16 +99,16 @@ func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], 
 		if err := r.checkFree(tx, key.ID); err != nil {
 			return err
 		}
-		restore(dest, came)
+		restore(dest, asGiven)
 		*dest.AuthKey() = *key
 		dest.AuthKey().UserID = userID
-		if err := r.insertFor(tx, dest, ownerSource{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
+		if err := r.insertFor(tx, dest, owner{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
 	})
 	if err != nil {
-		restore(dest, came)
+		restore(dest, asGiven)
 	}
 	return r.explainDuplicate(ctx, "create key", err, ErrDuplicateKey, r.b.key, r.b.baseKey, func(db *gorm.DB) (bool, error) {
 		return find(db, new(Key[U]), column("id", key.ID))
@@ -153,7 +153,7 @@ func (r *Repository[U]) GetKeyInto(ctx context.Context, provider, id string, des
 	if err != nil {
 		reflect.ValueOf(dest).Elem().SetZero()
 	}
-	return report(ctx, "get key", err)
+	return callerError(ctx, "get key", err)
 }
 
 // RenameKey gives a key of a user another id at the same provider, after a change of
@@ -217,7 +217,7 @@ func (r *Repository[U]) UserKeys(ctx context.Context, userID string) ([]Key[U], 
 	err = r.read(db, func() error {
 		return db.Where(r.b.ownerIs(userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Find(&keys).Error
 	})
-	return keys, report(ctx, "get user keys", err)
+	return keys, callerError(ctx, "get user keys", err)
 }
 
 // DeleteKeyOption changes what [Repository.DeleteKey] does.

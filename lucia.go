@@ -60,9 +60,9 @@ func isHashedID(id string) bool {
 	return len(id) == 64 && strings.Trim(id, "0123456789abcdef") == ""
 }
 
-// freeze leaves Lucia's tables as they are: for a table that is there, GORM's migrator
+// leaveTablesAlone leaves Lucia's tables as they are: for a table that is there, GORM's migrator
 // is told nothing of its columns, nor of the indexes and constraints of Key and Session.
-func (b *binding) freeze(opts *options) error {
+func (b *binding) leaveTablesAlone(opts *options) error {
 	if !opts.lucia {
 		return nil
 	}
@@ -134,7 +134,7 @@ func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOpt
 		}
 		var ids []string
 		if err := db.Raw("SELECT ? FROM ? WHERE ? ORDER BY ? LIMIT ?", id, table, behind, id, o.batch).Scan(&ids).Error; err != nil {
-			return replaced, report(ctx, op, err)
+			return replaced, callerError(ctx, op, err)
 		}
 		if len(ids) == 0 {
 			return replaced, nil

@@ -123,7 +123,7 @@ func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *g
 		return err
 	}
 	if r.inTransaction() {
-		return report(ctx, op, db.Transaction(work))
+		return callerError(ctx, op, db.Transaction(work))
 	}
 	return r.retry(ctx, op, func() error {
 		committing := false
@@ -183,7 +183,7 @@ func (r *Repository[U]) writeAndRead(ctx context.Context, op string, hooked bool
 	if err != nil {
 		return err
 	}
-	err = report(ctx, op, read(db))
+	err = callerError(ctx, op, read(db))
 	if err == nil || isOurs(err) {
 		return err
 	}
@@ -206,10 +206,10 @@ func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) 
 			if stale {
 				err = fmt.Errorf("%w: %w", ErrBusy, err)
 			}
-			return report(ctx, op, err)
+			return callerError(ctx, op, err)
 		}
 		if engine.Pause(ctx, time.Duration(n)*engine.RetryLongest) != nil {
-			return report(ctx, op, err)
+			return callerError(ctx, op, err)
 		}
 	}
 }
@@ -239,14 +239,14 @@ func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
 
 // userIs, idIs and ownerIs are the conditions of all statements, so that no caller's
 // string is ever one by itself, and an empty id never means "all rows".
-func (b *binding) userIs(id string) clause.Expression { return b.exactly(b.userID.DBName, id) }
+func (b *binding) userIs(id string) clause.Expression { return b.sameBytes(b.userID.DBName, id) }
 
-func (b *binding) idIs(id string) clause.Expression { return b.exactly("id", id) }
+func (b *binding) idIs(id string) clause.Expression { return b.sameBytes("id", id) }
 
-func (b *binding) ownerIs(id string) clause.Expression { return b.exactly("user_id", id) }
+func (b *binding) ownerIs(id string) clause.Expression { return b.sameBytes("user_id", id) }
 
-// exactly compares an id column byte by byte.
-func (b *binding) exactly(name, id string) clause.Expression {
+// sameBytes compares an id column byte by byte.
+func (b *binding) sameBytes(name, id string) clause.Expression {
 	return b.engine.SameBytes(clause.Column{Table: clause.CurrentTable, Name: name}, id)
 }
 

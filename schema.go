@@ -33,15 +33,15 @@ type binding struct {
 	frozen       map[string]bool        // tables of Lucia's that are left as they are
 	castExpiries bool                   // they are not stored as integers
 
-	foreignKeys  bool   // the tables are to have their foreign keys
-	home         string // the schema or database of unqualified names, where the integrity callbacks ask
-	ownType      bool   // ids have a type of the database's own
-	inexact      bool   // id columns may match more than equal bytes
-	plainColumns bool   // every column can be named in a SELECT
-	vitess       bool   // the database is one
-	engine       engine.Engine
-	undone       undone
-	plans        plans
+	foreignKeys   bool   // the tables are to have their foreign keys
+	currentSchema string // the schema or database of unqualified names, where the integrity callbacks ask
+	ownType       bool   // ids have a type of the database's own
+	inexact       bool   // id columns may match more than equal bytes
+	plainColumns  bool   // every column can be named in a SELECT
+	vitess        bool   // the database is one
+	engine        engine.Engine
+	undone        undone
+	plans         plans
 }
 
 // model is one of the structs of a plugin with the table that it belongs to.
@@ -122,7 +122,7 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		return nil, err
 	}
 	b.narrow.Store(narrowest(narrow))
-	if err := b.readHome(); err != nil {
+	if err := b.readCurrentSchema(); err != nil {
 		return nil, err
 	}
 	schemas := make([]*schema.Schema, len(models))
@@ -156,7 +156,7 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 	if err := b.readExpiries(); err != nil {
 		return nil, err
 	}
-	return b, b.freeze(opts)
+	return b, b.leaveTablesAlone(opts)
 }
 
 // keep puts a schema where it belongs.
@@ -189,13 +189,13 @@ func (b *binding) readExpiries() error {
 	return err
 }
 
-// readHome asks where an unqualified name is.
-func (b *binding) readHome() error {
+// readCurrentSchema asks where an unqualified name is.
+func (b *binding) readCurrentSchema() error {
 	if b.foreignKeys && !b.engine.MayNotEnforce() {
 		return nil
 	}
 	var err error
-	if b.home, err = b.engine.Home(b.db); err != nil {
+	if b.currentSchema, err = b.engine.CurrentSchema(b.db); err != nil {
 		return fmt.Errorf("reading the current schema: %w", err)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, de
 	if err != nil {
 		return err
 	}
-	return r.openSession(ctx, "create session", dest, opening{token: token, replaced: o.replacedBy(token), source: ownerSource{userID: userID}, none: ErrInvalidUser})
+	return r.openSession(ctx, "create session", dest, newSession{token: token, replaced: o.replacedBy(token), source: owner{userID: userID}, none: ErrInvalidUser})
 }
 
 func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
@@ -61,11 +61,11 @@ func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
 	return token, nil
 }
 
-// opening says which session is to be opened, and how.
-type opening struct {
+// newSession says which session is to be opened, and how.
+type newSession struct {
 	token    Token
 	replaced []Token // whose sessions end in the same transaction
-	source   ownerSource
+	source   owner
 	none     error // if there is no such owner
 	// using, if it is not nil, takes SQLite's lock, reads, and returns what is written before
 	// the session.
@@ -73,17 +73,17 @@ type opening struct {
 }
 
 // openSession inserts a session for its owner.
-func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], o opening) error {
+func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], o newSession) error {
 	s, source := r.b.session, o.source
 	hooked := len(o.replaced) > 0 || o.using != nil || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
-	session, came := dest.AuthSession(), copyOf(dest)
+	session, asGiven := dest.AuthSession(), copyOf(dest)
 	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
 			if err := r.b.lockWrites(tx); err != nil {
 				return err
 			}
 		}
-		restore(dest, came)
+		restore(dest, asGiven)
 		now := r.opts.now()
 		*session = Session[U]{ID: SessionID(r.opts.sessionID(o.token)), UserID: source.userID}
 		if r.opts.hasAbsolute {
@@ -117,7 +117,7 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 		return end()
 	})
 	if err != nil {
-		restore(dest, came)
+		restore(dest, asGiven)
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
 			return find(db, new(Session[U]), column("id", r.opts.sessionID(o.token)))
 		})
@@ -129,12 +129,12 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 // copyOf and restore give each try of a transaction the struct as the caller passed it,
 // whatever hooks did to it in the try before, and give it back so after an error.
 func copyOf(dest any) reflect.Value {
-	came := reflect.New(reflect.TypeOf(dest).Elem()).Elem()
-	came.Set(reflect.ValueOf(dest).Elem())
-	return came
+	asGiven := reflect.New(reflect.TypeOf(dest).Elem()).Elem()
+	asGiven.Set(reflect.ValueOf(dest).Elem())
+	return asGiven
 }
 
-func restore(dest any, came reflect.Value) { reflect.ValueOf(dest).Elem().Set(came) }
+func restore(dest any, asGiven reflect.Value) { reflect.ValueOf(dest).Elem().Set(asGiven) }
 
 func milli(d time.Duration) UnixMilli { return UnixMilli(d.Milliseconds()) }
 
@@ -228,7 +228,7 @@ func (r *Repository[U]) readSession(ctx context.Context, token Token, dest Sessi
 	}
 	if err != nil {
 		reflect.ValueOf(dest).Elem().SetZero()
-		return report(ctx, "validate session", err)
+		return callerError(ctx, "validate session", err)
 	}
 	dest.AuthSession().Token = token
 	return nil
@@ -349,7 +349,7 @@ func UserSessionsAs[S any, U any, P interface {
 	}
 	sessions := []S{}
 	if err := r.read(db, func() error { return db.Where(r.b.ownerIs(userID)).Find(&sessions).Error }); err != nil {
-		return nil, report(ctx, "get user sessions", err)
+		return nil, callerError(ctx, "get user sessions", err)
 	}
 	at := func(s *S) *Session[U] { return P(s).AuthSession() }
 	sessions = slices.DeleteFunc(sessions, func(s S) bool { return r.isDead(at(&s)) || at(&s).UserID != userID })

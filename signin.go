@@ -75,11 +75,11 @@ func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest Sess
 		if err != nil {
 			return err
 		}
-		source := ownerSource{userID: key.UserID, keyID: key.ID}
+		source := owner{userID: key.UserID, keyID: key.ID}
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
 		}
-		err = r.openSession(ctx, "sign in", dest, opening{token: token, replaced: replaced, source: source, none: errChanged})
+		err = r.openSession(ctx, "sign in", dest, newSession{token: token, replaced: replaced, source: source, none: errChanged})
 		if errors.Is(err, errChanged) {
 			continue
 		}
@@ -157,18 +157,18 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 	key := new(Key[U])
 	found, err := r.loadWithUser(db, id, key)
 	if err != nil {
-		return nil, report(ctx, "sign in", err)
+		return nil, callerError(ctx, "sign in", err)
 	}
 	found = found && key.ID == id
 	reason, err := r.checkCredentials(ctx, c, key, found)
 	if err != nil {
-		return nil, report(ctx, "sign in", err)
+		return nil, callerError(ctx, "sign in", err)
 	}
 	if reason != nil {
 		return nil, r.failSignIn(ctx, c, key.UserID, reason)
 	}
 	if err := r.afterFind(db, key, key.User); err != nil {
-		return nil, report(ctx, "sign in", err)
+		return nil, callerError(ctx, "sign in", err)
 	}
 	return key, nil
 }

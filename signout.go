@@ -103,7 +103,7 @@ func (r *Repository[U]) checkStored(ctx context.Context, id string) error {
 	if err == nil && !found {
 		return &ArgumentError{"session id", "is no stored session's; with LuciaV2 the text that an id shows is found by InvalidateUserSession alone"}
 	}
-	return report(ctx, "invalidate session", err)
+	return callerError(ctx, "invalidate session", err)
 }
 
 // storedIDs returns the ids under which a session of a user may be stored, if there is one.
@@ -200,7 +200,7 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID string
 	}
 	ids, err := r.storedIDs(db, userID, sessionID)
 	if err != nil {
-		return report(ctx, "invalidate user session", err)
+		return callerError(ctx, "invalidate user session", err)
 	}
 	return r.write(ctx, "invalidate user session", r.b.token != nil, func(tx *gorm.DB) error {
 		if err := r.lockTokens(tx, userID); err != nil {

@@ -46,7 +46,7 @@ func (r *Repository[U]) IssueToken(ctx context.Context, userID string, purpose P
 			return err
 		}
 		row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
-		if err := r.insertFor(tx, row, ownerSource{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
+		if err := r.insertFor(tx, row, owner{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
 			return err
 		}
 		return r.emit(tx, Event{Type: TokenIssued, UserID: userID, Purpose: purpose})
@@ -70,7 +70,7 @@ func (r *Repository[U]) GetToken(ctx context.Context, purpose Purpose, token Tok
 		return nil, err
 	}
 	t, err := r.loadToken(db, purpose, token)
-	return t, report(ctx, "get token", err)
+	return t, callerError(ctx, "get token", err)
 }
 
 // UseToken uses a one-time token up and returns it with its user. In the same
@@ -187,7 +187,7 @@ func (r *Repository[U]) SignInWithTokenInto(ctx context.Context, token Token, de
 		return err
 	}
 	fresh := newToken()
-	o := opening{token: fresh, replaced: newSignIn(opts).replacedBy(fresh), source: ownerSource{userID: seen.UserID}, none: ErrInvalidToken}
+	o := newSession{token: fresh, replaced: newSignIn(opts).replacedBy(fresh), source: owner{userID: seen.UserID}, none: ErrInvalidToken}
 	o.using = func(tx *gorm.DB) (func() error, error) {
 		t, err := r.lockToken(tx, MagicLink, token)
 		if err != nil {

@@ -26,7 +26,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	if user == nil {
 		return &ArgumentError{"user", "is nil"}
 	}
-	base, came := r.plugin.base(user), *user
+	base, asGiven := r.plugin.base(user), *user
 	given := base.ID
 	if given != "" {
 		if err := r.checkUserID(given); err != nil {
@@ -39,7 +39,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 	}
 	defer func() {
 		if err != nil {
-			*user = came
+			*user = asGiven
 		}
 	}()
 	tried := ""
@@ -49,7 +49,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 				return err
 			}
 		}
-		*user = came                                      // as hooks of an earlier try may have changed it
+		*user = asGiven                                   // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
 			if err := r.b.lockWrites(tx); err != nil {
 				return err
@@ -64,7 +64,7 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 			key.UserID = base.ID
 			insert := tx
 			if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
-				insert = whole(tx)
+				insert = trusted(tx)
 			}
 			if result := insert.Omit(clause.Associations).Create(key); result.Error != nil {
 				return duplicateAs(result, ErrDuplicateKey)
@@ -88,16 +88,16 @@ var errDuplicate = errors.New("gormkey: duplicate")
 // error of a hook of the application's model, which may have violated another one, stays.
 func duplicateAs(result *gorm.DB, sentinel error) error {
 	if _, ownError := result.InstanceGet(failedSetting); ownError && engine.IsDuplicate(result.Error) {
-		return &decision{sentinel, engine.WithoutStatement(result.Error)}
+		return &sentinelError{sentinel, engine.WithoutStatement(result.Error)}
 	}
 	return result.Error
 }
 
-// decision is a sentinel with the database's error behind it, whose text it hides.
-type decision struct{ sentinel, cause error }
+// sentinelError is a sentinel with the database's error behind it, whose text it hides.
+type sentinelError struct{ sentinel, cause error }
 
-func (e *decision) Error() string   { return e.sentinel.Error() }
-func (e *decision) Unwrap() []error { return []error{e.sentinel, e.cause} }
+func (e *sentinelError) Error() string   { return e.sentinel.Error() }
+func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.cause} }
 
 // explainDuplicate makes ofID or ErrDuplicateAttribute of an errDuplicate: after the
 // rollback it asks whether there is a row with the id, as the column compares it, since
@@ -107,10 +107,10 @@ func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, of
 	if !errors.Is(err, errDuplicate) {
 		return err
 	}
-	var cause *decision
+	var cause *sentinelError
 	errors.As(err, &cause)
 	if base != nil && len(model.DBNames) == len(base.DBNames) {
-		return &decision{ofID, cause.cause}
+		return &sentinelError{ofID, cause.cause}
 	}
 	db, sessionErr := r.session(ctx)
 	if sessionErr != nil {
@@ -119,11 +119,11 @@ func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, of
 	found, readErr := exists(r.b.engine.ReadLatest(db))
 	switch {
 	case readErr != nil:
-		return report(ctx, op, readErr)
+		return callerError(ctx, op, readErr)
 	case found:
-		return &decision{ofID, cause.cause}
+		return &sentinelError{ofID, cause.cause}
 	}
-	return &decision{ErrDuplicateAttribute, cause.cause}
+	return &sentinelError{ErrDuplicateAttribute, cause.cause}
 }
 
 // GetUser returns the user, read by the application's model with its hooks, scopes and
@@ -137,7 +137,7 @@ func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) 
 		return nil, err
 	}
 	user, err := r.loadUser(db, userID, ErrInvalidUser)
-	return user, report(ctx, "get user", err)
+	return user, callerError(ctx, "get user", err)
 }
 
 // loadUser reads a user by the application's model, or returns none if there is no such
@@ -242,7 +242,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 		handle := tx
 		switch {
 		case !r.b.user.BeforeDelete: // which may add keys and sessions
-			handle = whole(tx)
+			handle = trusted(tx)
 		case r.b.engine.Sharded():
 			handle = tx.Set(emptiedSetting, true)
 		}

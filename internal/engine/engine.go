@@ -86,9 +86,9 @@ type Engine interface {
 	MayNotEnforce() bool
 	// Enforces reports whether the connection of tx enforces foreign keys.
 	Enforces(tx *gorm.DB) (bool, error)
-	// Home is the schema or database of names that are written without one, "" if it is not
+	// CurrentSchema is the schema or database of names that are written without one, "" if it is not
 	// known.
-	Home(db *gorm.DB) (string, error)
+	CurrentSchema(db *gorm.DB) (string, error)
 
 	// Migrations.
 

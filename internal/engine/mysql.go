@@ -53,9 +53,9 @@ func (m mysql) Among(column clause.Column, ids []string) clause.Expression {
 	return clause.Or(same...)
 }
 
-func (mysql) Home(db *gorm.DB) (home string, err error) {
-	err = db.Raw("SELECT COALESCE(DATABASE(), '')").Scan(&home).Error
-	return home, err
+func (mysql) CurrentSchema(db *gorm.DB) (name string, err error) {
+	err = db.Raw("SELECT COALESCE(DATABASE(), '')").Scan(&name).Error
+	return name, err
 }
 
 func checkMySQL(db *gorm.DB, s Settings) error {

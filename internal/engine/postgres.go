@@ -50,9 +50,9 @@ func (postgres) Snapshot(tx *gorm.DB) (level string, err error) {
 	return level, nil
 }
 
-func (postgres) Home(db *gorm.DB) (home string, err error) {
-	err = db.Raw("SELECT COALESCE(current_schema(), '')").Scan(&home).Error
-	return home, err
+func (postgres) CurrentSchema(db *gorm.DB) (name string, err error) {
+	err = db.Raw("SELECT COALESCE(current_schema(), '')").Scan(&name).Error
+	return name, err
 }
 
 func openPostgres(db *gorm.DB, s Settings) (Engine, error) {

@@ -56,4 +56,4 @@ func (sqlite) Enforces(tx *gorm.DB) (enforced bool, err error) {
 	return enforced, err
 }
 
-func (sqlite) Home(*gorm.DB) (string, error) { return "main", nil }
+func (sqlite) CurrentSchema(*gorm.DB) (string, error) { return "main", nil }
