@@ -164,10 +164,7 @@ func (t *Throttle) takeOne(ctx context.Context, p *place, found bool) (wait time
 
 // insert makes a row unless it is there, and returns whether it did: 1 or 0.
 func (t *Throttle) insert(ctx context.Context, b Bucket) (int64, error) {
-	verb, otherwise := "INSERT", " ON CONFLICT DO NOTHING"
-	if t.db.Name() == "mysql" { // where a row that is there may count as changed
-		verb, otherwise = "INSERT IGNORE", ""
-	}
+	verb, otherwise := t.engine.InsertUnlessThere()
 	return t.exec(ctx, verb+" INTO ? (?, ?, ?) VALUES (?, ?, ?)"+otherwise, t.name(), id, emptyAt, expires, b.ID, b.EmptyAt, b.Expires)
 }
 
@@ -209,11 +206,11 @@ func (t *Throttle) trustDevice(ctx context.Context, device string) error {
 func (t *Throttle) DeleteExpired(ctx context.Context) (deleted int64, err error) {
 	const batch = 500
 	statement, vars := "DELETE FROM ? WHERE ? < ? ORDER BY ?", []any{t.name(), expires, t.now(), expires}
-	if t.db.Name() != "mysql" {
+	if !t.engine.DeletesWithLimit() {
 		statement, vars = "DELETE FROM ? WHERE ? IN (SELECT ? FROM ? WHERE ? < ? ORDER BY ?", append([]any{t.name(), id, id}, vars...)
 	}
 	statement += fmt.Sprintf(" LIMIT %d", batch)
-	if t.db.Name() != "mysql" {
+	if !t.engine.DeletesWithLimit() {
 		statement += ")"
 	}
 	for {

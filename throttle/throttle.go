@@ -45,7 +45,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -53,6 +52,7 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // DefaultTable is the table's name, behind a TablePrefix of the NamingStrategy.
@@ -103,6 +103,7 @@ func (e *Error) Is(target error) bool { return target == ErrTooMany }
 // Throttle is safe for concurrent use.
 type Throttle struct {
 	db      *gorm.DB
+	engine  engine.Engine
 	table   string
 	clock   func() time.Time
 	account limit
@@ -122,9 +123,14 @@ func New(db *gorm.DB, opts ...Option) (*Throttle, error) {
 	if db.DryRun || db.Error != nil {
 		return nil, errors.Join(errors.New("throttle: db is in DryRun mode or carries an error"), db.Error)
 	}
+	kind, err := engine.Of(db, engine.Settings{})
+	if err != nil {
+		return nil, fmt.Errorf("throttle: %w", err)
+	}
 	t := &Throttle{
+		engine: kind,
 		// Also with dbresolver, whose replicas may be behind.
-		db:      db.Session(&gorm.Session{NewDB: true, SkipHooks: true}).Set("gorm:db_resolver:write", struct{}{}).Session(&gorm.Session{}),
+		db:      db.Session(&gorm.Session{NewDB: true, SkipHooks: true}).Set(engine.WriteSource, struct{}{}).Session(&gorm.Session{}),
 		table:   Bucket{}.TableName(db.NamingStrategy),
 		clock:   time.Now,
 		account: limit{5, 10 * time.Minute},
@@ -207,19 +213,12 @@ func check(account string, client Client) error {
 	return nil
 }
 
-// retry runs a statement again that the database refused for what goes by, a deadlock or
-// a busy SQLite.
+// retry runs a statement again that the database refused for a transient reason, a deadlock or
+// a busy SQLite for example.
 func retry(ctx context.Context, statement func() error) error {
 	for try := 1; ; try++ {
 		err := statement()
-		if err == nil || try == 5 || !gormkey.Retryable(err) {
-			return err
-		}
-		timer := time.NewTimer(5*time.Millisecond + rand.N(45*time.Millisecond))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if err == nil || try == engine.MaxTries || !engine.IsRetryable(err) || engine.Pause(ctx, engine.RetryLongest) != nil {
 			return err
 		}
 	}

@@ -12,6 +12,9 @@ import (
 // differently. An operation asks for what it means, a lock on the rows that it reads for
 // example, and never for the database's name. Each engine has a file of its own here.
 type Engine interface {
+	// ask returns the engine with what only the database can tell.
+	ask(db *gorm.DB, s Settings) (Engine, error)
+
 	// Transactions and locks.
 
 	// TxOptions asks for READ COMMITTED, under which a statement sees what was committed
@@ -78,6 +81,11 @@ type Engine interface {
 	MostIDs() int
 	// DeletesByQuery reports whether one statement deletes what a subquery with a LIMIT finds.
 	DeletesByQuery() bool
+	// DeletesWithLimit reports whether a DELETE may have an ORDER BY and a LIMIT.
+	DeletesWithLimit() bool
+	// InsertUnlessThere is the verb of an INSERT, and the words after it, that leaves a row that
+	// is there, and counts it as no row.
+	InsertUnlessThere() (verb, suffix string)
 
 	// Foreign keys.
 
@@ -128,7 +136,15 @@ type Settings struct {
 // Open returns the engine of db. It asks the database who it is, and refuses a server, or a
 // setting, under which the operations cannot keep their promises.
 func Open(db *gorm.DB, s Settings) (Engine, error) {
-	db = db.Session(&gorm.Session{NewDB: true})
+	engine, err := Of(db, s)
+	if err != nil {
+		return nil, err
+	}
+	return engine.ask(db.Session(&gorm.Session{NewDB: true}), s)
+}
+
+// Of returns the engine of db and asks nothing.
+func Of(db *gorm.DB, s Settings) (Engine, error) {
 	switch db.Name() {
 	case "sqlite":
 		if _, ok := db.Dialector.(batcher); ok {
@@ -136,13 +152,12 @@ func Open(db *gorm.DB, s Settings) (Engine, error) {
 		}
 		return sqlite{}, nil
 	case "postgres":
-		return openPostgres(db, s)
+		return postgres{}, nil
 	case "mysql":
-		engine := mysql{inexact: s.InexactIDs}
 		if s.Vitess {
-			return vitess{engine}, checkMySQL(db, s)
+			return vitess{mysql{inexact: s.InexactIDs}}, nil
 		}
-		return engine, checkMySQL(db, s)
+		return mysql{inexact: s.InexactIDs}, nil
 	}
 	return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
 }
@@ -166,18 +181,20 @@ func (rowLocks) Number(column clause.Column) clause.Expression {
 	return clause.Expr{SQL: "?", Vars: []any{column}}
 }
 
-func (rowLocks) SameTable(a, b string) bool        { return a == b }
-func (rowLocks) BytesAreText() bool                { return true }
-func (rowLocks) MostDeleted() int                  { return 0 }
-func (rowLocks) MostIDs() int                      { return mostIDs }
-func (rowLocks) DeletesByQuery() bool              { return false }
-func (rowLocks) MayNotEnforce() bool               { return false }
-func (rowLocks) Enforces(*gorm.DB) (bool, error)   { return true, nil }
-func (rowLocks) Snapshot(*gorm.DB) (string, error) { return "", nil }
-func (rowLocks) JoinInOrder() string               { return "INNER JOIN" }
-func (rowLocks) RowSecurity() bool                 { return false }
-func (rowLocks) HidesRows() bool                   { return false }
-func (rowLocks) ReadLatest(tx *gorm.DB) *gorm.DB   { return tx }
+func (rowLocks) SameTable(a, b string) bool               { return a == b }
+func (rowLocks) BytesAreText() bool                       { return true }
+func (rowLocks) MostDeleted() int                         { return 0 }
+func (rowLocks) MostIDs() int                             { return mostIDs }
+func (rowLocks) DeletesWithLimit() bool                   { return false }
+func (rowLocks) InsertUnlessThere() (verb, suffix string) { return "INSERT", " ON CONFLICT DO NOTHING" }
+func (rowLocks) DeletesByQuery() bool                     { return false }
+func (rowLocks) MayNotEnforce() bool                      { return false }
+func (rowLocks) Enforces(*gorm.DB) (bool, error)          { return true, nil }
+func (rowLocks) Snapshot(*gorm.DB) (string, error)        { return "", nil }
+func (rowLocks) JoinInOrder() string                      { return "INNER JOIN" }
+func (rowLocks) RowSecurity() bool                        { return false }
+func (rowLocks) HidesRows() bool                          { return false }
+func (rowLocks) ReadLatest(tx *gorm.DB) *gorm.DB          { return tx }
 
 // mostIDs is below every server's number of parameters.
 const mostIDs = 5000

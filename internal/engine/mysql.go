@@ -58,6 +58,14 @@ func (mysql) CurrentSchema(db *gorm.DB) (name string, err error) {
 	return name, err
 }
 
+func (m mysql) ask(db *gorm.DB, s Settings) (Engine, error) { return m, checkMySQL(db, s) }
+
+// DeletesWithLimit: MySQL takes no LIMIT in the subquery of an IN.
+func (mysql) DeletesWithLimit() bool { return true }
+
+// InsertUnlessThere: with ON DUPLICATE KEY a row that is there may count as changed.
+func (mysql) InsertUnlessThere() (verb, suffix string) { return "INSERT IGNORE", "" }
+
 func checkMySQL(db *gorm.DB, s Settings) error {
 	var version, comment string
 	if err := db.Raw("SELECT VERSION()").Scan(&version).Error; err != nil {

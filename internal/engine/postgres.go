@@ -55,7 +55,7 @@ func (postgres) CurrentSchema(db *gorm.DB) (name string, err error) {
 	return name, err
 }
 
-func openPostgres(db *gorm.DB, s Settings) (Engine, error) {
+func (p postgres) ask(db *gorm.DB, s Settings) (Engine, error) {
 	var version string
 	if err := db.Raw("SELECT version()").Scan(&version).Error; err != nil {
 		return nil, fmt.Errorf("reading the server's version: %w", err)
@@ -63,16 +63,15 @@ func openPostgres(db *gorm.DB, s Settings) (Engine, error) {
 	if err := JudgeServer("postgres", version, "", s.Unknown); err != nil {
 		return nil, err
 	}
-	engine := postgres{}
 	for _, table := range s.Tables {
 		var active bool // for this role
 		err := db.Raw("SELECT COALESCE(row_security_active(to_regclass(?)::oid), false)", db.Statement.Quote(table)).Scan(&active).Error
 		if err != nil && !s.Unknown {
 			return nil, fmt.Errorf("reading whether row level security is on for %s: %w", table, err)
 		}
-		engine.rowSecurity = engine.rowSecurity || active
+		p.rowSecurity = p.rowSecurity || active
 	}
-	return engine, nil
+	return p, nil
 }
 
 // Migrate holds a lock of the transaction, which a pooler in transaction mode

@@ -43,12 +43,15 @@ func (sqlite) Number(column clause.Column) clause.Expression {
 	return clause.Expr{SQL: "CAST(? AS INTEGER)", Vars: []any{column}}
 }
 
-func (sqlite) SameTable(a, b string) bool { return strings.EqualFold(a, b) }
-func (sqlite) BytesAreText() bool         { return false } // a blob equals no text
-func (sqlite) MostDeleted() int           { return 0 }
-func (sqlite) MostIDs() int               { return mostIDs }
-func (sqlite) DeletesByQuery() bool       { return true }
-func (sqlite) MayNotEnforce() bool        { return true }
+func (sqlite) SameTable(a, b string) bool               { return strings.EqualFold(a, b) }
+func (sqlite) BytesAreText() bool                       { return false } // a blob equals no text
+func (sqlite) MostDeleted() int                         { return 0 }
+func (sqlite) MostIDs() int                             { return mostIDs }
+func (sqlite) DeletesWithLimit() bool                   { return false } // unless it was built with it
+func (sqlite) InsertUnlessThere() (verb, suffix string) { return "INSERT", " ON CONFLICT DO NOTHING" }
+func (s sqlite) ask(*gorm.DB, Settings) (Engine, error) { return s, nil }
+func (sqlite) DeletesByQuery() bool                     { return true }
+func (sqlite) MayNotEnforce() bool                      { return true }
 
 // Enforces asks the connection, of which each has its own setting.
 func (sqlite) Enforces(tx *gorm.DB) (enforced bool, err error) {

@@ -1,9 +1,14 @@
 package engine
 
-import "gorm.io/gorm/clause"
+import (
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
 
 // vitess is MySQL with Vitess in front of it, PlanetScale for example.
 type vitess struct{ mysql }
+
+func (v vitess) ask(db *gorm.DB, s Settings) (Engine, error) { return v, checkMySQL(db, s) }
 
 // MostDeleted: Vitess refuses a statement that touches over 10,000 rows.
 func (vitess) MostDeleted() int { return 5000 }
