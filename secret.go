@@ -69,6 +69,12 @@ func (id SessionID) MarshalText() ([]byte, error) { return []byte(id.String()), 
 // MarshalBinary returns what String returns.
 func (id SessionID) MarshalBinary() ([]byte, error) { return id.MarshalText() }
 
+// UnmarshalText sets the id to what MarshalText wrote.
+func (id *SessionID) UnmarshalText(text []byte) error { *id = SessionID(text); return nil }
+
+// UnmarshalBinary sets the id to what MarshalBinary wrote.
+func (id *SessionID) UnmarshalBinary(data []byte) error { return id.UnmarshalText(data) }
+
 // Value returns the id for the database, as the row has it.
 func (id SessionID) Value() (driver.Value, error) { return string(id), nil }
 

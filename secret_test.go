@@ -1,6 +1,8 @@
 package gormkey_test
 
 import (
+	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,4 +155,28 @@ func FuzzUnixMilliScan(f *testing.F) {
 			t.Errorf("%q: got %d, %v and %d, %v", s, a, errA, b, errB)
 		}
 	})
+}
+
+// TestR26SessionIDEncodings: whatever encodes a session's id writes the hash of the token, and
+// reads it back.
+func TestR26SessionIDEncodings(t *testing.T) {
+	token := gormkey.NewToken()
+	type page struct{ ID gormkey.SessionID }
+	for _, id := range []gormkey.SessionID{gormkey.SessionID(token), token.ID()} {
+		text, err := json.Marshal(page{id})
+		if err != nil || strings.Contains(string(text), string(token)) {
+			t.Fatalf("JSON: got %d bytes with the token, or error %v", len(text), err)
+		}
+		var read, decoded page
+		if err := json.Unmarshal(text, &read); err != nil || read.ID != token.ID() {
+			t.Errorf("JSON read back: got %v, %v", read.ID, err)
+		}
+		var stream bytes.Buffer
+		if err := gob.NewEncoder(&stream).Encode(page{id}); err != nil || bytes.Contains(stream.Bytes(), []byte(token)) {
+			t.Fatalf("gob: got the token, or error %v", err)
+		}
+		if err := gob.NewDecoder(&stream).Decode(&decoded); err != nil || decoded.ID != token.ID() {
+			t.Errorf("gob read back: got %v, %v", decoded.ID, err)
+		}
+	}
 }
