@@ -254,7 +254,7 @@ var narrowID = regexp.MustCompile(`\(15\)|id["\x60]? (int\b|integer)`)
 // table's indexes by their age.
 func widened(catalog string) string {
 	lines := strings.Split(strings.NewReplacer("varbinary(15)", "varbinary(36)", "character varying(15)", "character varying(36)",
-		"id` int ", "id` bigint ", "id` int(11) ", "id` bigint(20) ", "id integer", "id bigint").Replace(catalog), "\n")
+		"id` int ", "id` bigint ", "id` int(11) ", "id` bigint(20) ", "id int(11) ", "id bigint(20) ", "id int ", "id bigint ", `id" int `, `id" bigint `, `id" int(11) `, `id" bigint(20) `, "id integer", "id bigint").Replace(catalog), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimSuffix(line, ",")
 	}
