@@ -13,11 +13,8 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// Cloudflare D1 has no transactions but batches: a list of statements that is sent when
-// it is committed, each of which is done, or none. So on such a database an operation
-// reads first, outside of the batch, and then lists its writes behind a requirement that
-// what it read still holds. Where it does not, nothing is done and the operation begins
-// anew.
+// What operations do differently where a transaction is a batch, which internal/engine/batch.go
+// explains.
 
 // errStale: what an operation had read no longer held when its batch ran.
 var errStale = errors.New("gormkey: changed meanwhile")

@@ -7,9 +7,8 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormkey/gormkey/password"
-
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/password"
 )
 
 // Errors that a caller decides on. Compare with errors.Is. Lucia's code, where there

@@ -22,7 +22,7 @@ import (
 const statementLimit = 5000
 
 // trustedSetting marks a statement of the repository, which needs no callback.
-const trustedSetting = "gormkey:whole"
+const trustedSetting = "gormkey:trusted"
 
 func trusted(tx *gorm.DB) *gorm.DB { return tx.Set(trustedSetting, true) }
 

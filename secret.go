@@ -32,13 +32,16 @@ var (
 	_ driver.Valuer  = HashedPassword("")
 )
 
-// SessionID is the id of a session as its row has it. It is a type of its own so that a
-// [Token] is not taken for an id.
+// SessionID is the id of a session as its row has it, 1 to 128 bytes. It is a type of its own
+// so that a [Token] is not taken for an id.
 //
 // Printing, logging or encoding an id, or a struct that has it in an exported field, shows
-// the SHA-256 of the session's token. That is the id itself, except with [LuciaV2], whose
-// rows hold the token. The operations that take the id of a user's session also take the
-// text that is shown, so a page may list it and send it back.
+// the SHA-256 of the session's token, 64 hexadecimal digits. That is the id itself, except with
+// [LuciaV2], whose rows hold the token. [Repository.InvalidateUserSession],
+// [Repository.InvalidateOtherSessions] and [Repository.ChangePassword] also take the text that
+// is shown, so a page may list it and send it back.
+//
+// The key of a map is an exception: encoding/json writes a key of this type as it is.
 type SessionID string
 
 var (

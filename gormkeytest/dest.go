@@ -177,7 +177,7 @@ func transactionFailedHook(s *suite) {
 		_, err := f.With(tx).SignIn(ctx, wrong)
 		wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
 		if err == gormkey.ErrInvalidCredentials {
-			s.Errorf("got %v alone, want the hook's error beside it", err)
+			s.Errorf("got only %v, want the hook's error joined to it", err)
 		}
 		_, err = f.With(tx).UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "goes on"})
 		return err

@@ -95,7 +95,8 @@ func wideGenerator() gormkey.Option {
 	return gormkey.WithUserIDGenerator(func() string { n++; return wideID[:len(wideID)-2] + fmt.Sprintf("%02d", n) })
 }
 
-// idOptions are ways to have other ids. It takes a database, of which some engines have few.
+// idOptions returns options that give users other ids, by name. It opens a database to learn
+// the engine, so call it once in a case: some engines have only a few databases.
 func idOptions(s *suite) map[string][]gormkey.Option {
 	own := map[string]string{"sqlite": "uuid", "postgres": "uuid", "mysql": "varbinary(36)"}[s.newDB(s.T).Name()]
 	return map[string][]gormkey.Option{

@@ -129,7 +129,7 @@ func TestVitessLockOrder(t *testing.T) {
 func waitForLock(t *testing.T, db *gorm.DB) {
 	t.Helper()
 	for range 50 {
-		time.Sleep(200 * time.Millisecond) // MySQL looks anew only where nobody asked for 100 ms
+		time.Sleep(200 * time.Millisecond) // MySQL refreshes innodb_trx only after nobody has read it for 100 ms
 		var n int64
 		app.Must(t, db.Raw("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'").Scan(&n).Error)
 		if n > 0 {

@@ -10,8 +10,8 @@ import (
 // batch is Cloudflare D1: SQLite whose transactions are lists of statements that are sent
 // when they are committed. All of a list is done or nothing. So on such a database an
 // operation reads first, outside of the batch, and then lists its writes behind a requirement
-// that what it read still holds. If it does not hold, nothing is done and the operation begins
-// anew.
+// that what it read still holds. If it does not hold, nothing is done and the operation starts
+// again.
 type batch struct{ sqlite }
 
 // batcher is a dialector whose transactions are batches.

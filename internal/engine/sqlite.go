@@ -53,7 +53,7 @@ func (s sqlite) ask(*gorm.DB, Settings) (Engine, error) { return s, nil }
 func (sqlite) DeletesByQuery() bool                     { return true }
 func (sqlite) MayNotEnforce() bool                      { return true }
 
-// Enforces asks the connection, of which each has its own setting.
+// Enforces asks the connection, since each connection has a setting of its own.
 func (sqlite) Enforces(tx *gorm.DB) (enforced bool, err error) {
 	err = tx.Raw("PRAGMA foreign_keys").Scan(&enforced).Error
 	return enforced, err
