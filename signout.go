@@ -67,6 +67,9 @@ func (r *Repository[U]) idsEnd(tx *gorm.DB, ids []string, void bool) (end func()
 // it returned fails (Lucia's invalidateSession). An unknown id is no error. It does not
 // ask whose session it is; for an id that a user sent, see
 // [Repository.InvalidateUserSession].
+//
+// Errors: [ArgumentError], with [LuciaV2] also for the text that an id shows, by which no
+// session is found without its user; [ErrRights].
 func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
