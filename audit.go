@@ -336,12 +336,10 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 	if err != nil {
 		return nil, 0, err
 	}
-	if r.b.engine.Batches() {
-		if r.inTransaction() {
-			return nil, 0, errInBatch
-		}
-		size = min(size, r.b.engine.MostIDs())
+	if err := r.checkReadsBack(); err != nil {
+		return nil, 0, err
 	}
+	size = min(size, r.b.engine.MostIDs())
 	id := clause.Column{Table: table, Name: "id"}
 	behind := clause.Expr{SQL: "1 = 1"}
 	if len(after) > 0 {
@@ -352,16 +350,19 @@ func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []a
 		return nil, 0, callerError(ctx, op, err)
 	}
 	var result *gorm.DB
-	err = r.transact(ctx, op, func(tx *gorm.DB) error {
+	err = r.do(ctx, op, func(u *unit) error {
 		if r.b.engine.RowLocks() {
 			// A DELETE of PostgreSQL would see a row that changed while it waited, but not the
 			// user that came with the change: the next statement sees both.
-			if err := tx.Exec("SELECT ? FROM ? WHERE ? FOR UPDATE", id, clause.Table{Name: table}, r.b.among(id, ids)).Error; err != nil {
+			if err := u.tx.Exec("SELECT ? FROM ? WHERE ? FOR UPDATE", id, clause.Table{Name: table}, r.b.among(id, ids)).Error; err != nil {
 				return err
 			}
 		}
-		result = tx.Exec("DELETE FROM ? WHERE ? AND ?", clause.Table{Name: table}, r.b.among(id, ids), r.b.orphaned(table))
-		return result.Error
+		u.then(func(tx *gorm.DB) error {
+			result = tx.Exec("DELETE FROM ? WHERE ? AND ?", clause.Table{Name: table}, r.b.among(id, ids), r.b.orphaned(table))
+			return result.Error
+		})
+		return nil
 	})
 	if err != nil {
 		return ids, 0, err

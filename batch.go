@@ -1,7 +1,6 @@
 package gormkey
 
 import (
-	"context"
 	"errors"
 	"regexp"
 	"slices"
@@ -20,7 +19,7 @@ import (
 var errStale = errors.New("gormkey: changed meanwhile")
 
 // requirements are the answers that a requirement may stand for.
-var requirements = []error{errStale, errChanged, errAbsent, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
+var requirements = []error{errStale, errChanged, errNotDeleted, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
 
 // require adds a requirement to the batch of tx, if it is one; otherwise is its answer, one of
 // the requirements.
@@ -40,8 +39,23 @@ func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
 	return result.RowsAffected > 0, nil
 }
 
-// unchanged requires, in a batch, that a key is as it was read.
-func (b *binding) unchanged(tx *gorm.DB, id, userID string, hash *HashedPassword) error {
+// mustChange returns otherwise unless a statement changed a row. Hidden, if it is not nil,
+// looks whether there is a row that the role may read and not change.
+func (r *Repository[U]) mustChange(tx, result *gorm.DB, otherwise error, hidden func() error) error {
+	changed, err := r.b.changed(tx, result, otherwise)
+	if err != nil || changed {
+		return err
+	}
+	if hidden != nil {
+		if err := hidden(); err != nil {
+			return err
+		}
+	}
+	return otherwise
+}
+
+// requireUnchanged requires, in a batch, that a key is as it was read.
+func (b *binding) requireUnchanged(tx *gorm.DB, id, userID string, hash *HashedPassword) error {
 	var password any
 	if hash != nil {
 		password = string(*hash)
@@ -50,23 +64,20 @@ func (b *binding) unchanged(tx *gorm.DB, id, userID string, hash *HashedPassword
 		clause.Column{Name: "id"}, id, clause.Column{Name: "user_id"}, userID, clause.Column{Name: "hashed_password"}, password)
 }
 
-// batchError gives the error of a batch the meaning that it has for the operation: which
-// statement failed is in its text alone.
+// batchError returns what the error of a batch means to the operation, nil if it means nothing
+// else than it says. Which statement failed is in its text alone.
 func (b *binding) batchError(err error) error {
 	if why, ok := engine.Unmet(err); ok {
 		if i := slices.IndexFunc(requirements, func(e error) bool { return e.Error() == why }); i >= 0 {
 			return &sentinelError{requirements[i], err}
 		}
 	}
-	switch {
-	case engine.IsConnectionLost(err):
-		return &sentinelError{ErrOutcomeUnknown, err}
-	case !engine.IsDuplicate(err):
-		return err
+	if !b.engine.Batches() || !engine.IsDuplicate(err) {
+		return nil
 	}
 	taken := uniqueColumns.FindStringSubmatch(err.Error())
 	if taken == nil {
-		return err
+		return nil
 	}
 	for table, ofID := range map[string]error{b.user.Table: ErrDuplicateUser, b.key.Table: ErrDuplicateKey, b.session.Table: ErrDuplicateSession} {
 		switch {
@@ -76,7 +87,7 @@ func (b *binding) batchError(err error) error {
 			return &sentinelError{ErrDuplicateAttribute, err}
 		}
 	}
-	return err
+	return nil
 }
 
 // uniqueColumns finds the columns of which SQLite says that their values are taken.
@@ -93,55 +104,4 @@ func (b *binding) rowsOf(results []*gorm.DB) (n int64) {
 		n += max(rows, 0)
 	}
 	return n
-}
-
-// errInBatch refuses what cannot work in a transaction of the caller's.
-var errInBatch = &ArgumentError{"db", "is in a transaction, whose statements are sent at its end on this database; call it on the root handle"}
-
-// deleteUserInBatch is DeleteUser where the transaction is a batch. With nobody to ask or
-// to tell of it, it is the batch alone.
-func (r *Repository[U]) deleteUserInBatch(ctx context.Context, userID string) error {
-	const op = "delete user"
-	s := r.b.user
-	unseen := len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) && !foreignQueryCallbacks(r.db)
-	read := !unseen || r.inTransaction()
-	err := r.transact(ctx, op, func(tx *gorm.DB) error {
-		user := new(U)
-		r.plugin.base(user).ID = userID
-		if read {
-			var err error
-			if user, err = r.loadUser(tx, userID, errAbsent); err != nil {
-				return err
-			}
-		}
-		if err := r.deleteChildren(tx, userID); err != nil {
-			return err
-		}
-		result := tx.Omit(clause.Associations).Delete(user)
-		if _, err := r.b.changed(tx, result, errAbsent); err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
-	})
-	if errors.Is(err, errAbsent) {
-		return r.checkDeleted(ctx, userID)
-	}
-	return err
-}
-
-// checkDeleted tells a user who was not there from one whom a trigger or a Delete
-// callback kept.
-func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
-	db, err := r.session(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = r.loadUser(db, userID, errAbsent)
-	switch {
-	case errors.Is(err, errAbsent):
-		return nil
-	case err != nil:
-		return callerError(ctx, "delete user", err)
-	}
-	return errNotDeleted
 }

@@ -96,16 +96,19 @@ func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (f
 	if err != nil {
 		return 0, 0, err
 	}
-	if r.b.engine.Batches() && r.inTransaction() {
-		return 0, 0, errInBatch
+	if err := r.checkReadsBack(); err != nil {
+		return 0, 0, err
 	}
 	first := clause.OrderByColumn{Column: clause.Column{Name: e.column}}
 	if r.b.engine.DeletesByQuery() {
 		var result *gorm.DB
-		err = r.write(ctx, e.op, false, func(tx *gorm.DB) error {
-			dead := tx.Session(&gorm.Session{NewDB: true}).Model(e.model()).Select("id").Where(e.where).Order(first).Limit(size)
-			result = tx.Where("? IN (?)", clause.Column{Name: "id"}, dead).Delete(e.model())
-			return result.Error
+		err = r.doOne(ctx, e.op, false, func(u *unit) error {
+			u.then(func(tx *gorm.DB) error {
+				dead := tx.Session(&gorm.Session{NewDB: true}).Model(e.model()).Select("id").Where(e.where).Order(first).Limit(size)
+				result = tx.Where("? IN (?)", clause.Column{Name: "id"}, dead).Delete(e.model())
+				return result.Error
+			})
+			return nil
 		})
 		if err != nil {
 			return 0, 0, err
@@ -132,13 +135,16 @@ func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (f
 	in := func(name string, values []any) clause.Expression {
 		return clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: name}, Values: values}
 	}
-	err = r.write(ctx, e.op, false, func(tx *gorm.DB) error {
-		if r.b.engine.Sharded() { // for the reason that onShard has
-			tx = tx.Where(in("user_id", users))
-		}
-		result := tx.Where(in("id", ids)).Where(e.where).Delete(e.model())
-		deleted = result.RowsAffected
-		return result.Error
+	err = r.doOne(ctx, e.op, false, func(u *unit) error {
+		u.then(func(tx *gorm.DB) error {
+			if r.b.engine.Sharded() { // for the reason that onShard has
+				tx = tx.Where(in("user_id", users))
+			}
+			result := tx.Where(in("id", ids)).Where(e.where).Delete(e.model())
+			deleted = result.RowsAffected
+			return result.Error
+		})
+		return nil
 	})
 	if err != nil {
 		return len(rows), 0, err

@@ -60,16 +60,3 @@ func isOurs(err error) bool {
 	}
 	return false
 }
-
-// commitError tells a refused commit from one whose answer was lost.
-func commitError(err error) error {
-	switch {
-	case engine.IsRolledBack(err):
-		return fmt.Errorf("%w: %w", ErrRolledBack, err)
-	case engine.Code(err) != "", errors.Is(err, sql.ErrTxDone):
-		return err
-	case err == context.Canceled || err == context.DeadlineExceeded: // as database/sql returns it before it asks the driver
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-}

@@ -17,43 +17,9 @@ func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source owner, none, tak
 	}
 	result := trusted(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
 	result.Error = duplicateAs(result, taken)
-	created, err := r.b.changed(tx, result, none)
-	if err == nil && !created {
-		if err := r.checkLockable(r.ownerQuery(tx, source, []clause.Column{{Name: "user_id"}}, []any{""})); err != nil {
-			return err
-		}
-		return none
-	}
-	return err
-}
-
-// checkLockable returns [ErrRights] if a query finds what a locking read did not find.
-func (r *Repository[U]) checkLockable(query *gorm.DB) error {
-	return checkRights(query, r.b.userID.DBName, r.b.engine.HidesRows())
-}
-
-// checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that
-// an UPDATE or a DELETE did not find. It asks where row level security is on: a row may also
-// have come back meanwhile.
-func (r *Repository[U]) checkWritable(query *gorm.DB, id string) error {
-	return checkRights(query.Where(r.b.idIs(id)), "id", r.b.engine.RowSecurity())
-}
-
-// checkRights returns [ErrRights] if a query finds a row that the role may read and neither
-// lock nor change, which is no error of the database.
-func checkRights(query *gorm.DB, column string, mayHide bool) error {
-	if !mayHide {
-		return nil
-	}
-	var ids []string
-	// By Pluck, which passes the application's Query callbacks, and so its tenant filter.
-	if err := query.Limit(1).Pluck(column, &ids).Error; err != nil {
-		return err
-	}
-	if len(ids) > 0 {
-		return ErrRights
-	}
-	return nil
+	return r.mustChange(tx, result, none, func() error {
+		return r.checkLockable(r.ownerQuery(tx, source, []clause.Column{{Name: "user_id"}}, []any{""}))
+	})
 }
 
 // owner says whose row an INSERT … SELECT reads.
@@ -83,14 +49,6 @@ func (r *Repository[U]) ownerQuery(db *gorm.DB, s owner, columns []clause.Column
 		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})
 	}
 	return query
-}
-
-// ownerLock locks what ownerQuery reads.
-func (r *Repository[U]) ownerLock(s owner) clause.Interface {
-	if s.keyID == "" {
-		return r.b.engine.ShareLock(r.b.user.Table)
-	}
-	return r.b.engine.ShareLock(r.b.user.Table, r.b.key.Table)
 }
 
 // keyJoin is written so that the user is read, and locked, before the key.

@@ -1,7 +1,6 @@
 package gormkey
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"reflect"
@@ -61,25 +60,24 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 		return nil, err
 	}
 	var created *Key[U]
-	err = r.transact(ctx, "share key", func(tx *gorm.DB) error {
-		other, err := r.lockKey(tx, otherID, ErrInvalidKey)
+	err = r.do(ctx, "share key", func(u *unit) error {
+		other, err := r.lockKey(u.tx, otherID, ErrInvalidKey)
 		if err != nil {
 			return err
 		}
 		if !other.PasswordDefined() {
 			return ErrInvalidPassword
 		}
-		if err := r.b.unchanged(tx, other.ID, other.UserID, other.HashedPassword); err != nil {
-			return err
-		}
-		if err := r.checkFree(tx, newID); err != nil {
+		if err := r.checkFree(u.tx, newID); err != nil {
 			return err
 		}
 		created = &Key[U]{ID: newID, UserID: other.UserID, HashedPassword: other.HashedPassword}
-		if err := r.insertFor(tx, created, owner{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey); err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: KeyAdded, UserID: created.UserID, KeyID: created.ID})
+		u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, other.ID, other.UserID, other.HashedPassword) })
+		u.then(func(tx *gorm.DB) error {
+			return r.insertFor(tx, created, owner{userID: other.UserID}, ErrInvalidUser, ErrDuplicateKey)
+		})
+		u.tell(Event{Type: KeyAdded, UserID: created.UserID, KeyID: created.ID})
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -90,22 +88,23 @@ func (r *Repository[U]) ShareKey(ctx context.Context, provider, id, withProvider
 func (r *Repository[U]) addKey(ctx context.Context, userID string, key *Key[U], dest KeyModel[U]) error {
 	hooked := r.b.key.BeforeCreate || r.b.key.AfterCreate || r.b.key.BeforeSave || r.b.key.AfterSave
 	asGiven := copyOf(dest)
-	err := r.write(ctx, "create key", hooked, func(tx *gorm.DB) error {
-		if hooked {
-			if err := r.b.lockWrites(tx); err != nil {
+	err := r.doOne(ctx, "create key", hooked, func(u *unit) error {
+		if hooked { // which may read first
+			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
 		}
-		if err := r.checkFree(tx, key.ID); err != nil {
+		if err := r.checkFree(u.tx, key.ID); err != nil {
 			return err
 		}
 		restore(dest, asGiven)
 		*dest.AuthKey() = *key
 		dest.AuthKey().UserID = userID
-		if err := r.insertFor(tx, dest, owner{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
+		u.then(func(tx *gorm.DB) error {
+			return r.insertFor(tx, dest, owner{userID: userID}, ErrInvalidUser, errDuplicate)
+		})
+		u.tell(Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
+		return nil
 	})
 	if err != nil {
 		restore(dest, asGiven)
@@ -180,26 +179,23 @@ func (r *Repository[U]) RenameKey(ctx context.Context, userID, provider, id, new
 	case newKey == oldKey:
 		return &ArgumentError{"new id", "is the id that the key has"}
 	}
-	return r.transact(ctx, "rename key", func(tx *gorm.DB) error {
-		if err := r.lockOwner(tx, userID); err != nil {
+	return r.do(ctx, "rename key", func(u *unit) error {
+		if err := r.lockOwner(u.tx, userID); err != nil {
 			return err
 		}
-		if err := r.checkFree(tx, newKey); err != nil {
+		if err := r.checkFree(u.tx, newKey); err != nil {
 			return err
 		}
-		if err := r.voidTokens(tx, userID); err != nil {
-			return err
-		}
-		result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(newKey)}))
-		result.Error = duplicateAs(result, ErrDuplicateKey)
-		renamed, err := r.b.changed(tx, result, ErrInvalidKey)
-		switch {
-		case err != nil:
-			return err
-		case !renamed:
-			return cmp.Or(r.checkWritable(tx.Model(new(Key[U])).Where(r.b.ownerIs(userID)), oldKey), ErrInvalidKey)
-		}
-		return r.emit(tx, Event{Type: KeyRemoved, UserID: userID, KeyID: oldKey}, Event{Type: KeyAdded, UserID: userID, KeyID: newKey})
+		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID) })
+		u.then(func(tx *gorm.DB) error {
+			result := tx.Model(new(Key[U])).Where(r.b.idIs(oldKey)).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(newKey)}))
+			result.Error = duplicateAs(result, ErrDuplicateKey)
+			return r.mustChange(tx, result, ErrInvalidKey, func() error {
+				return r.checkWritable(tx.Model(new(Key[U])).Where(r.b.ownerIs(userID)), oldKey)
+			})
+		})
+		u.tell(Event{Type: KeyRemoved, UserID: userID, KeyID: oldKey}, Event{Type: KeyAdded, UserID: userID, KeyID: newKey})
+		return nil
 	})
 }
 
@@ -244,8 +240,8 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 	if err != nil {
 		return err
 	}
-	return r.transact(ctx, "delete key", func(tx *gorm.DB) error {
-		key, err := r.lockKey(tx, wanted, errAbsent)
+	return r.do(ctx, "delete key", func(u *unit) error {
+		key, err := r.lockKey(u.tx, wanted, errAbsent)
 		if errors.Is(err, errAbsent) {
 			return nil
 		}
@@ -253,66 +249,38 @@ func (r *Repository[U]) DeleteKey(ctx context.Context, provider, id string, opts
 			return err
 		}
 		if !o.allowLast {
-			if err := r.requireOther(tx, key); err != nil {
+			if err := r.requireOther(u, key); err != nil {
 				return err
 			}
 		}
-		if err := r.voidTokens(tx, key.UserID); err != nil {
+		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, key.UserID) })
+		u.then(func(tx *gorm.DB) error {
+			deleted, err := r.b.changed(tx, r.b.onShard(tx, key.UserID).Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale)
+			if err == nil && !deleted {
+				err = r.checkWritable(tx.Model(new(Key[U])), key.ID)
+			}
 			return err
-		}
-		deleted, err := r.b.changed(tx, r.b.onShard(tx, key.UserID).Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale)
-		if err == nil && !deleted {
-			err = r.checkWritable(tx.Model(new(Key[U])), key.ID)
-		}
-		if err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: KeyRemoved, UserID: key.UserID, KeyID: key.ID})
+		})
+		u.tell(Event{Type: KeyRemoved, UserID: key.UserID, KeyID: key.ID})
+		return nil
 	})
 }
 
 // requireOther returns ErrLastKey unless the user of a key has another.
-func (r *Repository[U]) requireOther(tx *gorm.DB, key *Key[U]) error {
+func (r *Repository[U]) requireOther(u *unit, key *Key[U]) error {
 	id := clause.Column{Table: clause.CurrentTable, Name: "id"}
-	others, err := find(r.b.engine.ForUpdate(tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
+	others, err := find(r.b.engine.ForUpdate(u.tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
 	switch {
 	case err != nil:
 		return err
 	case !others:
 		return ErrLastKey
-	default:
+	}
+	u.then(func(tx *gorm.DB) error {
 		return r.b.require(tx, errStale, "EXISTS (SELECT 1 FROM ? WHERE ? = ? AND ? <> ?)", clause.Table{Name: r.b.key.Table},
 			clause.Column{Name: "user_id"}, key.UserID, clause.Column{Name: "id"}, key.ID)
-	}
-}
-
-// lockKey returns a key after locking its user's row, so that what two calls do to the
-// keys of one user happens one after the other. The key is read again under the lock, and
-// locked too. If there is no such key it returns none.
-func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U], error) {
-	if err := r.b.lockWrites(tx); err != nil {
-		return nil, err
-	}
-	read := func(tx *gorm.DB) (*Key[U], error) {
-		key := new(Key[U])
-		found, err := find(tx, key, r.b.idIs(wanted))
-		if err == nil && (!found || key.ID != wanted) {
-			err = none
-		}
-		return key, err
-	}
-	key, err := read(tx)
-	if err != nil || !r.b.engine.RowLocks() {
-		return key, err
-	}
-	if err := r.lockUser(tx, key.UserID); err != nil {
-		return nil, err
-	}
-	locked, err := read(r.b.engine.ForUpdate(r.b.onShard(tx, key.UserID)))
-	if err == none {
-		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
-	}
-	return locked, err
+	})
+	return nil
 }
 
 // newKeys checks credentials that will be stored and hashes their passwords. It is

@@ -45,12 +45,11 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 	}
 	hash := keys[0].HashedPassword
 	var key *Key[U]
-	err = r.transact(ctx, "update key password", func(tx *gorm.DB) error {
-		var change func() error
-		if key, change, err = r.passwordChange(tx, keys[0].ID, hash, keep, ErrInvalidKey); err != nil {
+	err = r.do(ctx, "update key password", func(u *unit) error {
+		if key, err = r.lockKey(u.tx, keys[0].ID, ErrInvalidKey); err != nil {
 			return err
 		}
-		return change()
+		return r.replacePassword(u, key, hash, keep)
 	})
 	if err != nil {
 		return nil, err
@@ -59,35 +58,20 @@ func (r *Repository[U]) updatePassword(ctx context.Context, c Credentials, keep 
 	return key, nil
 }
 
-// passwordChange reads a key under its user's lock and returns it with what sets its
-// password, ends the user's sessions but the one to keep, if that is not nil, and voids
-// the one-time tokens by which somebody could still come in. If there is no such key it
-// returns none.
-func (r *Repository[U]) passwordChange(tx *gorm.DB, id string, hash *HashedPassword, keep *SessionID, none error) (key *Key[U], change func() error, err error) {
-	if key, err = r.lockKey(tx, id, none); err != nil {
-		return nil, nil, err
-	}
-	endSessions := nothing
+// replacePassword sets the password of a key that is locked, ends the user's sessions but the
+// one to keep, if keep is not nil, and voids the one-time tokens by which somebody could still
+// come in.
+func (r *Repository[U]) replacePassword(u *unit, key *Key[U], hash *HashedPassword, keep *SessionID) error {
+	u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, key.ID, key.UserID, key.HashedPassword) })
+	u.then(func(tx *gorm.DB) error { return r.voidPending(tx, key.UserID) })
+	u.then(func(tx *gorm.DB) error { return r.setPassword(tx, key, hash) })
 	if keep != nil {
-		if endSessions, err = r.sessionsEnd(tx, key.UserID, *keep); err != nil {
-			return nil, nil, err
+		if err := r.endSessions(u, key.UserID, *keep); err != nil {
+			return err
 		}
 	}
-	return key, func() error {
-		if err := r.b.unchanged(tx, key.ID, key.UserID, key.HashedPassword); err != nil {
-			return err
-		}
-		if err := r.voidPending(tx, key.UserID); err != nil {
-			return err
-		}
-		if err := r.setPassword(tx, key, hash); err != nil {
-			return err
-		}
-		if err := endSessions(); err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: PasswordChanged, UserID: key.UserID, KeyID: key.ID})
-	}, nil
+	u.tell(Event{Type: PasswordChanged, UserID: key.UserID, KeyID: key.ID})
+	return nil
 }
 
 // setPassword writes hash to a key and to those that share its password, which is to

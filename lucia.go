@@ -154,24 +154,24 @@ func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOpt
 }
 
 func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
-	if r.b.engine.Batches() && r.inTransaction() {
-		return 0, errInBatch
+	if err := r.checkReadsBack(); err != nil {
+		return 0, err
 	}
 	var results []*gorm.DB
-	err = r.transact(ctx, op, func(tx *gorm.DB) error {
+	err = r.do(ctx, op, func(u *unit) error {
 		results = nil
-		if err := r.b.lockWrites(tx); err != nil {
+		if err := r.b.lockWrites(u.tx); err != nil {
 			return err
 		}
 		for _, id := range ids {
 			if isHashedID(id) {
 				continue
 			}
-			result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", Token(id).hash())
-			if result.Error != nil {
+			u.then(func(tx *gorm.DB) error {
+				result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", Token(id).hash())
+				results = append(results, result)
 				return result.Error
-			}
-			results = append(results, result)
+			})
 		}
 		return nil
 	})

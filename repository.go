@@ -2,7 +2,6 @@ package gormkey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -92,151 +91,6 @@ func checkHandle(db *gorm.DB) error {
 	return nil
 }
 
-// session returns a handle for the statements of one operation.
-func (r *Repository[U]) session(ctx context.Context) (*gorm.DB, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	if err := checkContext(ctx); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("gormkey: %w", err)
-	}
-	db := r.db.Session(&gorm.Session{Context: ctx})
-	if _, ok := db.Plugins["gorm:db_resolver"]; ok {
-		db = db.Set(engine.WriteSource, struct{}{}).Session(&gorm.Session{})
-	}
-	return db, nil
-}
-
-func (r *Repository[U]) inTransaction() bool {
-	_, ok := r.db.Statement.ConnPool.(gorm.TxCommitter)
-	return ok
-}
-
-// transact runs work in a transaction, or in a savepoint of the caller's. Work must
-// leave nothing behind in Go that a second run would trip over.
-func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
-	db, err := r.session(ctx)
-	if err != nil {
-		return err
-	}
-	if r.inTransaction() {
-		return callerError(ctx, op, db.Transaction(work))
-	}
-	return r.retry(ctx, op, func() error {
-		committing := false
-		err := db.Transaction(func(tx *gorm.DB) error {
-			committing = false
-			err := work(tx)
-			committing = err == nil
-			return err
-		}, r.b.engine.TxOptions()...)
-		switch {
-		case err == nil || !committing:
-			return err
-		case r.b.engine.Batches():
-			return r.b.batchError(err)
-		}
-		return commitError(err)
-	})
-}
-
-// write runs one statement, which is atomic by itself, without the cost of a
-// transaction around it. Where hooks belong to it, it runs in one after all.
-func (r *Repository[U]) write(ctx context.Context, op string, hooked bool, work func(tx *gorm.DB) error) error {
-	if hooked || len(r.opts.hooks) > 0 || r.err == nil && r.inTransaction() {
-		return r.transact(ctx, op, work)
-	}
-	db, err := r.session(ctx)
-	if err != nil {
-		return err
-	}
-	return r.retry(ctx, op, func() error {
-		err := work(db)
-		if err != nil && ctx.Err() == nil && engine.Code(err) == "" && engine.IsConnectionLost(err) {
-			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-		}
-		return err
-	})
-}
-
-// writeAndRead writes and reads back what it wrote, in one transaction. A batch cannot
-// read what it writes, so there it reads after it.
-func (r *Repository[U]) writeAndRead(ctx context.Context, op string, hooked bool, write, read func(tx *gorm.DB) error) error {
-	if r.err == nil && !r.b.engine.Batches() {
-		return r.transact(ctx, op, func(tx *gorm.DB) error {
-			if err := write(tx); err != nil {
-				return err
-			}
-			return read(tx)
-		})
-	}
-	if r.err == nil && r.inTransaction() {
-		return errInBatch
-	}
-	if err := r.write(ctx, op, hooked, write); err != nil {
-		return err
-	}
-	db, err := r.session(ctx)
-	if err != nil {
-		return err
-	}
-	err = callerError(ctx, op, read(db))
-	if err == nil || isOurs(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err) // written, and not seen
-}
-
-// retry repeats a transaction of our own after a deadlock and its like, but not one that
-// waited long for a lock already.
-func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) error {
-	began := time.Now()
-	for n := 1; ; n++ {
-		err := try()
-		stale := errors.Is(err, errStale) // another call came first
-		plan := engine.Code(err) == engine.PostgresStalePlan
-		if plan {
-			r.b.plans.generation.Add(1)
-		}
-		again := (stale || plan || Retryable(err)) && !errors.Is(err, ErrOutcomeUnknown)
-		if err == nil || n == engine.MaxTries || !again || time.Since(began) > engine.RetryWithin {
-			if stale {
-				err = fmt.Errorf("%w: %w", ErrBusy, err)
-			}
-			return callerError(ctx, op, err)
-		}
-		if engine.Pause(ctx, time.Duration(n)*engine.RetryLongest) != nil {
-			return callerError(ctx, op, err)
-		}
-	}
-}
-
-// lockUser takes the user's row for update, soft-deleted or not. Every transaction takes
-// its locks in the order user, key, session.
-func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
-	user := func() *gorm.DB {
-		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
-	}
-	var ids []string
-	err := r.b.engine.ForUpdate(user()).Scan(&ids).Error
-	if err == nil && len(ids) == 0 {
-		err = r.checkLockable(user())
-	}
-	return err
-}
-
-// lockOwner takes the user's row before the rows of what belongs to the user, so that
-// what two calls do to these happens one after the other. A batch is atomic as it is.
-func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
-	if !r.b.engine.RowLocks() {
-		return r.b.lockWrites(tx)
-	}
-	return r.lockUser(tx, userID)
-}
-
 // userIs, idIs and ownerIs are the conditions of all statements, so that no caller's
 // string is ever one by itself, and an empty id never means "all rows".
 func (b *binding) userIs(id string) clause.Expression { return b.sameBytes(b.userID.DBName, id) }
@@ -259,39 +113,6 @@ func (r *Repository[U]) checkUserID(id string) error {
 		return err
 	}
 	return r.b.checkWidth(id)
-}
-
-// emit calls the hooks. Events of one call carry the same time.
-func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
-	if len(r.opts.hooks) == 0 {
-		return nil
-	}
-	at := r.opts.now()
-	for _, e := range events {
-		e.At = at
-		e.SessionID = SessionID(e.SessionID.String()) // with LuciaV2 the id is the token, which no event holds
-		for _, hook := range r.opts.hooks {
-			end := r.b.undone.watch(tx)
-			err := hook(r.forApplication(tx), e)
-			if deadlock := end(); err == nil {
-				err = deadlock
-			}
-			if err != nil {
-				return fmt.Errorf("hook of %q: %w", e.Type, err)
-			}
-		}
-	}
-	return nil
-}
-
-// forApplication returns a handle on the same transaction with the settings that the
-// application gave its own.
-func (r *Repository[U]) forApplication(tx *gorm.DB) *gorm.DB {
-	tx = tx.Session(&gorm.Session{})
-	c, app := tx.Config, r.app
-	c.Logger, c.TranslateError, c.SkipDefaultTransaction = app.logger, app.translateError, app.skipDefaultTransaction
-	c.DisableNestedTransaction, c.QueryFields = app.disableNestedTransaction, app.queryFields
-	return tx
 }
 
 // find reads at most one row into dest and reports whether there was one. Limit and

@@ -282,11 +282,6 @@ func dropColumn(s *schema.Schema, name string) {
 	delete(s.FieldsByBindName, f.BindName())
 }
 
-// lockWrites takes the lock of an engine with one writer before a transaction reads.
-func (b *binding) lockWrites(tx *gorm.DB) error {
-	return b.engine.LockWrites(tx, b.user.Table, b.userID.DBName)
-}
-
 // schemaCache returns the map in which GORM keeps the schemas of db, nil if a later
 // GORM keeps it elsewhere. It is how a model parsed before is found.
 func schemaCache(db *gorm.DB) *sync.Map {

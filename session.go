@@ -67,54 +67,30 @@ type newSession struct {
 	replaced []Token // whose sessions end in the same transaction
 	source   owner
 	none     error // if there is no such owner
-	// using, if it is not nil, takes SQLite's lock, reads, and returns what is written before
-	// the session.
-	using func(tx *gorm.DB) (write func() error, err error)
+	link     Token // that the same transaction uses up, "" for none: a magic link's
 }
 
 // openSession inserts a session for its owner.
 func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], o newSession) error {
-	s, source := r.b.session, o.source
-	hooked := len(o.replaced) > 0 || o.using != nil || s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
-	session, asGiven := dest.AuthSession(), copyOf(dest)
-	err := r.write(ctx, op, hooked, func(tx *gorm.DB) error {
+	s := r.b.session
+	hooked := s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
+	asGiven := copyOf(dest)
+	err := r.doOne(ctx, op, hooked || len(o.replaced) > 0 || o.link != "", func(u *unit) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
-			if err := r.b.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
 		}
 		restore(dest, asGiven)
-		now := r.opts.now()
-		*session = Session[U]{ID: SessionID(r.opts.sessionID(o.token)), UserID: source.userID}
-		if r.opts.hasAbsolute {
-			session.AbsoluteExpires = now + milli(r.opts.absolute)
-		}
-		session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
-		use := nothing
-		if o.using != nil {
-			var err error
-			if use, err = o.using(tx); err != nil {
+		if o.link != "" {
+			t, err := r.lockToken(u.tx, MagicLink, o.link)
+			if err != nil {
 				return err
 			}
+			r.consume(u, t)
 		}
-		end, err := r.tokensEnd(tx, o.replaced...)
-		if err != nil {
-			return err
-		}
-		if err := use(); err != nil {
-			return err
-		}
-		if err := r.insertFor(tx, dest, source, o.none, errDuplicate); err != nil {
-			return err
-		}
-		events := []Event{{Type: SessionCreated, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID}}
-		if source.keyID != "" || o.using != nil {
-			events = append(events, Event{Type: SignedIn, UserID: source.userID, SessionID: session.ID, KeyID: source.keyID})
-		}
-		if err := r.emit(tx, events...); err != nil {
-			return err
-		}
-		return end()
+		r.insertSession(u, dest, o)
+		return r.endTokens(u, o.replaced...)
 	})
 	if err != nil {
 		restore(dest, asGiven)
@@ -122,8 +98,25 @@ func (r *Repository[U]) openSession(ctx context.Context, op string, dest Session
 			return find(db, new(Session[U]), column("id", r.opts.sessionID(o.token)))
 		})
 	}
+	session := dest.AuthSession()
 	session.Token, session.Fresh = o.token, true
 	return nil
+}
+
+// insertSession lists the INSERT of a session, whose lifetime begins now.
+func (r *Repository[U]) insertSession(u *unit, dest SessionModel[U], o newSession) {
+	now, session := r.opts.now(), dest.AuthSession()
+	*session = Session[U]{ID: SessionID(r.opts.sessionID(o.token)), UserID: o.source.userID}
+	if r.opts.hasAbsolute {
+		session.AbsoluteExpires = now + milli(r.opts.absolute)
+	}
+	session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
+	events := []Event{{Type: SessionCreated, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.keyID}}
+	if o.source.keyID != "" || o.link != "" {
+		events = append(events, Event{Type: SignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.keyID})
+	}
+	u.then(func(tx *gorm.DB) error { return r.insertFor(tx, dest, o.source, o.none, errDuplicate) })
+	u.tell(events...)
 }
 
 // copyOf and restore give each try of a transaction the struct as the caller passed it,
@@ -279,15 +272,18 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	}
 	values["active_expires"], values["idle_expires"] = active, idle
 	renewed, written := false, false
-	err := r.write(ctx, "validate session", false, func(tx *gorm.DB) (err error) {
-		result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
-		written = result.Error == nil // what fails after that is a hook's
-		if r.b.engine.Pending(result) && r.inTransaction() {
-			renewed = true // if another call does it meanwhile, its expiry stands
-		} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
-			return err
-		}
-		return r.emit(tx, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
+	err := r.doOne(ctx, "validate session", false, func(u *unit) error {
+		u.then(func(tx *gorm.DB) (err error) {
+			result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
+			written = result.Error == nil // what fails after that is a hook's
+			if r.b.engine.Pending(result) && r.inTransaction() {
+				renewed = true // if another call does it meanwhile, its expiry stands
+			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
+				return err
+			}
+			return r.emit(tx, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
+		})
+		return nil
 	})
 	if errors.Is(err, errChanged) {
 		renewed, err = false, nil
@@ -298,23 +294,29 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 	if err != nil {
 		return err
 	}
-	if !renewed { // ended meanwhile, or renewed by another call
-		stored := new(Session[U])
-		found, err := find(r.b.engine.ReadLatest(db), stored, r.b.idIs(string(session.ID)))
-		switch {
-		case errors.Is(err, ErrInvalidExpiry):
-			return ErrInvalidSession
-		case err != nil:
-			return err
-		case !found || stored.ID != session.ID || r.isDead(stored):
-			return ErrInvalidSession
-		}
-		if stored.IdleExpires == session.IdleExpires {
-			return nil // the role may not renew it
-		}
-		active, idle, absolute = stored.ActiveExpires, stored.IdleExpires, stored.AbsoluteExpires
+	if !renewed {
+		return r.renewedMeanwhile(db, session)
 	}
 	session.ActiveExpires, session.IdleExpires, session.AbsoluteExpires, session.Fresh = active, idle, absolute, true
+	return nil
+}
+
+// renewedMeanwhile reads a session that was not renewed: another call renewed it or ended it,
+// or the role may not renew it.
+func (r *Repository[U]) renewedMeanwhile(db *gorm.DB, session *Session[U]) error {
+	stored := new(Session[U])
+	found, err := find(r.b.engine.ReadLatest(db), stored, r.b.idIs(string(session.ID)))
+	switch {
+	case errors.Is(err, ErrInvalidExpiry):
+		return ErrInvalidSession
+	case err != nil:
+		return err
+	case !found || stored.ID != session.ID || r.isDead(stored):
+		return ErrInvalidSession
+	case stored.IdleExpires == session.IdleExpires:
+		return nil // the role may not renew it
+	}
+	session.ActiveExpires, session.IdleExpires, session.AbsoluteExpires, session.Fresh = stored.ActiveExpires, stored.IdleExpires, stored.AbsoluteExpires, true
 	return nil
 }
 
@@ -387,34 +389,40 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 	if err != nil {
 		return err
 	}
-	s := r.b.session
-	update := func(tx *gorm.DB) error {
-		if len(columns) == 0 {
-			return nil
-		}
-		if err := r.b.lockWrites(tx); err != nil {
-			return err
-		}
-		if r.b.engine.Sharded() {
-			stored := new(Session[U])
-			if found, err := find(tx.Select("user_id"), stored, r.b.idIs(string(sessionID))); err != nil || !found {
-				return err // the read after this answers that there is none
+	err = r.do(ctx, "update session attributes", func(u *unit) error {
+		if len(columns) > 0 {
+			if err := r.setSessionColumns(u, sessionID, columns); err != nil {
+				return err
 			}
-			tx = r.b.onShard(tx, stored.UserID)
 		}
-		return duplicateAs(tx.Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(string(sessionID))).Updates(columns), ErrDuplicateAttribute)
-	}
-	read := func(tx *gorm.DB) error {
-		if err := r.loadSession(tx, string(sessionID), dest); err != nil {
-			return err
-		}
-		return r.afterFind(tx, dest, dest.AuthSession().User)
-	}
-	err = r.writeAndRead(ctx, "update session attributes", s.BeforeUpdate || s.BeforeSave || s.AfterUpdate || s.AfterSave, update, read)
+		u.finally(func(tx *gorm.DB) error {
+			if err := r.loadSession(tx, string(sessionID), dest); err != nil {
+				return err
+			}
+			return r.afterFind(tx, dest, dest.AuthSession().User)
+		})
+		return nil
+	})
 	if err != nil {
 		reflect.ValueOf(dest).Elem().SetZero()
 	}
 	return err
+}
+
+func (r *Repository[U]) setSessionColumns(u *unit, id SessionID, columns map[string]any) error {
+	if err := r.b.lockWrites(u.tx); err != nil {
+		return err
+	}
+	stored := new(Session[U])
+	if r.b.engine.Sharded() {
+		if found, err := find(u.tx.Select("user_id"), stored, r.b.idIs(string(id))); err != nil || !found {
+			return err // the read after this answers that there is none
+		}
+	}
+	u.then(func(tx *gorm.DB) error {
+		return duplicateAs(r.b.onShard(tx, stored.UserID).Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(string(id))).Updates(columns), ErrDuplicateAttribute)
+	})
+	return nil
 }
 
 // checkSessionModel refuses a destination that the plugin does not know.

@@ -256,12 +256,15 @@ func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) e
 		return nil
 	}
 	old := string(*key.HashedPassword)
-	err = r.transact(ctx, "rehash password", func(tx *gorm.DB) error {
-		if err := r.lockOwner(tx, key.UserID); err != nil {
+	err = r.do(ctx, "rehash password", func(u *unit) error {
+		if err := r.lockOwner(u.tx, key.UserID); err != nil {
 			return err
 		}
-		return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(column("hashed_password", old)).
-			UpdateColumn("hashed_password", string(hash)).Error
+		u.then(func(tx *gorm.DB) error {
+			return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(column("hashed_password", old)).
+				UpdateColumn("hashed_password", string(hash)).Error
+		})
+		return nil
 	})
 	if err != nil && r.inTransaction() {
 		return err

@@ -1,7 +1,6 @@
 package gormkey
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -22,45 +21,19 @@ func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
 		return err
 	}
 	several := len(r.opts.sessionIDs(token)) > 1
-	return r.write(ctx, "invalidate session", several, func(tx *gorm.DB) error { return r.endTokens(tx, token) })
+	return r.doOne(ctx, "invalidate session", several, func(u *unit) error { return r.endTokens(u, token) })
 }
 
-// endTokens ends the session of a token.
-func (r *Repository[U]) endTokens(tx *gorm.DB, token Token) error {
-	end, err := r.tokensEnd(tx, token)
-	if err != nil {
-		return err
-	}
-	return end()
-}
-
-// tokensEnd returns what ends the sessions of tokens, each under whichever of its ids.
-func (r *Repository[U]) tokensEnd(tx *gorm.DB, tokens ...Token) (end func() error, err error) {
-	var ids []string
+// endTokens ends the sessions of tokens, each under whichever of its ids.
+func (r *Repository[U]) endTokens(u *unit, tokens ...Token) error {
 	for _, token := range tokens {
-		ids = append(ids, r.opts.sessionIDs(token)...)
-	}
-	return r.idsEnd(tx, ids, false)
-}
-
-// idsEnd returns what ends the sessions with ids.
-func (r *Repository[U]) idsEnd(tx *gorm.DB, ids []string, void bool) (end func() error, err error) {
-	var ends []func() error
-	for _, id := range ids {
-		end, err := r.sessionEnd(tx, id, void)
-		if err != nil {
-			return nil, err
-		}
-		ends = append(ends, end)
-	}
-	return func() error {
-		for _, end := range ends {
-			if err := end(); err != nil {
+		for _, id := range r.opts.sessionIDs(token) {
+			if err := r.endSession(u, id, false); err != nil {
 				return err
 			}
 		}
-		return nil
-	}, nil
+	}
+	return nil
 }
 
 // InvalidateSession ends a session by its id, for good: a validation that begins after
@@ -86,12 +59,13 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID Session
 		}
 	}
 	void := r.b.token != nil
-	return r.write(ctx, "invalidate session", void || len(ids) > 1, func(tx *gorm.DB) error {
-		end, err := r.idsEnd(tx, ids, void)
-		if err != nil {
-			return err
+	return r.doOne(ctx, "invalidate session", void || len(ids) > 1, func(u *unit) error {
+		for _, id := range ids {
+			if err := r.endSession(u, id, void); err != nil {
+				return err
+			}
 		}
-		return end()
+		return nil
 	})
 }
 
@@ -141,43 +115,38 @@ func (b *binding) idIn(ids []string) clause.Expression {
 	return clause.Or(conditions...)
 }
 
-// sessionEnd reads whose session it is, if there are hooks to tell, tokens to void or shards
-// to name it on, and returns what deletes it: what a batch reads, it reads before its first write.
-func (r *Repository[U]) sessionEnd(tx *gorm.DB, sessionID string, void bool) (end func() error, err error) {
+// endSession ends a session, if there is one. It reads first whose it is, if there are hooks to
+// tell, tokens to void or a shard to find.
+func (r *Repository[U]) endSession(u *unit, id string, void bool) error {
 	session := new(Session[U])
 	if len(r.opts.hooks) > 0 || void || r.b.engine.Sharded() {
-		if err := r.b.lockWrites(tx); err != nil {
-			return nil, err
+		if err := r.b.lockWrites(u.tx); err != nil {
+			return err
 		}
-		found, err := find(tx.Select("user_id"), session, r.b.idIs(sessionID))
+		found, err := find(u.tx.Select("user_id"), session, r.b.idIs(id))
 		if err != nil || !found {
-			return nothing, err
+			return err
 		}
 	}
 	if void {
-		if err := r.lockTokens(tx, session.UserID); err != nil {
-			return nil, err
-		}
-	}
-	return func() error {
-		if void {
-			if err := r.voidPending(tx, session.UserID); err != nil {
-				return err
-			}
-		}
-		result := r.b.onShard(tx, session.UserID).Where(r.b.idIs(sessionID)).Delete(new(Session[U]))
-		ended, err := r.ended(tx, result)
-		if err == nil && result.RowsAffected == 0 {
-			return r.checkWritable(tx.Model(new(Session[U])), sessionID)
-		}
-		if err != nil || !ended {
+		if err := r.lockTokens(u.tx, session.UserID); err != nil {
 			return err
 		}
-		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: SessionID(sessionID)})
-	}, nil
+		u.then(func(tx *gorm.DB) error { return r.voidPending(tx, session.UserID) })
+	}
+	u.then(func(tx *gorm.DB) error {
+		result := r.b.onShard(tx, session.UserID).Where(r.b.idIs(id)).Delete(new(Session[U]))
+		ended, err := r.ended(tx, result)
+		switch {
+		case err == nil && result.RowsAffected == 0:
+			return r.checkWritable(tx.Model(new(Session[U])), id)
+		case err != nil || !ended:
+			return err
+		}
+		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: SessionID(id)})
+	})
+	return nil
 }
-
-func nothing() error { return nil }
 
 // ended tells whether a delete of sessions that hooks are to hear of hit any. In a batch
 // of the caller's, which is not to fail for that, it takes what was read for true.
@@ -205,22 +174,21 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID string
 	if err != nil {
 		return callerError(ctx, "invalidate user session", err)
 	}
-	return r.write(ctx, "invalidate user session", r.b.token != nil, func(tx *gorm.DB) error {
-		if err := r.lockTokens(tx, userID); err != nil {
+	return r.doOne(ctx, "invalidate user session", r.b.token != nil, func(u *unit) error {
+		if err := r.lockTokens(u.tx, userID); err != nil {
 			return err
 		}
-		if err := r.voidPending(tx, userID); err != nil {
-			return err
+		if r.b.token != nil {
+			u.then(func(tx *gorm.DB) error { return r.voidPending(tx, userID) })
 		}
-		result := tx.Where(r.b.idIn(ids)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
-		ended, err := r.b.changed(tx, result, ErrInvalidSession)
-		switch {
-		case err != nil:
-			return err
-		case !ended:
-			return cmp.Or(r.checkWritable(tx.Model(new(Session[U])).Where(r.b.ownerIs(userID)), ids[0]), ErrInvalidSession)
-		}
-		return r.emit(tx, Event{Type: SessionEnded, UserID: userID, SessionID: sessionID})
+		u.then(func(tx *gorm.DB) error {
+			result := tx.Where(r.b.idIn(ids)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
+			return r.mustChange(tx, result, ErrInvalidSession, func() error {
+				return r.checkWritable(tx.Model(new(Session[U])).Where(r.b.ownerIs(userID)), ids[0])
+			})
+		})
+		u.tell(Event{Type: SessionEnded, UserID: userID, SessionID: sessionID})
+		return nil
 	})
 }
 
@@ -246,64 +214,75 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID string, keep 
 		return err
 	}
 	reads := r.opts.lucia && keep != ""
-	return r.write(ctx, op, r.b.token != nil || r.b.engine.MostDeleted() > 0 || reads, func(tx *gorm.DB) error {
+	return r.doOne(ctx, op, r.b.token != nil || r.b.engine.MostDeleted() > 0 || reads, func(u *unit) error {
 		if reads {
-			if err := r.b.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
 		}
-		if err := r.lockTokens(tx, userID); err != nil {
+		if err := r.lockTokens(u.tx, userID); err != nil {
 			return err
 		}
-		end, err := r.sessionsEnd(tx, userID, keep)
-		if err != nil {
-			return err
-		}
-		if err := r.voidPending(tx, userID); err != nil {
-			return err
-		}
-		return end()
+		u.then(func(tx *gorm.DB) error { return r.voidPending(tx, userID) })
+		return r.endSessions(u, userID, keep)
 	})
 }
 
-// sessionsEnd returns what deletes the sessions of a user but the one to keep, "" for
-// none. In a batch it reads first whether there are any for the hooks to hear of, and
-// deletes those that come in meanwhile too.
-func (r *Repository[U]) sessionsEnd(tx *gorm.DB, userID string, keep SessionID) (end func() error, err error) {
-	query := tx.Where(r.b.ownerIs(userID))
+// endSessions ends the sessions of a user but the one to keep, "" for none.
+func (r *Repository[U]) endSessions(u *unit, userID string, keep SessionID) error {
+	var kept []string
 	if keep != "" {
-		kept, err := r.storedIDs(tx, userID, keep)
-		if err != nil {
-			return nil, err
-		}
-		query = query.Where(clause.Not(r.b.idIn(kept)))
-	}
-	query = query.Session(&gorm.Session{})
-	if r.b.engine.Batches() && len(r.opts.hooks) > 0 {
-		found, err := find(query.Select("id"), new(Session[U]))
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			return func() error {
-				if err := r.deleteSessions(query).Error; err != nil || r.inTransaction() {
-					return err
-				}
-				return r.b.require(tx, errStale, "changes() = 0")
-			}, nil
+		var err error
+		if kept, err = r.storedIDs(u.tx, userID, keep); err != nil {
+			return err
 		}
 	}
-	return func() error {
+	sessions := func(tx *gorm.DB) *gorm.DB {
+		query := tx.Where(r.b.ownerIs(userID))
+		if keep != "" {
+			query = query.Where(clause.Not(r.b.idIn(kept)))
+		}
+		return query.Session(&gorm.Session{})
+	}
+	none, err := r.noneToTellOf(u, sessions(u.tx))
+	if err != nil {
+		return err
+	}
+	u.then(func(tx *gorm.DB) error {
+		query := sessions(tx)
 		result := r.deleteSessions(query)
-		ended, err := r.ended(tx, result)
-		if err == nil && result.RowsAffected == 0 {
-			return r.checkDeletable(tx, query)
+		if none && result.Error == nil {
+			return r.stillNone(tx)
 		}
-		if err != nil || !ended {
+		ended, err := r.ended(tx, result)
+		switch {
+		case err == nil && result.RowsAffected == 0:
+			return r.checkDeletable(tx, query)
+		case err != nil || !ended:
 			return err
 		}
 		return r.emit(tx, Event{Type: SessionEnded, UserID: userID})
-	}, nil
+	})
+	return nil
+}
+
+// noneToTellOf reports whether there is no session of which the hooks are to be told. Only a
+// batch has to read that, which does not know what its DELETE will hit.
+func (r *Repository[U]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
+	if !r.b.engine.Batches() || len(r.opts.hooks) == 0 {
+		return false, nil
+	}
+	found, err := find(sessions.Select("id"), new(Session[U]))
+	return !found, err
+}
+
+// stillNone requires of a batch of ours that its DELETE hits no session which came meanwhile,
+// of which the hooks would not be told.
+func (r *Repository[U]) stillNone(tx *gorm.DB) error {
+	if r.inTransaction() {
+		return nil
+	}
+	return r.b.require(tx, errStale, "changes() = 0")
 }
 
 // checkDeletable returns [ErrRights] if the role may not delete the sessions of a query, of
@@ -333,8 +312,11 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	return r.write(ctx, "delete dead user sessions", r.b.engine.MostDeleted() > 0, func(tx *gorm.DB) error {
-		return r.deleteSessions(tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now()))).Error
+	return r.doOne(ctx, "delete dead user sessions", r.b.engine.MostDeleted() > 0, func(u *unit) error {
+		u.then(func(tx *gorm.DB) error {
+			return r.deleteSessions(tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now()))).Error
+		})
+		return nil
 	})
 }
 

@@ -38,18 +38,17 @@ func (r *Repository[U]) IssueToken(ctx context.Context, userID string, purpose P
 		return "", &ArgumentError{"lifetime", fmt.Sprintf("is %v, outside whole milliseconds from 1ms to 30 days", lifetime)}
 	}
 	token := newToken()
-	err := r.transact(ctx, "issue token", func(tx *gorm.DB) error {
-		if err := r.lockOwner(tx, userID); err != nil {
+	err := r.do(ctx, "issue token", func(u *unit) error {
+		if err := r.lockOwner(u.tx, userID); err != nil {
 			return err
 		}
-		if err := r.voidTokens(tx, userID, purpose); err != nil {
-			return err
-		}
-		row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
-		if err := r.insertFor(tx, row, owner{userID: userID}, ErrInvalidUser, errDuplicate); err != nil {
-			return err
-		}
-		return r.emit(tx, Event{Type: TokenIssued, UserID: userID, Purpose: purpose})
+		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
+		u.then(func(tx *gorm.DB) error {
+			row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
+			return r.insertFor(tx, row, owner{userID: userID}, ErrInvalidUser, errDuplicate)
+		})
+		u.tell(Event{Type: TokenIssued, UserID: userID, Purpose: purpose})
+		return nil
 	})
 	if err != nil {
 		return "", err
@@ -87,18 +86,18 @@ func (r *Repository[U]) UseToken(ctx context.Context, purpose Purpose, token Tok
 		return nil, err
 	}
 	var t *OneTimeToken[U]
-	err := r.transact(ctx, "use token", func(tx *gorm.DB) (err error) {
-		if t, err = r.lockToken(tx, purpose, token); err != nil {
+	err := r.do(ctx, "use token", func(u *unit) (err error) {
+		if t, err = r.lockToken(u.tx, purpose, token); err != nil {
 			return err
 		}
-		if err := r.consume(tx, t); err != nil {
-			return err
+		r.consume(u, t)
+		if work != nil {
+			u.then(func(tx *gorm.DB) error {
+				end := r.b.undone.watch(tx)
+				return cmp.Or(work(r.forApplication(tx), t), end())
+			})
 		}
-		if work == nil {
-			return nil
-		}
-		end := r.b.undone.watch(tx)
-		return cmp.Or(work(r.forApplication(tx), t), end())
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -129,27 +128,24 @@ func (r *Repository[U]) ResetPassword(ctx context.Context, token Token, newPassw
 		return nil, err
 	}
 	var key *Key[U]
-	err = r.transact(ctx, "reset password", func(tx *gorm.DB) error {
-		if err := r.b.lockWrites(tx); err != nil {
+	err = r.do(ctx, "reset password", func(u *unit) error {
+		if err := r.b.lockWrites(u.tx); err != nil {
 			return err
 		}
-		t, err := r.loadToken(tx, ResetPassword, token)
+		t, err := r.loadToken(u.tx, ResetPassword, token)
 		if err != nil {
 			return err
 		}
-		var change func() error
-		none := SessionID("")
-		key, change, err = r.passwordChange(tx, t.Payload, &hash, &none, errAbsent)
+		key, err = r.lockKey(u.tx, t.Payload, errAbsent)
 		if errors.Is(err, errAbsent) || err == nil && key.UserID != t.UserID {
 			return ErrInvalidToken
 		}
 		if err != nil {
 			return err
 		}
-		if err := r.consume(tx, t); err != nil {
-			return err
-		}
-		return change()
+		none := SessionID("")
+		r.consume(u, t)
+		return r.replacePassword(u, key, &hash, &none)
 	})
 	if err != nil {
 		return nil, err
@@ -187,14 +183,7 @@ func (r *Repository[U]) SignInWithTokenInto(ctx context.Context, token Token, de
 		return err
 	}
 	fresh := newToken()
-	o := newSession{token: fresh, replaced: newSignIn(opts).replacedBy(fresh), source: owner{userID: seen.UserID}, none: ErrInvalidToken}
-	o.using = func(tx *gorm.DB) (func() error, error) {
-		t, err := r.lockToken(tx, MagicLink, token)
-		if err != nil {
-			return nil, err
-		}
-		return func() error { return r.consume(tx, t) }, nil
-	}
+	o := newSession{token: fresh, replaced: newSignIn(opts).replacedBy(fresh), source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
 	if err := r.openSession(ctx, "sign in with token", dest, o); err != nil {
 		return err
 	}
@@ -222,7 +211,10 @@ func (r *Repository[U]) VoidTokens(ctx context.Context, userID string, purposes 
 			return err
 		}
 	}
-	return r.write(ctx, "void tokens", false, func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purposes...) })
+	return r.doOne(ctx, "void tokens", false, func(u *unit) error {
+		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purposes...) })
+		return nil
+	})
 }
 
 // checkTokens refuses where there are no one-time tokens.
@@ -231,18 +223,6 @@ func (r *Repository[U]) checkTokens() error {
 		return &ArgumentError{"plugin", "has no one-time tokens; give it WithOneTimeTokens"}
 	}
 	return r.err
-}
-
-// lockToken returns a token under its user's lock, ready to be consumed.
-func (r *Repository[U]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
-	if err := r.b.lockWrites(tx); err != nil {
-		return nil, err
-	}
-	t, err := r.loadToken(tx, purpose, token)
-	if err != nil || !r.b.engine.RowLocks() {
-		return t, err
-	}
-	return t, r.lockUser(tx, t.UserID)
 }
 
 // loadToken reads a token that can be used, with its user.
@@ -265,15 +245,12 @@ func (r *Repository[U]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*O
 }
 
 // consume uses a token up, by the one DELETE that hits its row.
-func (r *Repository[U]) consume(tx *gorm.DB, t *OneTimeToken[U]) error {
-	consumed, err := r.b.changed(tx, r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U])), ErrInvalidToken)
-	switch {
-	case err != nil:
-		return err
-	case !consumed:
-		return cmp.Or(r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID), ErrInvalidToken)
-	}
-	return r.emit(tx, Event{Type: TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
+func (r *Repository[U]) consume(u *unit, t *OneTimeToken[U]) {
+	u.then(func(tx *gorm.DB) error {
+		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U]))
+		return r.mustChange(tx, result, ErrInvalidToken, func() error { return r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID) })
+	})
+	u.tell(Event{Type: TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
 }
 
 // voidPending deletes the tokens of a user but those that only prove an address: what
@@ -284,15 +261,6 @@ func (r *Repository[U]) voidPending(tx *gorm.DB, userID string) error {
 	}
 	kept := clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}, Value: string(VerifyEmail)}
 	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeToken[U])).Error
-}
-
-// lockTokens takes the lock under which tokens are issued, so that none that is being
-// issued is missed by voidPending.
-func (r *Repository[U]) lockTokens(tx *gorm.DB, userID string) error {
-	if r.b.token == nil {
-		return nil
-	}
-	return r.lockOwner(tx, userID)
 }
 
 // voidTokens deletes the tokens of a user for some purposes, for all if none is named.

@@ -43,41 +43,49 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 		}
 	}()
 	tried := ""
-	err = r.transact(ctx, "create user", func(tx *gorm.DB) error {
+	err = r.do(ctx, "create user", func(u *unit) error {
 		for _, key := range keys {
-			if err := r.checkFree(tx, key.ID); err != nil {
+			if err := r.checkFree(u.tx, key.ID); err != nil {
 				return err
 			}
 		}
 		*user = asGiven                                   // as hooks of an earlier try may have changed it
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
-			if err := r.b.lockWrites(tx); err != nil {
+			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
 		}
-		result := tx.Omit(clause.Associations).Create(user)
-		if tried = base.ID; result.Error != nil {
+		u.then(func(tx *gorm.DB) error {
+			result := tx.Omit(clause.Associations).Create(user)
+			tried = base.ID
 			return duplicateAs(result, errDuplicate)
-		}
-		events := []Event{{Type: UserCreated, UserID: base.ID}}
-		for _, key := range keys {
-			key.UserID = base.ID
-			insert := tx
-			if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
-				insert = trusted(tx)
-			}
-			if result := insert.Omit(clause.Associations).Create(key); result.Error != nil {
-				return duplicateAs(result, ErrDuplicateKey)
-			}
-			events = append(events, Event{Type: KeyAdded, UserID: base.ID, KeyID: key.ID})
-		}
-		return r.emit(tx, events...)
+		})
+		u.then(func(tx *gorm.DB) error { return r.createKeys(tx, base.ID, keys) })
+		return nil
 	})
 	return r.explainDuplicate(ctx, "create user", err, ErrDuplicateUser, r.b.user, nil, func(db *gorm.DB) (bool, error) {
 		var ids []string
 		err := db.Model(new(U)).Unscoped().Where(column(r.b.userID.DBName, tried)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error
 		return len(ids) == 1, err
 	})
+}
+
+// createKeys inserts the keys of a user who was created in the same transaction, and tells
+// of both.
+func (r *Repository[U]) createKeys(tx *gorm.DB, userID string, keys []*Key[U]) error {
+	insert := tx
+	if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
+		insert = trusted(tx)
+	}
+	events := []Event{{Type: UserCreated, UserID: userID}}
+	for _, key := range keys {
+		key.UserID = userID
+		if err := duplicateAs(insert.Omit(clause.Associations).Create(key), ErrDuplicateKey); err != nil {
+			return err
+		}
+		events = append(events, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
+	}
+	return r.emit(tx, events...)
 }
 
 // errDuplicate marks a duplicate of which is not known yet whether it is the id's.
@@ -179,25 +187,26 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 	}
 	var user *U
 	s := r.b.user
-	hooked := s.BeforeUpdate || s.BeforeSave || s.AfterUpdate || s.AfterSave
-	update := func(tx *gorm.DB) error {
-		if len(columns) == 0 {
-			return nil
-		}
-		if s.BeforeUpdate || s.BeforeSave {
-			if err := r.b.lockWrites(tx); err != nil {
-				return err
+	err = r.do(ctx, "update user attributes", func(u *unit) error {
+		if len(columns) > 0 {
+			if s.BeforeUpdate || s.BeforeSave { // which may read first
+				if err := r.b.lockWrites(u.tx); err != nil {
+					return err
+				}
 			}
+			u.then(func(tx *gorm.DB) error {
+				model := new(U)
+				r.plugin.base(model).ID = userID
+				return duplicateAs(tx.Model(model).Updates(columns), ErrDuplicateAttribute)
+			})
 		}
-		model := new(U)
-		r.plugin.base(model).ID = userID
-		return duplicateAs(tx.Model(model).Updates(columns), ErrDuplicateAttribute)
-	}
-	read := func(tx *gorm.DB) (err error) {
-		user, err = r.loadUser(tx, userID, ErrInvalidUser) // 0 rows may mean "same values", so the read decides
-		return err
-	}
-	if err := r.writeAndRead(ctx, "update user attributes", hooked, update, read); err != nil {
+		u.finally(func(tx *gorm.DB) (err error) {
+			user, err = r.loadUser(tx, userID, ErrInvalidUser) // 0 rows may mean "same values", so the read decides
+			return err
+		})
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return user, nil
@@ -221,64 +230,63 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 	if err := r.checkUserID(userID); err != nil {
 		return err
 	}
-	if r.b.engine.Batches() {
-		return r.deleteUserInBatch(ctx, userID)
-	}
-	err := r.transact(ctx, "delete user", func(tx *gorm.DB) error {
+	err := r.do(ctx, "delete user", func(u *unit) error {
 		if r.inTransaction() {
-			if err := r.b.checkIsolation(tx); err != nil {
+			if err := r.b.checkIsolation(u.tx); err != nil {
 				return err
 			}
 		}
-		user, err := r.lockForDelete(tx, userID)
+		user, err := r.lockForDelete(u, userID)
 		if err != nil {
 			return err
 		}
-		if r.b.engine.RowLocks() {
-			if err := r.deleteChildren(tx, userID); err != nil {
-				return err
+		u.then(func(tx *gorm.DB) error {
+			handle := tx
+			switch {
+			case !r.b.user.BeforeDelete: // which may add keys and sessions
+				handle = trusted(tx)
+			case r.b.engine.Sharded():
+				handle = tx.Set(emptiedSetting, true)
 			}
-		}
-		handle := tx
-		switch {
-		case !r.b.user.BeforeDelete: // which may add keys and sessions
-			handle = trusted(tx)
-		case r.b.engine.Sharded():
-			handle = tx.Set(emptiedSetting, true)
-		}
-		result := handle.Omit(clause.Associations).Delete(user)
-		if result.Error != nil {
-			return result.Error
-		}
-		if result.RowsAffected == 0 {
-			return errNotDeleted
-		}
-		return r.emit(tx, Event{Type: UserDeleted, UserID: userID})
-	})
-	if errors.Is(err, errAbsent) {
+			return r.mustChange(tx, handle.Omit(clause.Associations).Delete(user), errNotDeleted, nil)
+		})
+		u.tell(Event{Type: UserDeleted, UserID: userID})
 		return nil
+	})
+	switch {
+	case errors.Is(err, errAbsent):
+		return nil
+	case errors.Is(err, errNotDeleted):
+		return r.checkDeleted(ctx, userID)
 	}
 	return err
 }
 
+// deletesUnseen reports whether nobody's code but the library's sees a user who is deleted,
+// or decides whether there is one.
+func (r *Repository[U]) deletesUnseen() bool {
+	s := r.b.user
+	return len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) &&
+		!foreignQueryCallbacks(r.db) && !foreignDeleteCallbacks(r.db)
+}
+
 var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
 
-// lockForDelete returns the user with its row locked, or errAbsent, which rolls
-// back. Where rows cannot be locked, the deletes of the children, which must happen anyway,
-// take the lock of the one writer before anything is read.
-func (r *Repository[U]) lockForDelete(tx *gorm.DB, userID string) (*U, error) {
-	if !r.b.engine.RowLocks() {
-		if err := r.deleteChildren(tx, userID); err != nil {
-			return nil, err
-		}
+// checkDeleted tells a user who was not there from one whom a trigger or a Delete
+// callback kept.
+func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
+	db, err := r.session(ctx)
+	if err != nil {
+		return err
 	}
-	user, err := r.loadUser(r.b.engine.ForUpdate(tx), userID, errAbsent)
-	if err == errAbsent {
-		if rights := r.checkLockable(tx.Model(new(U)).Select(r.b.userID.DBName).Where(r.b.userIs(userID))); rights != nil {
-			return nil, rights
-		}
+	_, err = r.loadUser(db, userID, errAbsent)
+	switch {
+	case errors.Is(err, errAbsent):
+		return nil
+	case err != nil:
+		return callerError(ctx, "delete user", err)
 	}
-	return user, err
+	return errNotDeleted
 }
 
 func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {

@@ -27,6 +27,7 @@ func (batch) MostIDs() int                              { return 90 }  // D1 tak
 func (batch) MayNotEnforce() bool                       { return false }
 func (batch) Enforces(*gorm.DB) (bool, error)           { return true, nil }
 func (batch) Batches() bool                             { return true }
+func (batch) LostCommit(err error) bool                 { return IsConnectionLost(err) }
 func (batch) Pending(result *gorm.DB) bool              { return result.RowsAffected < 0 }
 
 func (batch) Require(tx *gorm.DB, otherwise, condition string, vars ...any) error {

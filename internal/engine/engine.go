@@ -113,6 +113,9 @@ type Engine interface {
 	// Batches reports whether a transaction is a list of statements that is sent as a whole
 	// when it is committed.
 	Batches() bool
+	// LostCommit reports whether an error of a commit that has no code leaves open what the
+	// database did.
+	LostCommit(err error) bool
 	// Pending reports whether a statement waits in a batch, so that it is not known what it
 	// changes.
 	Pending(result *gorm.DB) bool
@@ -206,6 +209,7 @@ type transactions struct{}
 func (transactions) Sharded() bool                                  { return false }
 func (transactions) NewID(id string) any                            { return id }
 func (transactions) Batches() bool                                  { return false }
+func (transactions) LostCommit(error) bool                          { return true }
 func (transactions) Pending(*gorm.DB) bool                          { return false }
 func (transactions) Require(*gorm.DB, string, string, ...any) error { return nil }
 

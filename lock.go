@@ -1,0 +1,160 @@
+package gormkey
+
+import (
+	"cmp"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// The locks of the library, and the order in which every transaction takes them:
+//
+//  1. the lock of the one writer, on an engine that has one (SQLite), before anything is read;
+//  2. the user's row;
+//  3. the user's keys and one-time tokens;
+//  4. the user's sessions.
+//
+// Several rows of one kind are locked in the order of their ids. So no two transactions of the
+// library wait for each other, and what two of them do to one user happens one after the other.
+//
+// A lock of the user stands for those of what belongs to the user: a sign-in shares it while it
+// adds a session (see insertFor), so that no session is added to a user who is being deleted,
+// or by a password that is being changed.
+
+// lockWrites takes the lock of an engine with one writer before a transaction reads.
+func (b *binding) lockWrites(tx *gorm.DB) error {
+	return b.engine.LockWrites(tx, b.user.Table, b.userID.DBName)
+}
+
+// lockUser takes the user's row for update, soft-deleted or not.
+func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
+	user := func() *gorm.DB {
+		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
+	}
+	var ids []string
+	err := r.b.engine.ForUpdate(user()).Scan(&ids).Error
+	if err == nil && len(ids) == 0 {
+		err = r.checkLockable(user())
+	}
+	return err
+}
+
+// lockOwner takes the user's row, or the lock of the one writer, before the rows of what
+// belongs to the user are written. It takes none where a transaction is a batch, which is
+// atomic as it is.
+func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
+	if !r.b.engine.RowLocks() {
+		return r.b.lockWrites(tx)
+	}
+	return r.lockUser(tx, userID)
+}
+
+// lockForDelete returns the user that is to be deleted, with the row locked, or errAbsent, and
+// deletes what belongs to the user.
+func (r *Repository[U]) lockForDelete(u *unit, userID string) (*U, error) {
+	if r.b.engine.RowLocks() || r.b.engine.Batches() {
+		u.then(func(tx *gorm.DB) error { return r.deleteChildren(tx, userID) })
+	} else if err := r.deleteChildren(u.tx, userID); err != nil { // which takes the lock of the one writer
+		return nil, err
+	}
+	if r.b.engine.Batches() && !r.inTransaction() && r.deletesUnseen() {
+		user := new(U) // the delete itself tells whether there is one
+		r.plugin.base(user).ID = userID
+		return user, nil
+	}
+	tx := u.tx
+	user, err := r.loadUser(r.b.engine.ForUpdate(tx), userID, errAbsent)
+	if err == errAbsent {
+		if rights := r.checkLockable(tx.Model(new(U)).Select(r.b.userID.DBName).Where(r.b.userIs(userID))); rights != nil {
+			return nil, rights
+		}
+	}
+	return user, err
+}
+
+// lockKey returns a key after locking its user's row, so that what two calls do to the
+// keys of one user happens one after the other. The key is read again under the lock, and
+// locked too. If there is no such key it returns none.
+func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U], error) {
+	if err := r.b.lockWrites(tx); err != nil {
+		return nil, err
+	}
+	read := func(tx *gorm.DB) (*Key[U], error) {
+		key := new(Key[U])
+		found, err := find(tx, key, r.b.idIs(wanted))
+		if err == nil && (!found || key.ID != wanted) {
+			err = none
+		}
+		return key, err
+	}
+	key, err := read(tx)
+	if err != nil || !r.b.engine.RowLocks() {
+		return key, err
+	}
+	if err := r.lockUser(tx, key.UserID); err != nil {
+		return nil, err
+	}
+	locked, err := read(r.b.engine.ForUpdate(r.b.onShard(tx, key.UserID)))
+	if err == none {
+		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
+	}
+	return locked, err
+}
+
+// lockTokens takes the lock under which tokens are issued, so that none that is being
+// issued is missed by voidPending.
+func (r *Repository[U]) lockTokens(tx *gorm.DB, userID string) error {
+	if r.b.token == nil {
+		return nil
+	}
+	return r.lockOwner(tx, userID)
+}
+
+// lockToken returns a token under its user's lock, ready to be used up.
+func (r *Repository[U]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+	if err := r.b.lockWrites(tx); err != nil {
+		return nil, err
+	}
+	t, err := r.loadToken(tx, purpose, token)
+	if err != nil || !r.b.engine.RowLocks() {
+		return t, err
+	}
+	return t, r.lockUser(tx, t.UserID)
+}
+
+// ownerLock shares the rows that ownerQuery reads: the user's, and then the key's.
+func (r *Repository[U]) ownerLock(s owner) clause.Interface {
+	if s.keyID == "" {
+		return r.b.engine.ShareLock(r.b.user.Table)
+	}
+	return r.b.engine.ShareLock(r.b.user.Table, r.b.key.Table)
+}
+
+// checkLockable returns [ErrRights] if a query finds what a locking read did not find.
+func (r *Repository[U]) checkLockable(query *gorm.DB) error {
+	return checkRights(query, r.b.userID.DBName, r.b.engine.HidesRows())
+}
+
+// checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that
+// an UPDATE or a DELETE did not find. It asks where row level security is on: a row may also
+// have come back meanwhile.
+func (r *Repository[U]) checkWritable(query *gorm.DB, id string) error {
+	return checkRights(query.Where(r.b.idIs(id)), "id", r.b.engine.RowSecurity())
+}
+
+// checkRights returns [ErrRights] if a query finds a row that the role may read and neither
+// lock nor change, which is no error of the database.
+func checkRights(query *gorm.DB, column string, mayHide bool) error {
+	if !mayHide {
+		return nil
+	}
+	var ids []string
+	// By Pluck, which passes the application's Query callbacks, and so its tenant filter.
+	if err := query.Limit(1).Pluck(column, &ids).Error; err != nil {
+		return err
+	}
+	if len(ids) > 0 {
+		return ErrRights
+	}
+	return nil
+}
