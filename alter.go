@@ -9,7 +9,7 @@ import (
 
 // registerColumns watches the statements by which GORM's migrator gives the plugin's own
 // columns another type: it does so whatever they hold, and whatever points at them.
-func (p *Plugin[U]) registerColumns(db *gorm.DB, b *binding) error {
+func (p *PluginOf[U, K, S]) registerColumns(db *gorm.DB, b *binding) error {
 	if b.dialect == "sqlite" || p.opts.lucia {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (b *binding) alterations() map[string]ownColumn {
 
 // guardColumn lets a statement pass that makes a column wider which nothing points at, takes
 // its effect from one that is not needed, and refuses others.
-func (p *Plugin[U]) guardColumn(tx *gorm.DB, b *binding, c ownColumn) {
+func (p *PluginOf[U, K, S]) guardColumn(tx *gorm.DB, b *binding, c ownColumn) {
 	there, err := readOwn(fresh(tx), b.columns)
 	if err != nil {
 		_ = tx.AddError(err)

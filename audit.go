@@ -14,7 +14,7 @@ import (
 // Problem is what a [Finding] is about.
 type Problem string
 
-// The problems that [Repository.Audit] finds.
+// The problems that [RepositoryOf.Audit] finds.
 const (
 	MissingTable  Problem = "missing table"
 	MissingColumn Problem = "missing column"
@@ -45,7 +45,7 @@ const (
 	ForeignKeysUnenforced Problem = "foreign keys unenforced"
 )
 
-// Finding is one thing that [Repository.Audit] found.
+// Finding is one thing that [RepositoryOf.Audit] found.
 type Finding struct {
 	Problem Problem
 	Table   string
@@ -77,7 +77,7 @@ func (f Finding) String() string {
 // It reads the catalog, and the keys and sessions once by their index on user_id; its
 // memory does not grow with them. Among a million sessions it took 0.1 to 0.8 seconds:
 // run it from a job or a command, not in a request.
-func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
+func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 	db, err := r.session(ctx)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (r *Repository[U]) Audit(ctx context.Context) ([]Finding, error) {
 }
 
 // auditColumns compares a table's columns and indexes with those of its model.
-func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (findings []Finding) {
+func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table tableInfo) (findings []Finding) {
 	const migrate = "run Plugin.AutoMigrate, or the statements of Plugin.PendingSQL"
 	if !table.exists {
 		return []Finding{{Problem: MissingTable, Table: s.Table, Action: migrate}}
@@ -181,7 +181,7 @@ func (r *Repository[U]) auditColumns(s *schema.Schema, table tableInfo) (finding
 }
 
 // auditTypes looks at the types and widths of the plugin's own columns.
-func (r *Repository[U]) auditTypes(s *schema.Schema, table tableInfo, migrate string) (findings []Finding) {
+func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table tableInfo, migrate string) (findings []Finding) {
 	if r.opts.lucia { // whose columns may be any
 		return nil
 	}
@@ -203,7 +203,7 @@ func (r *Repository[U]) auditTypes(s *schema.Schema, table tableInfo, migrate st
 	return findings
 }
 
-func (r *Repository[U]) exactAction(s *schema.Schema, column string) string {
+func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) string {
 	switch r.b.dialect {
 	case "mysql":
 		sqlType := ""
@@ -229,7 +229,7 @@ func wideInteger(dialect, columnType string) bool {
 	return integerType.MatchString(columnType)
 }
 
-func (r *Repository[U]) auditForeignKeys(name string, table tableInfo) []Finding {
+func (r *RepositoryOf[U, K, S]) auditForeignKeys(name string, table tableInfo) []Finding {
 	switch {
 	case r.b.foreignKeys && len(table.foreignKeys) == 0 && !r.b.frozen[name]:
 		return []Finding{{Problem: ForeignKeyMissing, Table: name, Column: "user_id", Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
@@ -277,7 +277,7 @@ func (b *binding) lacksUser(table string, columns, users map[string]columnInfo) 
 // through ctx and called again. A user without a key is left as it is. Where user_id and
 // the user's id have different types or widths, it deletes nothing and returns a
 // [MismatchError].
-func (r *Repository[U]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+func (r *RepositoryOf[U, K, S]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err != nil {
 		return 0, err
@@ -308,7 +308,7 @@ func (r *Repository[U]) Repair(ctx context.Context, opts ...CleanupOption) (dele
 }
 
 // sameTypes refuses to take rows for orphans that only their types make so.
-func (r *Repository[U]) sameTypes(ctx context.Context) error {
+func (r *RepositoryOf[U, K, S]) sameTypes(ctx context.Context) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -330,7 +330,7 @@ func (r *Repository[U]) sameTypes(ctx context.Context) error {
 }
 
 // repairBatch finds orphans by their ids, in order, and deletes those that still are.
-func (r *Repository[U]) repairBatch(ctx context.Context, table string, after []any, size int) (ids []string, deleted int64, err error) {
+func (r *RepositoryOf[U, K, S]) repairBatch(ctx context.Context, table string, after []any, size int) (ids []string, deleted int64, err error) {
 	const op = "repair"
 	db, err := r.session(ctx)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 var errStale = errors.New("gormkey: changed meanwhile")
 
 // requirements are the answers that a requirement may stand for.
-var requirements = []error{errStale, errChanged, errNotDeleted, ErrInvalidUser, ErrInvalidSession, ErrInvalidKey, ErrInvalidToken}
+var requirements = []error{errStale, errChanged, errNotDeleted, ErrUserNotFound, ErrInvalidSession, ErrKeyNotFound, ErrInvalidToken}
 
 // require adds a requirement to the batch of tx, if it is one; otherwise is its answer, one of
 // the requirements.
@@ -41,7 +41,7 @@ func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
 
 // mustChange returns otherwise unless a statement changed a row. Hidden, if it is not nil,
 // looks whether there is a row that the role may read and not change.
-func (r *Repository[U]) mustChange(tx, result *gorm.DB, otherwise error, hidden func() error) error {
+func (r *RepositoryOf[U, K, S]) mustChange(tx, result *gorm.DB, otherwise error, hidden func() error) error {
 	changed, err := r.b.changed(tx, result, otherwise)
 	if err != nil || changed {
 		return err

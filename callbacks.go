@@ -14,7 +14,7 @@ import (
 )
 
 // registerCallbacks adds what runs inside GORM for the application's calls and ours.
-func (p *Plugin[U]) registerCallbacks(db *gorm.DB, b *binding) error {
+func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if db.Callback().Create().Get(p.Name()+":ids") != nil {
 		return nil
 	}
@@ -63,7 +63,7 @@ func registerFailures(db *gorm.DB, name string, b *binding) error {
 
 // completeIDs fills the ids of new users and refuses ids that an engine would cut,
 // fold or misread.
-func (p *Plugin[U]) completeIDs(tx *gorm.DB, b *binding) {
+func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 	s := tx.Statement.Schema
 	if tx.Error != nil || s == nil {
 		return
@@ -103,7 +103,7 @@ var tableDDL = regexp.MustCompile(`(?i)^\s*(create|alter)\s+table\b`)
 // refuse makes GORM's migrator refuse the tables of a plugin that was refused itself:
 // it would build them with integer or inexact ids and without cascade. A later db.Use
 // that succeeds lifts it.
-func (p *Plugin[U]) refuse(db *gorm.DB, cause error) {
+func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 	name := p.Name() + ":refused"
 	if db.Callback().Raw().Get(name) != nil {
 		return
@@ -145,7 +145,7 @@ func remedies(err error) (statements []string) {
 }
 
 // tableNames returns the tables that the models would have, as far as they parse.
-func (p *Plugin[U]) tableNames(db *gorm.DB) (tables []string) {
+func (p *PluginOf[U, K, S]) tableNames(db *gorm.DB) (tables []string) {
 	options := p.opts.tables
 	for _, t := range []string{options.User, options.Key, options.Session, options.Token} {
 		if t != "" {

@@ -18,7 +18,7 @@ import (
 
 // checkModels parses the models apart from GORM's cache, so that a refusal leaves no
 // trace there, and returns them with their tables.
-func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
+func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB) ([]model, error) {
 	if !slices.Contains([]string{"mysql", "postgres", "sqlite"}, db.Name()) {
 		return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
 	}
@@ -26,7 +26,7 @@ func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
 		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: turn it off, or keep integrity without foreign keys by WithoutForeignKeys")
 	}
 	if p.opts.vitess && db.Name() != "mysql" {
-		return nil, fmt.Errorf("PlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
+		return nil, fmt.Errorf("WithPlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
 	}
 	if t := p.opts.userIDType; db.Name() == "mysql" && !p.opts.inexactIDs && textType.MatchString(t) {
 		return nil, fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", t)
@@ -66,22 +66,19 @@ func (p *Plugin[U]) checkModels(db *gorm.DB) ([]model, error) {
 // textType matches types that compare by a collation.
 var textType = regexp.MustCompile(`(?i)char|text|enum|set`)
 
-// checkEmbedding refuses embedding by pointer, and registered models of another type.
-func (p *Plugin[U]) checkEmbedding() error {
-	if reflect.TypeFor[U]().Kind() != reflect.Struct || embeddedByPointer(func() bool { return p.base(new(U)) == nil }) {
-		return fmt.Errorf("%s must embed gormkey.User by value", typeName[U]())
-	}
+// checkEmbedding refuses embedding by pointer, which compiles.
+func (p *PluginOf[U, K, S]) checkEmbedding() error {
 	for _, m := range []struct {
-		option, want string
-		value        any
-		fits         func(any) bool
+		model reflect.Type
+		base  string
+		isNil func() bool
 	}{
-		{"WithKeyModel", "Key", p.opts.keyModel, func(v any) bool { k, ok := v.(KeyModel[U]); return ok && k.AuthKey() != nil }},
-		{"WithSessionModel", "Session", p.opts.sessionModel, func(v any) bool { s, ok := v.(SessionModel[U]); return ok && s.AuthSession() != nil }},
+		{reflect.TypeFor[U](), "User", func() bool { return p.bases.user(new(U)) == nil }},
+		{reflect.TypeFor[K](), fmt.Sprintf("Key[%s]", typeName[U]()), func() bool { return p.bases.key(new(K)) == nil }},
+		{reflect.TypeFor[S](), fmt.Sprintf("Session[%s]", typeName[U]()), func() bool { return p.bases.session(new(S)) == nil }},
 	} {
-		t := reflect.TypeOf(m.value)
-		if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || embeddedByPointer(func() bool { return !m.fits(newLike(m.value)) }) {
-			return fmt.Errorf("%s: %v is no pointer to a struct that embeds gormkey.%s[%s] by value", m.option, t, m.want, typeName[U]())
+		if m.model.Kind() != reflect.Struct || embeddedByPointer(m.isNil) {
+			return fmt.Errorf("%v must embed gormkey.%s by value", m.model, m.base)
 		}
 	}
 	return nil
@@ -99,7 +96,7 @@ func embeddedByPointer(isNil func() bool) (yes bool) {
 }
 
 // explainParse says what to do about the one parse error that every has-many gets.
-func (p *Plugin[U]) explainParse(err error) error {
+func (p *PluginOf[U, K, S]) explainParse(err error) error {
 	t := reflect.TypeFor[U]()
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -111,8 +108,8 @@ func (p *Plugin[U]) explainParse(err error) error {
 			elem = elem.Elem()
 		}
 		value := reflect.New(elem).Interface()
-		_, isKey := value.(KeyModel[U])
-		_, isSession := value.(SessionModel[U])
+		_, isKey := value.(interface{ AuthKey() *Key[U] })
+		_, isSession := value.(interface{ AuthSession() *Session[U] })
 		if (isKey || isSession) && !strings.Contains(strings.ReplaceAll(f.Tag.Get("gorm"), " ", ""), "foreignKey:UserID") {
 			return fmt.Errorf("field %s.%s wants the tag `gorm:\"foreignKey:UserID\"`: %w", typeName[U](), f.Name, err)
 		}
@@ -195,15 +192,15 @@ func checkSteps(t reflect.Type) error {
 // checkColumns makes sure that the columns that GORM sees are those of the embedded
 // struct: a field of the application with the same name, in Go or in the database, would
 // hide one, and a password would go where nobody looks for it.
-func (p *Plugin[U]) checkColumns(m model, s *schema.Schema) error {
+func (p *PluginOf[U, K, S]) checkColumns(m model, s *schema.Schema) error {
 	var base any
 	probe := reflect.New(s.ModelType)
 	switch v := probe.Interface().(type) {
 	case *U:
-		base = p.base(v)
-	case KeyModel[U]:
+		base = p.bases.user(v)
+	case interface{ AuthKey() *Key[U] }:
 		base = v.AuthKey()
-	case SessionModel[U]:
+	case interface{ AuthSession() *Session[U] }:
 		base = v.AuthSession()
 	default:
 		base = v // one that the application cannot embed

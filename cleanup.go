@@ -10,8 +10,8 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// CleanupOption changes how [Repository.DeleteDeadSessions],
-// [Repository.DeleteExpiredTokens] and [Repository.Repair] work.
+// CleanupOption changes how [RepositoryOf.DeleteDeadSessions],
+// [RepositoryOf.DeleteExpiredTokens] and [RepositoryOf.Repair] work.
 type CleanupOption func(*cleanupOptions)
 
 type cleanupOptions struct {
@@ -19,12 +19,12 @@ type cleanupOptions struct {
 	progress func(deleted int64) error
 }
 
-// BatchSize sets how many rows one statement deletes: 500 by default, 1 to 10000.
-func BatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
+// WithBatchSize sets how many rows one statement deletes: 500 by default, 1 to 10000.
+func WithBatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
 
-// OnProgress is called after each batch with the number deleted so far. Its error stops
+// WithProgress is called after each batch with the number deleted so far. Its error stops
 // the cleanup and is returned.
-func OnProgress(f func(deleted int64) error) CleanupOption {
+func WithProgress(f func(deleted int64) error) CleanupOption {
 	return func(o *cleanupOptions) { o.progress = f }
 }
 
@@ -34,7 +34,7 @@ func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 		option(&o)
 	}
 	if o.batch < 1 || o.batch > 10000 || o.progress == nil {
-		return o, &ArgumentError{"BatchSize, OnProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
+		return o, &UsageError{"WithBatchSize, WithProgress", fmt.Sprintf("batch is %d, outside 1 to 10000, or progress is nil", o.batch)}
 	}
 	return o, nil
 }
@@ -43,13 +43,13 @@ func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 // commit by themselves, and returns how many it deleted, also beside an error: it may
 // be stopped through ctx at any time and called again. Several at once do no harm. Call
 // it from a job, once an hour say.
-func (r *Repository[U]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+func (r *RepositoryOf[U, K, S]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	return r.deleteInBatches(ctx, opts, expired{"delete dead sessions", r.b.baseSession, "idle_expires", r.deadAt(r.opts.now())})
 }
 
 // DeleteExpiredTokens deletes the one-time tokens that nobody used in time, as
-// [Repository.DeleteDeadSessions] deletes sessions.
-func (r *Repository[U]) DeleteExpiredTokens(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+// [RepositoryOf.DeleteDeadSessions] deletes sessions.
+func (r *RepositoryOf[U, K, S]) DeleteExpiredTokens(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	if err := r.checkTokens(); err != nil {
 		return 0, err
 	}
@@ -67,7 +67,7 @@ type expired struct {
 
 func (e expired) model() any { return reflect.New(e.schema.ModelType).Interface() }
 
-func (r *Repository[U]) deleteInBatches(ctx context.Context, opts []CleanupOption, e expired) (deleted int64, err error) {
+func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, opts []CleanupOption, e expired) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err != nil {
 		return 0, err
@@ -91,7 +91,7 @@ func (r *Repository[U]) deleteInBatches(ctx context.Context, opts []CleanupOptio
 }
 
 // deleteBatch finds ids by the index and deletes those that are still expired.
-func (r *Repository[U]) deleteBatch(ctx context.Context, e expired, size int) (found int, deleted int64, err error) {
+func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size int) (found int, deleted int64, err error) {
 	db, err := r.session(ctx)
 	if err != nil {
 		return 0, 0, err

@@ -21,12 +21,13 @@ func Retryable(err error) bool { return engine.IsRetryable(err) }
 func callerError(ctx context.Context, op string, err error) error {
 	var (
 		argument *ArgumentError
+		usage    *UsageError
 		database *DatabaseError
 	)
 	switch {
 	case err == nil:
 		return nil
-	case isOurs(err) || errors.As(err, &argument) || errors.As(err, &database):
+	case isOurs(err) || errors.As(err, &argument) || errors.As(err, &usage) || errors.As(err, &database):
 		return err
 	case ctx.Err() != nil && (engine.Code(err) != "" || errors.Is(err, sql.ErrTxDone) || !errors.Is(err, ctx.Err())):
 		// Each driver says it in its own words: code 57014, a bad connection, a timeout.
@@ -35,7 +36,7 @@ func callerError(ctx context.Context, op string, err error) error {
 		// A dialer has the context's deadline for its own, and its timer may ring first.
 		return fmt.Errorf("gormkey: %s: %w", op, context.DeadlineExceeded)
 	case engine.Code(err) == "" && engine.Says(err, "sql: database is closed"):
-		return &ArgumentError{"db", "is closed"}
+		return &UsageError{"db", "is closed"}
 	}
 	if code := engine.Code(err); code != "" {
 		return &DatabaseError{Op: op, Code: code, err: engine.WithoutStatement(err)}
@@ -51,7 +52,7 @@ func pastDeadline(ctx context.Context) bool {
 // isOurs reports whether err is a decision that is reported as it is.
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
-		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrInvalidKey, ErrInvalidPassword, ErrInvalidUser, ErrDuplicateKey, ErrDuplicateUser,
+		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrKeyNotFound, ErrInvalidPassword, ErrUserNotFound, ErrDuplicateKey, ErrDuplicateUser,
 		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrDryRun, ErrNotRegistered, ErrIsolation, ErrRights, ErrRolledBack, errChanged, errAbsent,
 	} {
 		if errors.Is(err, sentinel) {

@@ -3,9 +3,9 @@
 // It brings the model of Lucia v2 to Go.
 //
 // Embed [User] in the user model, make a plugin with [New], register it with db.Use
-// right after gorm.Open, migrate with [Plugin.AutoMigrate], and get the operations with
-// [From]. [Repository.CreateUser], [Repository.SignIn], [Repository.ValidateSession] and
-// [Repository.SignOut] are the main ones.
+// right after gorm.Open, migrate with [PluginOf.AutoMigrate], and get the operations with
+// [From]. [RepositoryOf.CreateUser], [RepositoryOf.SignIn], [RepositoryOf.ValidateSession] and
+// [RepositoryOf.SignOut] are the main ones.
 //
 // # What it stops
 //

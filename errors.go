@@ -14,23 +14,23 @@ import (
 // Errors that a caller decides on. Compare with errors.Is. Lucia's code, where there
 // is one, stands behind the name.
 var (
-	// ErrInvalidCredentials answers every failed [Repository.SignIn] and
-	// [Repository.UseKey], whatever the reason; the reason goes to the hook of
+	// ErrInvalidCredentials answers every failed [RepositoryOf.SignIn] and
+	// [RepositoryOf.UseKey], whatever the reason; the reason goes to the hook of
 	// [SignInFailed]. Show it to anybody.
 	ErrInvalidCredentials = errors.New("gormkey: invalid credentials")
 	// ErrInvalidSession: no such session, a dead one, or one whose user is gone,
 	// soft-deleted or out of the caller's tenant. AUTH_INVALID_SESSION_ID.
 	ErrInvalidSession = errors.New("gormkey: invalid session")
-	// ErrInvalidKey: no such key. AUTH_INVALID_KEY_ID.
-	ErrInvalidKey = errors.New("gormkey: invalid key")
+	// ErrKeyNotFound: no such key. AUTH_INVALID_KEY_ID.
+	ErrKeyNotFound = errors.New("gormkey: key not found")
 	// ErrInvalidPassword: the key has another password, or none. It reaches hooks,
-	// and callers of [Repository.ShareKey]. AUTH_INVALID_PASSWORD.
+	// and callers of [RepositoryOf.ShareKey]. AUTH_INVALID_PASSWORD.
 	ErrInvalidPassword = errors.New("gormkey: invalid password")
 	// ErrInvalidToken: no such one-time token: unknown, used, expired, voided by a later
 	// one, or of another purpose. Let the user ask for another.
 	ErrInvalidToken = errors.New("gormkey: invalid one-time token")
-	// ErrInvalidUser: no such user. AUTH_INVALID_USER_ID.
-	ErrInvalidUser = errors.New("gormkey: invalid user")
+	// ErrUserNotFound: no such user. AUTH_INVALID_USER_ID.
+	ErrUserNotFound = errors.New("gormkey: user not found")
 	// ErrDuplicateKey: somebody has this provider and id already. AUTH_DUPLICATE_KEY_ID.
 	ErrDuplicateKey = errors.New("gormkey: duplicate key")
 	// ErrDuplicateUser: the user id given by the application is taken.
@@ -47,6 +47,8 @@ var (
 	ErrInvalidExpiry = errors.New("gormkey: invalid expiry")
 	// ErrInvalidArgument is wrapped by every [ArgumentError].
 	ErrInvalidArgument = errors.New("gormkey: invalid argument")
+	// ErrUsage is wrapped by every [UsageError].
+	ErrUsage = errors.New("gormkey: wrong use of the library")
 	// ErrBusy: too many passwords are being hashed, or on a database without transactions
 	// other calls changed the same rows five times over, or Vitess ended a statement that
 	// waited too long; nothing was written. Answer 503 and let the client try again.
@@ -84,10 +86,11 @@ var (
 	ErrMismatch = errors.New("gormkey: user_id has another type than the user's id")
 )
 
-// ArgumentError names an argument that was refused before any statement was sent.
+// ArgumentError says that an input, which a visitor may have typed, was refused before any
+// statement was sent. Both fields may be shown to the visitor: answer 400.
 type ArgumentError struct {
-	Argument string // the argument or field, "provider" say
-	Reason   string // what is wrong with it, without its value
+	Argument string // the field, such as "password"
+	Reason   string // what is wrong with it and which bound there is, without its value
 }
 
 // Error returns "gormkey: " + argument + ": " + reason.
@@ -95,6 +98,19 @@ func (e *ArgumentError) Error() string { return "gormkey: " + e.Argument + ": " 
 
 // Unwrap returns [ErrInvalidArgument].
 func (e *ArgumentError) Unwrap() error { return ErrInvalidArgument }
+
+// UsageError says that the program called an operation in a way that cannot work, before any
+// statement was sent: no input of a visitor changes that, so fix your code.
+type UsageError struct {
+	Argument string // the argument, such as "db"
+	Reason   string // what is wrong with it, and what to do
+}
+
+// Error returns "gormkey: " + argument + ": " + reason.
+func (e *UsageError) Error() string { return "gormkey: " + e.Argument + ": " + e.Reason }
+
+// Unwrap returns [ErrUsage].
+func (e *UsageError) Unwrap() error { return ErrUsage }
 
 // InexactIDError names an id column of a MySQL-family table that matches other
 // people's ids: it ignores case, accents, trailing blanks or invalid bytes.
@@ -107,7 +123,7 @@ type InexactIDError struct {
 
 // Error says which column it is and what to do.
 func (e *InexactIDError) Error() string {
-	return fmt.Sprintf("gormkey: %s.%s is %s, which matches ids that differ in case, accents or trailing blanks; run %q, or accept it with InsecureInexactIDs",
+	return fmt.Sprintf("gormkey: %s.%s is %s, which matches ids that differ in case, accents or trailing blanks; run %q, or accept it with WithInsecureInexactIDs",
 		e.Table, e.Column, e.Type, e.Statement)
 }
 

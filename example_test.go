@@ -34,7 +34,7 @@ func exampleAuth(opts ...gormkey.Option) (ctx context.Context, auth *gormkey.Rep
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}
-	if auth, err = gormkey.From[Account](db); err != nil {
+	if auth, err = plugin.Repository(); err != nil {
 		log.Fatal(err)
 	}
 	ada = &Account{Email: "ada@example.com"}
@@ -49,14 +49,14 @@ func exampleAuth(opts ...gormkey.Option) (ctx context.Context, auth *gormkey.Rep
 	}
 }
 
-func ExampleRepository_CreateUser() {
+func ExampleRepositoryOf_CreateUser() {
 	ctx, auth, _, done := exampleAuth()
 	defer done()
 
 	bob := &Account{Email: "bob@example.com"}
 	err := auth.CreateUser(ctx, bob,
 		gormkey.Credentials{Provider: "email", ID: "bob@example.com", Password: "a good password"},
-		gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true})
+		gormkey.Proved("github", "42"))
 	fmt.Println(len(bob.ID), err)
 
 	err = auth.CreateUser(ctx, &Account{Email: "eve@example.com"}, exampleLogin)
@@ -66,7 +66,7 @@ func ExampleRepository_CreateUser() {
 	// gormkey: duplicate key
 }
 
-func ExampleRepository_UpdateUserAttributes() {
+func ExampleRepositoryOf_UpdateUserAttributes() {
 	ctx, auth, ada, done := exampleAuth()
 	defer done()
 
@@ -79,7 +79,7 @@ func ExampleRepository_UpdateUserAttributes() {
 	// gormkey: attributes: "id" is reserved
 }
 
-func ExampleRepository_DeleteUser() {
+func ExampleRepositoryOf_DeleteUser() {
 	ctx, auth, ada, done := exampleAuth()
 	defer done()
 
@@ -88,10 +88,10 @@ func ExampleRepository_DeleteUser() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// gormkey: invalid user
+	// gormkey: user not found
 }
 
-func ExampleRepository_SignIn() {
+func ExampleRepositoryOf_SignIn() {
 	ctx, auth, _, done := exampleAuth()
 	defer done()
 
@@ -112,12 +112,12 @@ func ExampleRepository_SignIn() {
 }
 
 // A callback of an OAuth provider has proved who it is: there is no password.
-func ExampleRepository_SignIn_withoutPassword() {
+func ExampleRepositoryOf_SignIn_withoutPassword() {
 	ctx, auth, ada, done := exampleAuth()
 	defer done()
 
-	github := gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true}
-	if _, err := auth.CreateKey(ctx, ada.ID, github); err != nil {
+	github := gormkey.Proved("github", "42")
+	if _, err := auth.AddKey(ctx, ada.ID, github); err != nil {
 		log.Fatal(err)
 	}
 	session, err := auth.SignIn(ctx, github)
@@ -125,7 +125,7 @@ func ExampleRepository_SignIn_withoutPassword() {
 	// Output: ada@example.com <nil>
 }
 
-func ExampleRepository_ValidateSession() {
+func ExampleRepositoryOf_ValidateSession() {
 	clock := gormkeytest.NewClock()
 	ctx, auth, _, done := exampleAuth(gormkey.WithClock(clock.Now))
 	defer done()
@@ -150,7 +150,7 @@ func ExampleRepository_ValidateSession() {
 	// gormkey: invalid session
 }
 
-func ExampleRepository_UserSessions() {
+func ExampleRepositoryOf_UserSessions() {
 	ctx, auth, ada, done := exampleAuth()
 	defer done()
 
@@ -164,7 +164,7 @@ func ExampleRepository_UserSessions() {
 	}
 	devices, err := auth.UserSessions(ctx, ada.ID)
 	fmt.Println(len(devices), err)
-	if err := auth.InvalidateOtherSessions(ctx, ada.ID, here.ID); err != nil {
+	if err := auth.EndOtherSessions(ctx, ada.ID, here.ID); err != nil {
 		log.Fatal(err)
 	}
 	devices, err = auth.UserSessions(ctx, ada.ID)
@@ -174,11 +174,12 @@ func ExampleRepository_UserSessions() {
 	// 1 <nil>
 }
 
-func ExampleRepository_ShareKey() {
+func ExampleRepositoryOf_ShareKey() {
 	ctx, auth, _, done := exampleAuth()
 	defer done()
 
-	if _, err := auth.ShareKey(ctx, "username", "ada", "email", "ada@example.com"); err != nil {
+	name := gormkey.KeyID{Provider: "username", ID: "ada"}
+	if _, err := auth.ShareKey(ctx, name, exampleLogin.KeyID()); err != nil {
 		log.Fatal(err)
 	}
 	session, err := auth.SignIn(ctx, gormkey.Credentials{Provider: "username", ID: "ada", Password: exampleLogin.Password})
@@ -186,7 +187,7 @@ func ExampleRepository_ShareKey() {
 	// Output: ada@example.com <nil>
 }
 
-func ExampleRepository_ChangePassword() {
+func ExampleRepositoryOf_ChangePassword() {
 	ctx, auth, _, done := exampleAuth()
 	defer done()
 
@@ -198,12 +199,8 @@ func ExampleRepository_ChangePassword() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := auth.UseKey(ctx, exampleLogin); err != nil { // ask for the old one first
-		log.Fatal(err)
-	}
-	changed := exampleLogin
-	changed.Password = "another good password"
-	if _, err := auth.ChangePassword(ctx, changed, here.ID); err != nil {
+	// The credentials have the old password. The session that asks stays.
+	if _, err := auth.ChangePassword(ctx, exampleLogin, "another good password", here.ID); err != nil {
 		log.Fatal(err)
 	}
 	_, err = auth.ValidateSession(ctx, here.Token)
@@ -215,20 +212,100 @@ func ExampleRepository_ChangePassword() {
 	// elsewhere: gormkey: invalid session
 }
 
-func ExampleRepository_DeleteKey() {
+// An administrator sets a password without knowing the old one: every session of the user ends.
+func ExampleRepositoryOf_OverwritePassword() {
 	ctx, auth, _, done := exampleAuth()
 	defer done()
 
-	err := auth.DeleteKey(ctx, "email", "ada@example.com")
-	fmt.Println(err)
-	err = auth.DeleteKey(ctx, "email", "ada@example.com", gormkey.AllowLastKey())
-	fmt.Println(err)
+	changed := exampleLogin
+	changed.Password = "another good password"
+	if _, err := auth.OverwritePassword(ctx, changed, ""); err != nil {
+		log.Fatal(err)
+	}
+	_, err := auth.SignIn(ctx, exampleLogin)
+	fmt.Println("the old one:", err)
+	_, err = auth.SignIn(ctx, changed)
+	fmt.Println("the new one:", err)
+	// Output:
+	// the old one: gormkey: invalid credentials
+	// the new one: <nil>
+}
+
+func ExampleRepositoryOf_RemoveKey() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	key := exampleLogin.KeyID()
+	fmt.Println(auth.RemoveKey(ctx, ada.ID, key))
+	fmt.Println(auth.RemoveKey(ctx, "another-user", key))
+	fmt.Println(auth.RemoveKey(ctx, ada.ID, key, gormkey.AllowLastKey()))
 	// Output:
 	// gormkey: last key of the user
+	// gormkey: key not found
 	// <nil>
 }
 
-func ExampleRepository_SignOut() {
+// A user ends one of their sessions from a page that lists them.
+func ExampleRepositoryOf_EndSession() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	phone, err := auth.SignIn(ctx, exampleLogin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(auth.EndSession(ctx, "another-user", phone.ID))
+	fmt.Println(auth.EndSession(ctx, ada.ID, phone.ID))
+	// Output:
+	// gormkey: invalid session
+	// <nil>
+}
+
+// exampleDevice is a session with a column of the application's own.
+type exampleDevice struct {
+	gormkey.Session[Account]
+	UserAgent string `gorm:"size:255"`
+}
+
+func ExampleNewOf() {
+	folder, err := os.MkdirTemp("", "gormkey-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	dsn := "file:" + filepath.Join(folder, "app.db") + sqliteOptions
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	plugin := gormkey.NewOf[Account, gormkey.Key[Account], exampleDevice](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
+		log.Fatal(err)
+	}
+	auth, err := plugin.Repository()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := auth.CreateUser(ctx, &Account{Email: "ada@example.com"}, exampleLogin); err != nil {
+		log.Fatal(err)
+	}
+	device, err := auth.SignIn(ctx, exampleLogin, func(d *exampleDevice) { d.UserAgent = "Firefox" })
+	if err != nil {
+		log.Fatal(err)
+	}
+	device, err = auth.ValidateSession(ctx, device.Token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(device.User.Email, device.UserAgent)
+	if pool, err := db.DB(); err == nil {
+		_ = pool.Close()
+	}
+	// Output: ada@example.com Firefox
+}
+
+func ExampleRepositoryOf_SignOut() {
 	ctx, auth, _, done := exampleAuth()
 	defer done()
 
@@ -244,18 +321,18 @@ func ExampleRepository_SignOut() {
 	// gormkey: invalid session
 }
 
-func ExampleRepository_DeleteDeadSessions() {
+func ExampleRepositoryOf_DeleteDeadSessions() {
 	clock := gormkeytest.NewClock()
 	ctx, auth, ada, done := exampleAuth(gormkey.WithClock(clock.Now))
 	defer done()
 
 	for range 5 {
-		if _, err := auth.CreateSession(ctx, ada.ID); err != nil {
+		if _, err := auth.OpenSession(ctx, ada.ID); err != nil {
 			log.Fatal(err)
 		}
 	}
 	clock.Advance(30 * 24 * time.Hour)
-	deleted, err := auth.DeleteDeadSessions(ctx, gormkey.BatchSize(2), gormkey.OnProgress(func(deleted int64) error {
+	deleted, err := auth.DeleteDeadSessions(ctx, gormkey.WithBatchSize(2), gormkey.WithProgress(func(deleted int64) error {
 		fmt.Println(deleted, "so far")
 		return nil
 	}))

@@ -16,7 +16,7 @@ import (
 // the application, in the dialect of db, and the statements that drop them, for a
 // migration tool where the program has no right to DDL. It sends nothing: db may be
 // opened on [Offline].
-func (p *Plugin[U]) SQL(db *gorm.DB, more ...any) (up, down []string, err error) {
+func (p *PluginOf[U, K, S]) SQL(db *gorm.DB, more ...any) (up, down []string, err error) {
 	_, db, err = p.migrationHandle(db)
 	if err != nil {
 		return nil, nil, err
@@ -34,14 +34,14 @@ func (p *Plugin[U]) SQL(db *gorm.DB, more ...any) (up, down []string, err error)
 	return up, down, nil
 }
 
-// PendingSQL returns the statements that [Plugin.AutoMigrate] would send to db as it is,
+// PendingSQL returns the statements that [PluginOf.AutoMigrate] would send to db as it is,
 // none if it is up to date, and sends none of them: what a new version of this library
 // or of the application's models wants of a live database. It reads the catalog. Errors
-// are those of AutoMigrate. Run them on one connection, in [Plugin.Migrate] say: on SQLite
+// are those of AutoMigrate. Run them on one connection, in [PluginOf.Migrate] say: on SQLite
 // they may begin and end with a pragma, which holds for its connection. On MySQL and
 // MariaDB, those that widen ids drop foreign keys and add them again: let nobody write
 // meanwhile.
-func (p *Plugin[U]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
+func (p *PluginOf[U, K, S]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 	b, db, err := p.migrationHandle(db)
 	if err != nil {
 		return nil, err

@@ -10,10 +10,10 @@ type Event struct {
 	Type      EventType
 	At        UnixMilli // by the plugin's clock
 	UserID    string    // empty where the user is not known
-	KeyID     string    // provider + ":" + id, where a key is concerned
-	SessionID SessionID // where one session is concerned; with [LuciaV2] the SHA-256 of the token
+	KeyID     KeyID     // where a key is concerned
+	SessionID SessionID // where one session is concerned; with [WithLuciaV2] the SHA-256 of the token
 	Purpose   Purpose   // of a one-time token
-	// Err is why a sign-in failed: [ErrInvalidKey] (no such key, or its user is gone
+	// Err is why a sign-in failed: [ErrKeyNotFound] (no such key, or its user is gone
 	// or soft-deleted), [ErrInvalidPassword], or what the hasher said of the hash.
 	Err error
 }
@@ -21,27 +21,27 @@ type Event struct {
 // EventType names what happened.
 type EventType string
 
-// The points at which hooks run. All but SignInFailed run after the statements of the
+// The points at which hooks run. All but EventSignInFailed run after the statements of the
 // operation and inside its transaction: a hook's error rolls the operation back and is
 // what its caller gets.
 const (
-	UserCreated     EventType = "user created"     // CreateUser; its keys' KeyAdded come after
-	UserDeleted     EventType = "user deleted"     // DeleteUser, with its keys and sessions; not for an unknown id
-	KeyAdded        EventType = "key added"        // CreateUser, CreateKey, ShareKey, RenameKey
-	KeyRemoved      EventType = "key removed"      // DeleteKey, RenameKey; not for an unknown key
-	PasswordChanged EventType = "password changed" // UpdateKeyPassword, ChangePassword, ResetPassword, for the key named
-	TokenIssued     EventType = "token issued"     // IssueToken
-	TokenUsed       EventType = "token used"       // UseToken, ResetPassword, SignInWithToken
-	SignedIn        EventType = "signed in"        // SignIn, after SessionCreated; SignInWithToken, without a KeyID
-	// SignInFailed follows a failed SignIn or UseKey, outside any transaction of the
+	EventUserCreated     EventType = "user created"     // CreateUser; its keys' EventKeyAdded come after
+	EventUserDeleted     EventType = "user deleted"     // DeleteUser, with its keys and sessions; not for an unknown id
+	EventKeyAdded        EventType = "key added"        // CreateUser, AddKey, ShareKey, RenameKey
+	EventKeyRemoved      EventType = "key removed"      // RemoveKey, RenameKey; not for an unknown key
+	EventPasswordChanged EventType = "password changed" // ChangePassword, OverwritePassword, ResetPassword, for the key named
+	EventTokenIssued     EventType = "token issued"     // IssueToken
+	EventTokenUsed       EventType = "token used"       // UseToken, ResetPassword, SignInWithToken
+	EventSignedIn        EventType = "signed in"        // SignIn, after EventSessionOpened; SignInWithToken, without a KeyID
+	// EventSignInFailed follows a failed SignIn, UseKey or ChangePassword, outside any transaction of the
 	// library: there is nothing to undo, and a hook's error is joined to
 	// ErrInvalidCredentials. In a caller's transaction what a hook writes goes with it.
-	SignInFailed   EventType = "sign-in failed"
-	SessionCreated EventType = "session created" // CreateSession, SignIn, SignInWithToken
-	SessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it
-	// SessionEnded follows every call but DeleteUser that ends sessions, once a call;
+	EventSignInFailed   EventType = "sign-in failed"
+	EventSessionOpened  EventType = "session opened"  // OpenSession, SignIn, SignInWithToken
+	EventSessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it
+	// EventSessionEnded follows every call but DeleteUser that ends sessions, once a call;
 	// SessionID is empty where it may have ended several. Dead sessions end without it.
-	SessionEnded EventType = "session ended"
+	EventSessionEnded EventType = "session ended"
 )
 
 // Hook is told of events. It writes through tx, which is in the operation's transaction

@@ -11,7 +11,7 @@ import (
 // owner's id from the user's own row and locks it against a delete: a user who is gone,
 // soft-deleted or filtered out gets no row, but none for an error. A violated unique
 // constraint is the error taken. The application's create hooks and columns go along.
-func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source owner, none, taken error) error {
+func (r *RepositoryOf[U, K, S]) insertFor(tx *gorm.DB, dest any, source owner, none, taken error) error {
 	query := func(columns []clause.Column, values []any) *gorm.DB {
 		return r.ownerQuery(tx, source, columns, values).Clauses(r.ownerLock(source))
 	}
@@ -25,15 +25,15 @@ func (r *Repository[U]) insertFor(tx *gorm.DB, dest any, source owner, none, tak
 // owner says whose row an INSERT … SELECT reads.
 type owner struct {
 	userID string
-	// keyID and hash, if keyID is set, ask for the user's key to exist and still have
+	// key and hash, if key is set, ask for the user's key to exist and still have
 	// the hash, nil for none, that a sign-in has verified.
-	keyID string
-	hash  *HashedPassword
+	key  KeyID
+	hash *HashedPassword
 }
 
 // ownerQuery builds SELECT value, …, user.id, value, … FROM user for the columns of an
 // INSERT, by the application's user model, so that its conditions apply.
-func (r *Repository[U]) ownerQuery(db *gorm.DB, s owner, columns []clause.Column, values []any) *gorm.DB {
+func (r *RepositoryOf[U, K, S]) ownerQuery(db *gorm.DB, s owner, columns []clause.Column, values []any) *gorm.DB {
 	userID := clause.Column{Table: r.b.user.Table, Name: r.b.userID.DBName}
 	list := make([]any, len(columns))
 	for i, c := range columns {
@@ -45,17 +45,17 @@ func (r *Repository[U]) ownerQuery(db *gorm.DB, s owner, columns []clause.Column
 	query := db.Model(new(U)).
 		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
 		Where(r.b.userIs(s.userID))
-	if s.keyID != "" {
+	if s.key != (KeyID{}) {
 		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})
 	}
 	return query
 }
 
 // keyJoin is written so that the user is read, and locked, before the key.
-func (r *Repository[U]) keyJoin(s owner, userID clause.Column) clause.Expression {
+func (r *RepositoryOf[U, K, S]) keyJoin(s owner, userID clause.Column) clause.Expression {
 	key := func(name string) clause.Column { return clause.Column{Table: r.b.key.Table, Name: name} }
 	on := r.b.engine.JoinInOrder() + " ? ON ? = ? AND ? = ? AND "
-	vars := []any{clause.Table{Name: r.b.key.Table}, key("id"), s.keyID, key("user_id"), userID}
+	vars := []any{clause.Table{Name: r.b.key.Table}, key("id"), s.key.String(), key("user_id"), userID}
 	if s.hash == nil {
 		return clause.Expr{SQL: on + "(? IS NULL OR ? = '')", Vars: append(vars, key("hashed_password"), key("hashed_password"))}
 	}

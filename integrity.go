@@ -26,7 +26,7 @@ const trustedSetting = "gormkey:trusted"
 
 func trusted(tx *gorm.DB) *gorm.DB { return tx.Set(trustedSetting, true) }
 
-func (p *Plugin[U]) registerIntegrity(db *gorm.DB, b *binding) error {
+func (p *PluginOf[U, K, S]) registerIntegrity(db *gorm.DB, b *binding) error {
 	name := p.Name()
 	create, update, remove := db.Callback().Create(), db.Callback().Update(), db.Callback().Delete()
 	// Next to the statement itself: after the application's hooks, whose conditions count

@@ -27,7 +27,7 @@ func (b *binding) lockWrites(tx *gorm.DB) error {
 }
 
 // lockUser takes the user's row for update, soft-deleted or not.
-func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
+func (r *RepositoryOf[U, K, S]) lockUser(tx *gorm.DB, userID string) error {
 	user := func() *gorm.DB {
 		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
 	}
@@ -42,7 +42,7 @@ func (r *Repository[U]) lockUser(tx *gorm.DB, userID string) error {
 // lockOwner takes the user's row, or the lock of the one writer, before the rows of what
 // belongs to the user are written. It takes none where a transaction is a batch, which is
 // atomic as it is.
-func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
+func (r *RepositoryOf[U, K, S]) lockOwner(tx *gorm.DB, userID string) error {
 	if !r.b.engine.RowLocks() {
 		return r.b.lockWrites(tx)
 	}
@@ -51,7 +51,7 @@ func (r *Repository[U]) lockOwner(tx *gorm.DB, userID string) error {
 
 // lockForDelete returns the user that is to be deleted, with the row locked, or errAbsent, and
 // deletes what belongs to the user.
-func (r *Repository[U]) lockForDelete(u *unit, userID string) (*U, error) {
+func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (*U, error) {
 	if r.b.engine.RowLocks() || r.b.engine.Batches() {
 		u.then(func(tx *gorm.DB) error { return r.deleteChildren(tx, userID) })
 	} else if err := r.deleteChildren(u.tx, userID); err != nil { // which takes the lock of the one writer
@@ -59,7 +59,7 @@ func (r *Repository[U]) lockForDelete(u *unit, userID string) (*U, error) {
 	}
 	if r.b.engine.Batches() && !r.inTransaction() && r.deletesUnseen() {
 		user := new(U) // the delete itself tells whether there is one
-		r.plugin.base(user).ID = userID
+		r.userOf(user).ID = userID
 		return user, nil
 	}
 	tx := u.tx
@@ -75,14 +75,15 @@ func (r *Repository[U]) lockForDelete(u *unit, userID string) (*U, error) {
 // lockKey returns a key after locking its user's row, so that what two calls do to the
 // keys of one user happens one after the other. The key is read again under the lock, and
 // locked too. If there is no such key it returns none.
-func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U], error) {
+func (r *RepositoryOf[U, K, S]) lockKey(tx *gorm.DB, id KeyID, none error) (*K, error) {
 	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
 	}
-	read := func(tx *gorm.DB) (*Key[U], error) {
-		key := new(Key[U])
-		found, err := find(tx, key, r.b.idIs(wanted))
-		if err == nil && (!found || key.ID != wanted) {
+	wanted := id.String()
+	read := func(tx *gorm.DB) (*K, error) {
+		key := new(K)
+		found, err := find(tx.Session(&gorm.Session{SkipHooks: true}), key, r.b.idIs(wanted))
+		if err == nil && (!found || r.keyOf(key).ID != wanted) {
 			err = none
 		}
 		return key, err
@@ -91,10 +92,11 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U]
 	if err != nil || !r.b.engine.RowLocks() {
 		return key, err
 	}
-	if err := r.lockUser(tx, key.UserID); err != nil {
+	userID := r.keyOf(key).UserID
+	if err := r.lockUser(tx, userID); err != nil {
 		return nil, err
 	}
-	locked, err := read(r.b.engine.ForUpdate(r.b.onShard(tx, key.UserID)))
+	locked, err := read(r.b.engine.ForUpdate(r.b.onShard(tx, userID)))
 	if err == none {
 		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
 	}
@@ -103,7 +105,7 @@ func (r *Repository[U]) lockKey(tx *gorm.DB, wanted string, none error) (*Key[U]
 
 // lockTokens takes the lock under which tokens are issued, so that none that is being
 // issued is missed by voidPending.
-func (r *Repository[U]) lockTokens(tx *gorm.DB, userID string) error {
+func (r *RepositoryOf[U, K, S]) lockTokens(tx *gorm.DB, userID string) error {
 	if r.b.token == nil {
 		return nil
 	}
@@ -111,7 +113,7 @@ func (r *Repository[U]) lockTokens(tx *gorm.DB, userID string) error {
 }
 
 // lockToken returns a token under its user's lock, ready to be used up.
-func (r *Repository[U]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+func (r *RepositoryOf[U, K, S]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
 	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
 	}
@@ -123,22 +125,22 @@ func (r *Repository[U]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*O
 }
 
 // ownerLock shares the rows that ownerQuery reads: the user's, and then the key's.
-func (r *Repository[U]) ownerLock(s owner) clause.Interface {
-	if s.keyID == "" {
+func (r *RepositoryOf[U, K, S]) ownerLock(s owner) clause.Interface {
+	if s.key == (KeyID{}) {
 		return r.b.engine.ShareLock(r.b.user.Table)
 	}
 	return r.b.engine.ShareLock(r.b.user.Table, r.b.key.Table)
 }
 
 // checkLockable returns [ErrRights] if a query finds what a locking read did not find.
-func (r *Repository[U]) checkLockable(query *gorm.DB) error {
+func (r *RepositoryOf[U, K, S]) checkLockable(query *gorm.DB) error {
 	return checkRights(query, r.b.userID.DBName, r.b.engine.HidesRows())
 }
 
 // checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that
 // an UPDATE or a DELETE did not find. It asks where row level security is on: a row may also
 // have come back meanwhile.
-func (r *Repository[U]) checkWritable(query *gorm.DB, id string) error {
+func (r *RepositoryOf[U, K, S]) checkWritable(query *gorm.DB, id string) error {
 	return checkRights(query.Where(r.b.idIs(id)), "id", r.b.engine.RowSecurity())
 }
 

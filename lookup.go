@@ -37,7 +37,7 @@ const idProbe = "\x00id"
 // the plugin's children, and reports whether there is such a row with a user that the
 // application's own queries would find. Dest is zero when it returns false or an error.
 // The caller runs afterFind, which at a sign-in must wait for the password.
-func (r *Repository[U]) loadWithUser(db *gorm.DB, id string, dest any) (found bool, err error) {
+func (r *RepositoryOf[U, K, S]) loadWithUser(db *gorm.DB, id string, dest any) (found bool, err error) {
 	v := reflect.ValueOf(dest).Elem()
 	v.SetZero()
 	defer func() {
@@ -69,7 +69,7 @@ func (r *Repository[U]) loadWithUser(db *gorm.DB, id string, dest any) (found bo
 // loadInTwo is the way for an application with Query callbacks of its own, a tenant
 // filter say: the user is read by the application's model alone, so that the callback
 // sees that model, which it would not in a join, and sees it on every call.
-func (r *Repository[U]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.Value) (bool, error) {
+func (r *RepositoryOf[U, K, S]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.Value) (bool, error) {
 	db = db.Session(&gorm.Session{SkipHooks: true})
 	found, err := find(db, v.Addr().Interface(), r.b.idIs(id))
 	if err != nil || !found {
@@ -78,7 +78,7 @@ func (r *Repository[U]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.V
 	userID, _ := l.dest.FieldsByDBName["user_id"].ValueOf(db.Statement.Context, v)
 	user := new(U)
 	found, err = find(db, user, r.b.userIs(userID.(string)))
-	if err != nil || !found || r.plugin.base(user).ID != userID {
+	if err != nil || !found || r.userOf(user).ID != userID {
 		return false, err
 	}
 	l.user.ReflectValueOf(db.Statement.Context, v).Set(reflect.ValueOf(user))
@@ -87,7 +87,7 @@ func (r *Repository[U]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.V
 
 // afterFind runs the AfterFind hooks that a query by GORM would have run, on the user
 // and on dest.
-func (r *Repository[U]) afterFind(db *gorm.DB, dest any, user *U) error {
+func (r *RepositoryOf[U, K, S]) afterFind(db *gorm.DB, dest any, user *U) error {
 	if db.Statement.SkipHooks {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (r *Repository[U]) afterFind(db *gorm.DB, dest any, user *U) error {
 
 // lookup returns the compiled lookup for a destination type, or one without SQL where
 // the statement may differ from call to call.
-func (r *Repository[U]) lookup(db *gorm.DB, t reflect.Type) (*lookup, error) {
+func (r *RepositoryOf[U, K, S]) lookup(db *gorm.DB, t reflect.Type) (*lookup, error) {
 	foreign := foreignQueryCallbacks(db)
 	known := &r.b.lookups
 	if foreign {

@@ -9,33 +9,33 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// LuciaV2 fits the plugin to the tables of a Lucia v2, so that both may work on them at
+// WithLuciaV2 fits the plugin to the tables of a Lucia v2, so that both may work on them at
 // once:
 //
 //   - The tables may have any of the column types that Lucia documents. AutoMigrate
 //     sends no DDL for a table that is there, not even for a missing index; your own new
-//     columns are added. [Repository.Audit] says what the tables lack.
+//     columns are added. [RepositoryOf.Audit] says what the tables lack.
 //   - A session's id is the token itself, as in Lucia: whoever reads the table can sign in
 //     as anybody. A [SessionID] shows its SHA-256 when it is printed, logged or encoded,
 //     and an [Event] holds no more than that; string(session.ID) is the token. After Lucia
-//     is gone, [HashTokens] leads out of it. A token of 64 hexadecimal digits is taken for
+//     is gone, [WithHashedTokens] leads out of it. A token of 64 hexadecimal digits is taken for
 //     a hashed one, and one under 22 characters is refused.
 //   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]
 //     changes that. There is no password policy but your own, and a password that is not
 //     valid UTF-8 counts as JavaScript would have it.
 //   - User ids may be as long as the column, 255 bytes at most. On MySQL and MariaDB id
-//     columns may be of any collation, as with [InsecureInexactIDs].
+//     columns may be of any collation, as with [WithInsecureInexactIDs].
 //
 // Lucia's faults are not part of it: see docs/from-lucia.md.
-func LuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, true } }
+func WithLuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, true } }
 
-// HashTokens, beside [LuciaV2], stores the SHA-256 of each new session's token instead
+// WithHashedTokens, beside [WithLuciaV2], stores the SHA-256 of each new session's token instead
 // of the token, and goes on accepting the sessions from before. Lucia itself, and a
-// gormkey without LuciaV2, do not find these from before and after: set it when no Lucia
-// is running, and all of your processes have LuciaV2. [Repository.HashStoredTokens] then
+// gormkey without WithLuciaV2, do not find these from before and after: set it when no Lucia
+// is running, and all of your processes have WithLuciaV2. [RepositoryOf.HashStoredTokens] then
 // turns the old rows over, and nobody is signed out. A [Session].ID that was read before
 // names nothing after it.
-func HashTokens() Option { return func(o *options) { o.hashTokens = true } }
+func WithHashedTokens() Option { return func(o *options) { o.hashTokens = true } }
 
 // sessionID is the id under which a token's session is stored.
 func (o *options) sessionID(t Token) string {
@@ -111,14 +111,14 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 // HashStoredTokens replaces the tokens in the sessions' table by their SHA-256, in
 // batches that each commit by themselves, and returns how many it replaced, also beside
 // an error: it may be stopped through ctx and called again, beside any number of
-// requests. It wants [HashTokens], so that sessions are found in both forms meanwhile.
+// requests. It wants [WithHashedTokens], so that sessions are found in both forms meanwhile.
 // Once it has returned 0, no token is left.
-func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOption) (replaced int64, err error) {
+func (r *RepositoryOf[U, K, S]) HashStoredTokens(ctx context.Context, opts ...CleanupOption) (replaced int64, err error) {
 	if r.err != nil {
 		return 0, r.err
 	}
 	if !r.opts.hashTokens {
-		return 0, &ArgumentError{"plugin", "was not given HashTokens, without which the sessions would not be found"}
+		return 0, &UsageError{"plugin", "was not given WithHashedTokens, without which the sessions would not be found"}
 	}
 	o, err := newCleanup(opts)
 	if err != nil {
@@ -153,7 +153,7 @@ func (r *Repository[U]) HashStoredTokens(ctx context.Context, opts ...CleanupOpt
 	}
 }
 
-func (r *Repository[U]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
+func (r *RepositoryOf[U, K, S]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
 	if err := r.checkReadsBack(); err != nil {
 		return 0, err
 	}

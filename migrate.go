@@ -13,7 +13,7 @@ import (
 )
 
 // AutoMigrate creates and extends the plugin's tables, and those of more models of the
-// application, as db.AutoMigrate does, under the protection of [Plugin.Migrate]; a
+// application, as db.AutoMigrate does, under the protection of [PluginOf.Migrate]; a
 // second run sends no DDL. Rows that a new foreign key would find without a user are an
 // [OrphanError].
 //
@@ -21,11 +21,11 @@ import (
 // column that points at them by a foreign key, in whatever table. One of another type, or
 // one of users' ids that is wider, is a [ColumnError]; rows that an earlier program cut
 // are a [MismatchError]. Then nothing is changed.
-func (p *Plugin[U]) AutoMigrate(db *gorm.DB, more ...any) error {
+func (p *PluginOf[U, K, S]) AutoMigrate(db *gorm.DB, more ...any) error {
 	return p.Migrate(db, func(tx *gorm.DB) error { return p.autoMigrate(tx, more) })
 }
 
-func (p *Plugin[U]) autoMigrate(tx *gorm.DB, more []any) error {
+func (p *PluginOf[U, K, S]) autoMigrate(tx *gorm.DB, more []any) error {
 	b := p.bound.Load()
 	if _, err := b.prepare(tx, &p.opts); err != nil {
 		return err
@@ -53,34 +53,34 @@ func (p *Plugin[U]) autoMigrate(tx *gorm.DB, more []any) error {
 // On PostgreSQL it runs in one transaction, the caller's if db is one. On MySQL and
 // SQLite it refuses a transaction: DDL would commit it there, and here take a second
 // connection.
-func (p *Plugin[U]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error) error {
+func (p *PluginOf[U, K, S]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error) error {
 	b, db, err := p.migrationHandle(db)
 	if err != nil {
 		return err
 	}
 	if migrate == nil {
-		return &ArgumentError{"migrate", "is nil"}
+		return &UsageError{"migrate", "is nil"}
 	}
 	if _, inTx := db.Statement.ConnPool.(gorm.TxCommitter); inTx && !b.engine.MigratesInTransaction() {
-		return &ArgumentError{"db", "is in a transaction; migrations want the root handle on MySQL and SQLite"}
+		return &UsageError{"db", "is in a transaction; migrations want the root handle on MySQL and SQLite"}
 	}
 	return b.engine.Migrate(db, migrate)
 }
 
 // migrationHandle checks a handle, and returns it without what was going on in it.
-func (p *Plugin[U]) migrationHandle(db *gorm.DB) (*binding, *gorm.DB, error) {
+func (p *PluginOf[U, K, S]) migrationHandle(db *gorm.DB) (*binding, *gorm.DB, error) {
 	b := p.bound.Load()
 	if b == nil {
 		return nil, nil, fmt.Errorf("%w: %s: call db.Use first, and look at its error", ErrNotRegistered, typeName[U]())
 	}
 	if db == nil || db.Config == nil || db.Statement == nil {
-		return nil, nil, &ArgumentError{"db", "is nil or not opened by gorm.Open"}
+		return nil, nil, &UsageError{"db", "is nil or not opened by gorm.Open"}
 	}
 	if err := checkHandle(db); err != nil {
 		return nil, nil, err
 	}
 	if schemaCache(db) != b.cache {
-		return nil, nil, &ArgumentError{"db", "is another database than the one the plugin is registered with"}
+		return nil, nil, &UsageError{"db", "is another database than the one the plugin is registered with"}
 	}
 	return b, db.Session(&gorm.Session{NewDB: true}).Set(engine.WriteSource, struct{}{}), nil
 }
@@ -118,11 +118,11 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 // DropForeignKeys drops the foreign keys of keys and sessions to their user, for a
 // plugin with [WithoutForeignKeys] on tables from before: AutoMigrate leaves them. The
 // indexes stay. It is safe to repeat.
-func (p *Plugin[U]) DropForeignKeys(db *gorm.DB) error {
+func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 	return p.Migrate(db, func(tx *gorm.DB) error {
 		b := p.bound.Load()
 		if b.foreignKeys {
-			return &ArgumentError{"plugin", "has foreign keys on, so the next AutoMigrate would add them again; give it WithoutForeignKeys"}
+			return &UsageError{"plugin", "has foreign keys on, so the next AutoMigrate would add them again; give it WithoutForeignKeys"}
 		}
 		for _, s := range b.owned {
 			table, err := readTable(tx, s.Table, b.user.Table)

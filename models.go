@@ -2,6 +2,7 @@ package gormkey
 
 import (
 	"strings"
+	"time"
 
 	"gorm.io/gorm/schema"
 )
@@ -50,8 +51,8 @@ func (u *User) AuthUser() *User { return u }
 func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultUserTable) }
 
 // Key is one way for a user of type U to sign in: a provider, the user's id there,
-// and a password hash or none. Embed it in a struct of your own, and register that
-// with [WithKeyModel], to add columns.
+// and a password hash or none. Embed it in a struct of your own, for [NewOf], to
+// add columns.
 type Key[U any] struct {
 	// ID is provider + ":" + the user's id at the provider, at most 255 bytes.
 	ID string `gorm:"column:id;primaryKey;not null;size:255" json:"id"`
@@ -66,17 +67,10 @@ type Key[U any] struct {
 // AuthKey returns k.
 func (k *Key[U]) AuthKey() *Key[U] { return k }
 
-// Provider returns the part of the id before the first colon.
-func (k *Key[U]) Provider() string {
-	provider, _, _ := strings.Cut(k.ID, ":")
-	return provider
-}
-
-// ProviderUserID returns the part of the id after the first colon, colons included;
-// it is empty if the id has none.
-func (k *Key[U]) ProviderUserID() string {
-	_, id, _ := strings.Cut(k.ID, ":")
-	return id
+// KeyID returns the key's id in its two parts.
+func (k *Key[U]) KeyID() KeyID {
+	provider, id, _ := strings.Cut(k.ID, ":")
+	return KeyID{provider, id}
 }
 
 // PasswordDefined reports whether the key has a password.
@@ -86,12 +80,11 @@ func (k *Key[U]) PasswordDefined() bool { return k.HashedPassword != nil && *k.H
 func (Key[U]) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultKeyTable) }
 
 // Session is a signed-in device of a user of type U: active, then idle, then dead.
-// Embed it in a struct of your own, and register that with [WithSessionModel], to
-// add columns.
+// Embed it in a struct of your own, for [NewOf], to add columns.
 type Session[U any] struct {
 	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters. It
 	// signs nobody in, so it may be listed, logged and used to end the session. With
-	// [LuciaV2] the row holds the token itself; see [SessionID] for what is shown.
+	// [WithLuciaV2] the row holds the token itself; see [SessionID] for what is shown.
 	ID SessionID `gorm:"column:id;primaryKey;not null;size:128" json:"id"`
 	// UserID is the owner's id. It is always indexed.
 	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
@@ -111,20 +104,25 @@ type Session[U any] struct {
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
 	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	// replaced returns the tokens whose sessions end when this one is opened, while it is being
+	// made. It is a function, since fmt would print the tokens in an unexported field.
+	replaced func() []Token
 }
 
 // AuthSession returns s.
 func (s *Session[U]) AuthSession() *Session[U] { return s }
 
-// State tells whether the session is active, idle or dead at now.
-func (s *Session[U]) State(now UnixMilli) SessionState {
+// State tells whether the session is active, idle or dead at a time.
+func (s *Session[U]) State(at time.Time) SessionState { return s.stateAt(UnixMilli(at.UnixMilli())) }
+
+func (s *Session[U]) stateAt(now UnixMilli) SessionState {
 	switch {
 	case now > s.IdleExpires:
-		return Dead
+		return StateDead
 	case now > s.ActiveExpires:
-		return Idle
+		return StateIdle
 	default:
-		return Active
+		return StateActive
 	}
 }
 
@@ -161,19 +159,19 @@ func (OneTimeToken[U]) TableName(namer schema.Namer) string {
 type Purpose string
 
 const (
-	VerifyEmail   Purpose = "verify-email"   // the payload is the address
-	ChangeEmail   Purpose = "change-email"   // the payload is the new address
-	ResetPassword Purpose = "reset-password" // the payload is the key's id; see [Repository.ResetPassword]
-	MagicLink     Purpose = "magic-link"     // see [Repository.SignInWithToken]
+	PurposeVerifyEmail   Purpose = "verify-email"   // the payload is the address
+	PurposeChangeEmail   Purpose = "change-email"   // the payload is the new address
+	PurposeResetPassword Purpose = "reset-password" // the payload is the key's id; see [RepositoryOf.ResetPassword]
+	PurposeMagicLink     Purpose = "magic-link"     // see [RepositoryOf.SignInWithToken]
 )
 
 // SessionState is a stage in a session's life. A stage's last millisecond belongs to it.
 type SessionState string
 
 const (
-	Active SessionState = "active" // valid as it is
-	Idle   SessionState = "idle"   // valid, and renewed by ValidateSession
-	Dead   SessionState = "dead"   // no longer valid
+	StateActive SessionState = "active" // valid as it is
+	StateIdle   SessionState = "idle"   // valid, and renewed by ValidateSession
+	StateDead   SessionState = "dead"   // no longer valid
 )
 
 // UserModel is satisfied by a pointer to any struct that embeds [User].
@@ -182,13 +180,14 @@ type UserModel[U any] interface {
 	AuthUser() *User
 }
 
-// KeyModel is implemented by *[Key] and by a pointer to any struct that embeds it.
-type KeyModel[U any] interface{ AuthKey() *Key[U] }
+// KeyModel is satisfied by *[Key] and by a pointer to any struct that embeds it.
+type KeyModel[U, K any] interface {
+	*K
+	AuthKey() *Key[U]
+}
 
-// SessionModel is implemented by *[Session] and by a pointer to any struct that embeds it.
-type SessionModel[U any] interface{ AuthSession() *Session[U] }
-
-var (
-	_ KeyModel[User]     = (*Key[User])(nil)
-	_ SessionModel[User] = (*Session[User])(nil)
-)
+// SessionModel is satisfied by *[Session] and by a pointer to any struct that embeds it.
+type SessionModel[U, S any] interface {
+	*S
+	AuthSession() *Session[U]
+}

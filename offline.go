@@ -9,7 +9,7 @@ import (
 )
 
 // Offline returns a connection to nowhere, on which a GORM dialect opens so that
-// [Plugin.SQL] can write its statements without a server:
+// [PluginOf.SQL] can write its statements without a server:
 //
 //	gorm.Open(postgres.New(postgres.Config{Conn: gormkey.Offline()}))
 //	gorm.Open(mysql.New(mysql.Config{Conn: gormkey.Offline(), SkipInitializeWithVersion: true}))

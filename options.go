@@ -39,8 +39,6 @@ type options struct {
 	absolute         time.Duration
 	hasAbsolute      bool
 	clock            func() time.Time
-	keyModel         any
-	sessionModel     any
 	hasher           password.Any
 	limiter          *password.Limiter
 	passwordPolicy   func(string) error
@@ -79,7 +77,7 @@ func WithTableNames(names TableNames) Option { return func(o *options) { o.table
 
 // WithUserIDLength sets the width of the user id column and of every user_id, in
 // bytes: 15 by default, 8 to 255. Generated ids keep 15 characters, or as many as fit.
-// Raise it at any time: [Plugin.AutoMigrate] makes the columns wider, and longer ids are
+// Raise it at any time: [PluginOf.AutoMigrate] makes the columns wider, and longer ids are
 // refused until it has. Columns that are wider are a [ColumnError].
 func WithUserIDLength(length int) Option { return func(o *options) { o.userIDLength = length } }
 
@@ -115,17 +113,6 @@ func WithAbsoluteLifetime(lifetime time.Duration) Option {
 // it forward.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.clock = now } }
 
-// WithKeyModel registers a pointer to the application's struct that embeds [Key], so
-// that its columns are migrated and its values can be read and written. CreateUser and
-// ShareKey insert the columns of [Key] alone, so give others a default or let them be NULL.
-func WithKeyModel(model any) Option { return func(o *options) { o.keyModel = model } }
-
-// WithSessionModel registers a pointer to the application's struct that embeds
-// [Session], so that its columns are migrated and its values can be read and written.
-// SignIn and CreateSession without Into insert the columns of [Session] alone, so give
-// others a default or let them be NULL.
-func WithSessionModel(model any) Option { return func(o *options) { o.sessionModel = model } }
-
 // WithPasswordHasher sets what makes password hashes, [password.Argon2id] by default.
 // Hashes of the other formats that [password.Any] reads verify too. One that the hasher
 // calls outdated is made anew at the next sign-in.
@@ -147,24 +134,24 @@ func WithPasswordPolicy(check func(password string) error) Option {
 }
 
 // WithOneTimeTokens adds the table of [OneTimeToken]s, for email verification, password
-// reset and the like: see [Repository.IssueToken].
+// reset and the like: see [RepositoryOf.IssueToken].
 func WithOneTimeTokens() Option { return func(o *options) { o.tokens = true } }
 
 // WithHook adds a hook for [Event]s. Hooks run in the order in which they were given, and
 // concurrently for operations that run at once.
 func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
 
-// InsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
+// WithInsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
 // collation, as an older schema may have them. Statements then compare bytes beside the
 // column's own comparison, but its unique constraint cannot: "github:AbC" and
 // "github:abc" cannot both be keys.
-func InsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
+func WithInsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
 
-// InsecureUnknownServer accepts a server that speaks the protocol of MySQL or PostgreSQL and
+// WithInsecureUnknownServer accepts a server that speaks the protocol of MySQL or PostgreSQL and
 // is none that is known to keep their row locks. Without these a session may outlive the
 // password change or the deletion that should have ended it: run gormkeytest's races on
 // the server before you rely on it.
-func InsecureUnknownServer() Option { return func(o *options) { o.unknownServer = true } }
+func WithInsecureUnknownServer() Option { return func(o *options) { o.unknownServer = true } }
 
 // WithoutForeignKeys keeps FOREIGN KEY out of the plugin's tables, for databases that do
 // not want it, and keeps their integrity without it: a key or session of a missing user
@@ -173,15 +160,15 @@ func InsecureUnknownServer() Option { return func(o *options) { o.unknownServer 
 // every user_id is indexed as before.
 //
 // Not seen are raw SQL, updates of user_id or of a user's id, and deletes that the
-// database makes by itself: [Repository.Audit] finds what they leave. A table that has
-// the constraint keeps it until [Plugin.DropForeignKeys].
+// database makes by itself: [RepositoryOf.Audit] finds what they leave. A table that has
+// the constraint keeps it until [PluginOf.DropForeignKeys].
 func WithoutForeignKeys() Option { return func(o *options) { o.noForeignKeys = true } }
 
-// PlanetScale sets what Vitess, and so PlanetScale, wants of the MySQL dialect:
+// WithPlanetScale sets what Vitess, and so PlanetScale, wants of the MySQL dialect:
 // [WithoutForeignKeys]; no FOREIGN KEY for the application's models either, by
 // gorm.Config's DisableForeignKeyConstraintWhenMigrating; and GORM's migrator is told the
 // database's name, which it otherwise does not find there, and creates its tables twice.
-func PlanetScale() Option { return func(o *options) { o.noForeignKeys, o.vitess = true, true } }
+func WithPlanetScale() Option { return func(o *options) { o.noForeignKeys, o.vitess = true, true } }
 
 // validate reports every option that is out of bounds for a database of the dialect, and
 // completes the others.
@@ -227,7 +214,7 @@ func (o *options) validate(dialect string) error {
 		bad("WithPasswordHasher: %w", err)
 	}
 	if o.hashTokens && !o.lucia {
-		bad("HashTokens: goes with LuciaV2; without it tokens are hashed anyway")
+		bad("WithHashedTokens: goes with WithLuciaV2; without it tokens are hashed anyway")
 	}
 	errs = append(errs, o.tables.validate())
 	if err := errors.Join(errs...); err != nil {

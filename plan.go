@@ -37,7 +37,7 @@ func (p *plans) beforeQuery(tx *gorm.DB) {
 
 // read runs a query again whose plan was stale. A transaction is lost with it: ours runs
 // again as a whole, and the next one of a caller's reads by another plan.
-func (r *Repository[U]) read(db *gorm.DB, query func() error) error {
+func (r *RepositoryOf[U, K, S]) read(db *gorm.DB, query func() error) error {
 	_, inTransaction := db.Statement.ConnPool.(gorm.TxCommitter)
 	for n := 1; ; n++ {
 		generation := r.b.plans.generation.Load()

@@ -9,44 +9,68 @@ import (
 	"gorm.io/gorm"
 )
 
-// Plugin is the auth system of one user type on one database. It implements
-// gorm.Plugin: make it with [New], register it with db.Use right after gorm.Open,
-// migrate, and get its operations with [From]. It is safe for concurrent use once
-// registered.
-type Plugin[U any] struct {
+// PluginOf is the auth system of one user type U on one database, with keys of type K and
+// sessions of type S. It implements gorm.Plugin: make it with [New] or [NewOf], register it
+// with db.Use right after gorm.Open, migrate, and get its operations with
+// [PluginOf.Repository]. It is safe for concurrent use once registered.
+type PluginOf[U, K, S any] struct {
 	opts  options
-	base  func(*U) *User
+	bases bases[U, K, S]
 	bound atomic.Pointer[binding]
 	work  work
 }
 
+// Plugin is a [PluginOf] whose keys and sessions have no columns of the application's own.
+type Plugin[U any] = PluginOf[U, Key[U], Session[U]]
+
 var _ gorm.Plugin = (*Plugin[User])(nil)
+
+// bases return the library's struct that each of the application's embeds.
+type bases[U, K, S any] struct {
+	user    func(*U) *User
+	key     func(*K) *Key[U]
+	session func(*S) *Session[U]
+}
 
 // New returns a plugin for the application's user type U, a struct that embeds [User]
 // by value; a type that does not embed it fails to compile. The options are checked by
 // db.Use.
 func New[U any, P UserModel[U]](opts ...Option) *Plugin[U] {
-	p := &Plugin[U]{opts: defaultOptions(), base: func(u *U) *User { return P(u).AuthUser() }}
+	return NewOf[U, Key[U], Session[U], P](opts...)
+}
+
+// NewOf is [New] for an application whose keys or sessions have columns of its own: K is a
+// struct that embeds [Key], S one that embeds [Session], each by value.
+//
+//	type Device struct {
+//		gormkey.Session[Account]
+//		UserAgent string `gorm:"size:255"`
+//	}
+//
+//	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device]()
+//
+// CreateUser and ShareKey insert the columns of [Key] alone, so give others a default or let
+// them be NULL.
+func NewOf[U, K, S any, PU UserModel[U], PK KeyModel[U, K], PS SessionModel[U, S]](opts ...Option) *PluginOf[U, K, S] {
+	p := &PluginOf[U, K, S]{opts: defaultOptions(), bases: bases[U, K, S]{
+		user:    func(u *U) *User { return PU(u).AuthUser() },
+		key:     func(k *K) *Key[U] { return PK(k).AuthKey() },
+		session: func(s *S) *Session[U] { return PS(s).AuthSession() },
+	}}
 	for _, option := range opts {
 		option(&p.opts)
-	}
-	if p.opts.keyModel == nil {
-		p.opts.keyModel = new(Key[U])
-	}
-	if p.opts.sessionModel == nil {
-		p.opts.sessionModel = new(Session[U])
 	}
 	return p
 }
 
 // Name returns "gormkey:" and the user type with its package path.
-func (p *Plugin[U]) Name() string {
+func (p *PluginOf[U, K, S]) Name() string {
 	t := reflect.TypeFor[U]()
 	return "gormkey:" + t.PkgPath() + "." + t.Name()
 }
 
 // Format writes the name alone: the options may hold a pepper.
-func (p *Plugin[U]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name()) }
+func (p *PluginOf[U, K, S]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name()) }
 
 // Initialize is called by db.Use. It checks the options and models, binds the models
 // to their tables and registers the plugin's callbacks; it sends no DDL. It reads the types
@@ -59,7 +83,7 @@ func (p *Plugin[U]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name())
 // the options say, or of another type ([ColumnError]); a second plugin for the user type,
 // or one that shares a table; a plugin that another database has; configuration that takes
 // the foreign keys away. After a refusal GORM's migrator refuses the plugin's tables too.
-func (p *Plugin[U]) Initialize(db *gorm.DB) error {
+func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 	if b := p.bound.Load(); b != nil {
 		if b.cache != nil && b.cache == schemaCache(db) {
 			return p.registerCallbacks(db, b) // for a handle opened with a copy of the configuration
@@ -78,10 +102,10 @@ func (p *Plugin[U]) Initialize(db *gorm.DB) error {
 	return p.registerCallbacks(db, b)
 }
 
-func (p *Plugin[U]) bind(db *gorm.DB) (*binding, error) {
+func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 	for _, other := range db.Plugins {
-		if q, ok := other.(*Plugin[U]); ok && q != p {
-			return nil, errors.New("the database has one already; use gormkey.From to get it")
+		if q, ok := other.(interface{ serves(user reflect.Type) bool }); ok && q.serves(reflect.TypeFor[U]()) && other != gorm.Plugin(p) {
+			return nil, errors.New("the database has one already; use gormkey.From to get its operations")
 		}
 	}
 	if err := p.opts.validate(db.Name()); err != nil {
@@ -96,8 +120,8 @@ func (p *Plugin[U]) bind(db *gorm.DB) (*binding, error) {
 
 // Models returns the models to migrate, in an order that satisfies their foreign keys:
 // the user, the key, the session and, with [WithOneTimeTokens], the token. Give them to db.AutoMigrate or to Atlas. On SQLite
-// use [Plugin.AutoMigrate] instead, which loses no rows when a table is rebuilt.
-func (p *Plugin[U]) Models() []any {
+// use [PluginOf.AutoMigrate] instead, which loses no rows when a table is rebuilt.
+func (p *PluginOf[U, K, S]) Models() []any {
 	var models []any
 	for _, m := range registered(p.models()) {
 		models = append(models, newLike(m.value))
@@ -105,23 +129,45 @@ func (p *Plugin[U]) Models() []any {
 	return models
 }
 
+// serves reports whether the plugin is the one for a user type.
+func (p *PluginOf[U, K, S]) serves(user reflect.Type) bool { return user == reflect.TypeFor[U]() }
+
+// Repository returns the operations on the database that the plugin is registered with;
+// [RepositoryOf.With] gives those on a transaction. It is [ErrNotRegistered] before db.Use, or
+// after db.Use returned an error.
+func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
+	b := p.bound.Load()
+	if b == nil {
+		return nil, notRegistered[U]()
+	}
+	r := newRepository(p, b, b.db)
+	return r, r.err
+}
+
 // From returns the operations for user type U on db: the root handle, a session of it,
-// or a transaction. It refuses a nil handle ([ArgumentError]), one without a plugin for
-// U ([ErrNotRegistered]), one in DryRun mode ([ErrDryRun]), one that carries an error,
-// and one that carries conditions, which the operations would ignore.
-func From[U any](db *gorm.DB) (*Repository[U], error) {
+// or a transaction. It refuses a nil handle or one that carries conditions, which the
+// operations would ignore ([UsageError]), one without a plugin for U ([ErrNotRegistered]),
+// one in DryRun mode ([ErrDryRun]), and one that carries an error.
+func From[U any](db *gorm.DB) (*Repository[U], error) { return FromOf[U, Key[U], Session[U]](db) }
+
+// FromOf is [From] for a plugin that [NewOf] made.
+func FromOf[U, K, S any](db *gorm.DB) (*RepositoryOf[U, K, S], error) {
 	if db == nil || db.Config == nil || db.Statement == nil {
-		return nil, &ArgumentError{"db", "is nil or not opened by gorm.Open"}
+		return nil, &UsageError{"db", "is nil or not opened by gorm.Open"}
 	}
 	for _, plugin := range db.Plugins {
-		if p, ok := plugin.(*Plugin[U]); ok {
+		if p, ok := plugin.(*PluginOf[U, K, S]); ok {
 			if b := p.bound.Load(); b != nil {
 				r := newRepository(p, b, db)
 				return r, r.err
 			}
 		}
 	}
-	return nil, fmt.Errorf("%w: %s: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, typeName[U]())
+	return nil, notRegistered[U]()
+}
+
+func notRegistered[U any]() error {
+	return fmt.Errorf("%w: %s: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, typeName[U]())
 }
 
 func typeName[T any]() string { return reflect.TypeFor[T]().String() }

@@ -217,11 +217,11 @@ func TestSQLiteWithoutTxLock(t *testing.T) {
 				if err := auth.CreateUser(t.Context(), user, login); err != nil {
 					t.Error("CreateUser:", err)
 				}
-				if _, err := auth.ChangePassword(t.Context(), login, ""); err != nil {
+				if _, err := auth.ChangePassword(t.Context(), login, "another horse", ""); err != nil {
 					t.Error("ChangePassword:", err)
 				}
-				if err := auth.DeleteKey(t.Context(), "email", name, gormkey.AllowLastKey()); err != nil {
-					t.Error("DeleteKey:", err)
+				if err := auth.RemoveKey(t.Context(), user.ID, login.KeyID(), gormkey.AllowLastKey()); err != nil {
+					t.Error("RemoveKey:", err)
 				}
 				if err := auth.DeleteUser(t.Context(), user.ID); err != nil {
 					t.Error("DeleteUser:", err)

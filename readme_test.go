@@ -59,7 +59,7 @@ var (
 	_           = slog.Warn
 	_           time.Duration
 	_           netip.Addr
-	_           *throttle.Throttle
+	limits      *throttle.Throttle
 	web         *httpauth.Auth[Account, gormkey.Session[Account]]
 	r           *http.Request
 	accountPage, home, apiMe http.Handler

@@ -18,7 +18,7 @@ const exportSetting = "gormkey:export"
 
 // registerRebuild watches how GORM's SQLite migrator changes some columns: it makes a new
 // table, copies the rows, drops the old one and renames the new.
-func (p *Plugin[U]) registerRebuild(db *gorm.DB, b *binding) error {
+func (p *PluginOf[U, K, S]) registerRebuild(db *gorm.DB, b *binding) error {
 	r := &rebuilds{tables: b.tables()}
 	return errors.Join(
 		db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":rebuild", func(tx *gorm.DB) {

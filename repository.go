@@ -14,8 +14,8 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// Repository runs the auth operations for user type U on one handle. Get it from
-// [From]. It is safe for concurrent use as far as its handle is: a transaction belongs
+// RepositoryOf runs the auth operations for user type U, with keys of type K and sessions of
+// type S, on one handle. Get it from [PluginOf.Repository] or [From]. It is safe for concurrent use as far as its handle is: a transaction belongs
 // to one goroutine.
 //
 // On a root handle each operation that writes more than one row has a transaction of
@@ -29,8 +29,8 @@ import (
 //
 // Reads go to the primary where dbresolver splits them. Statements are logged without
 // their values.
-type Repository[U any] struct {
-	plugin *Plugin[U]
+type RepositoryOf[U, K, S any] struct {
+	plugin *PluginOf[U, K, S]
 	b      *binding
 	opts   *options
 	db     *gorm.DB
@@ -38,14 +38,18 @@ type Repository[U any] struct {
 	err    error
 }
 
+// Repository is a [RepositoryOf] whose keys and sessions have no columns of the application's
+// own.
+type Repository[U any] = RepositoryOf[U, Key[U], Session[U]]
+
 // handleSettings are those of the application's handle that differ in the library's.
 type handleSettings struct {
 	logger                                                                        logger.Interface
 	translateError, skipDefaultTransaction, disableNestedTransaction, queryFields bool
 }
 
-func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] {
-	r := &Repository[U]{plugin: p, b: b, opts: &p.opts, err: checkHandle(db)}
+func newRepository[U, K, S any](p *PluginOf[U, K, S], b *binding, db *gorm.DB) *RepositoryOf[U, K, S] {
+	r := &RepositoryOf[U, K, S]{plugin: p, b: b, opts: &p.opts, err: checkHandle(db)}
 	if r.err != nil {
 		return r
 	}
@@ -64,12 +68,12 @@ func newRepository[U any](p *Plugin[U], b *binding, db *gorm.DB) *Repository[U] 
 
 // With returns the repository for tx: a transaction, or another session of the same
 // database. An error of the handle, as for [From], is returned by every operation.
-func (r *Repository[U]) With(tx *gorm.DB) *Repository[U] {
+func (r *RepositoryOf[U, K, S]) With(tx *gorm.DB) *RepositoryOf[U, K, S] {
 	if tx == nil || tx.Config == nil || tx.Statement == nil {
-		return &Repository[U]{plugin: r.plugin, b: r.b, opts: r.opts, err: &ArgumentError{"tx", "is nil or not opened by gorm.Open"}}
+		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is nil or not opened by gorm.Open"}}
 	}
 	if p, ok := tx.Plugins[r.plugin.Name()]; ok && p != gorm.Plugin(r.plugin) || schemaCache(tx) != r.b.cache {
-		return &Repository[U]{plugin: r.plugin, b: r.b, opts: r.opts, err: &ArgumentError{"tx", "is of another database"}}
+		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is of another database"}}
 	}
 	return newRepository(r.plugin, r.b, tx)
 }
@@ -86,10 +90,17 @@ func checkHandle(db *gorm.DB) error {
 	case len(stmt.Clauses) > 0, len(stmt.Joins) > 0, len(stmt.Preloads) > 0, len(stmt.Selects) > 0, len(stmt.Omits) > 0,
 		stmt.Table != "", stmt.TableExpr != nil, stmt.Model != nil, stmt.SQL.Len() > 0, stmt.Distinct, stmt.Unscoped,
 		scopes.IsValid() && scopes.Len() > 0:
-		return &ArgumentError{"db", "carries conditions, which the operations would ignore; pass the handle before Where, Model, Unscoped and the like, or a Session with NewDB"}
+		return &UsageError{"db", "carries conditions, which the operations would ignore; pass the handle before Where, Model, Unscoped and the like, or a Session with NewDB"}
 	}
 	return nil
 }
+
+// userOf, keyOf and sessionOf return the library's part of a struct of the application.
+func (r *RepositoryOf[U, K, S]) userOf(u *U) *User { return r.plugin.bases.user(u) }
+
+func (r *RepositoryOf[U, K, S]) keyOf(k *K) *Key[U] { return r.plugin.bases.key(k) }
+
+func (r *RepositoryOf[U, K, S]) sessionOf(s *S) *Session[U] { return r.plugin.bases.session(s) }
 
 // userIs, idIs and ownerIs are the conditions of all statements, so that no caller's
 // string is ever one by itself, and an empty id never means "all rows".
@@ -108,7 +119,7 @@ func column(name string, value any) clause.Expression {
 	return clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: name}, Value: value}
 }
 
-func (r *Repository[U]) checkUserID(id string) error {
+func (r *RepositoryOf[U, K, S]) checkUserID(id string) error {
 	if err := r.opts.checkUserID(id); err != nil {
 		return err
 	}

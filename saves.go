@@ -65,7 +65,7 @@ func (b *binding) checkSave(tx *gorm.DB) {
 }
 
 func (b *binding) requireRows(tx *gorm.DB, s *schema.Schema, ids []string) error {
-	gone := map[string]error{b.session.Table: ErrInvalidSession, b.key.Table: ErrInvalidKey}[s.Table]
+	gone := map[string]error{b.session.Table: ErrInvalidSession, b.key.Table: ErrKeyNotFound}[s.Table]
 	if gone == nil {
 		gone = ErrInvalidToken
 	}

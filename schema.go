@@ -54,12 +54,12 @@ type model struct {
 
 // models returns the structs of the plugin: as registered, then the base types, which
 // stay usable beside them.
-func (p *Plugin[U]) models() []model {
+func (p *PluginOf[U, K, S]) models() []model {
 	t := p.opts.tables
 	models := []model{
 		{value: new(U), option: "User", table: t.User},
-		{value: p.opts.keyModel, option: "Key", table: t.Key},
-		{value: p.opts.sessionModel, option: "Session", table: t.Session},
+		{value: new(K), option: "Key", table: t.Key},
+		{value: new(S), option: "Session", table: t.Session},
 	}
 	if p.opts.tokens {
 		models = append(models, model{value: new(OneTimeToken[U]), option: "Token", table: t.Token})
@@ -75,7 +75,7 @@ func registered(models []model) []model {
 }
 
 // tables returns the tables of a registered plugin.
-func (p *Plugin[U]) tables() []string {
+func (p *PluginOf[U, K, S]) tables() []string {
 	b := p.bound.Load()
 	if b == nil {
 		return nil

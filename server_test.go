@@ -25,20 +25,20 @@ func TestServers(t *testing.T) {
 		{"mysql", "8.0.33", "Dolt", "Dolt"},
 		{"mysql", "5.7.25-OceanBase_CE-v4.3.5.1", "OceanBase_CE 4.3.5.1", "locks"},
 		{"mysql", "5.7.32", "SingleStoreDB source distribution (compatible; MySQL Enterprise & MySQL Commercial)", "locks"},
-		{"mysql", "8.0.33", "Acme Cloud Database", "InsecureUnknownServer"},
+		{"mysql", "8.0.33", "Acme Cloud Database", "WithInsecureUnknownServer"},
 		{"postgres", "PostgreSQL 15.19 (Debian 15.19-0+deb12u1) on x86_64-pc-linux-gnu", "", ""},
 		{"postgres", "PostgreSQL 18.4 on x86_64-pc-linux-gnu, compiled by gcc", "", ""},
 		{"postgres", "", "", ""},
 		{"postgres", "PostgreSQL 15.12-YB-2025.1.0.1-b0 on x86_64-pc-linux-gnu", "", "locks"},
 		{"postgres", "CockroachDB CCL v24.3.1 (x86_64-pc-linux-gnu)", "", "locks"},
 		{"postgres", "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC, Redshift 1.0.77467", "", "locks"},
-		{"postgres", "Acme 1.0", "", "InsecureUnknownServer"},
+		{"postgres", "Acme 1.0", "", "WithInsecureUnknownServer"},
 	} {
 		err := gormkey.JudgeServer(c.dialect, c.version, c.comment, false)
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s %s: got error %v", c.version, c.comment, err)
-		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "InsecureUnknownServer")):
+		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "WithInsecureUnknownServer")):
 			t.Errorf("%s %s: got error %v, want one that says %q", c.version, c.comment, err, c.refused)
 		}
 		if err := gormkey.JudgeServer(c.dialect, c.version, c.comment, true); err != nil {

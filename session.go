@@ -4,130 +4,141 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// CreateSession opens a session for a user and returns it with its token, Fresh
-// (Lucia's createSession). Prefer [Repository.SignIn], which also checks the key. With
-// [Replacing] it ends the session that the client came with. No such user, or a
-// soft-deleted one, is [ErrInvalidUser].
-func (r *Repository[U]) CreateSession(ctx context.Context, userID string, opts ...SignInOption) (*Session[U], error) {
-	session := new(Session[U])
-	if err := r.CreateSessionInto(ctx, userID, session, opts...); err != nil {
+// OpenSession opens a session for a user and returns it with its token, Fresh
+// (Lucia's createSession). Prefer [RepositoryOf.SignIn], which also checks the key. No such
+// user, or a soft-deleted one, is [ErrUserNotFound].
+//
+// Each of set is called once with the session before it is stored: to set columns of the
+// application's own, to end the session that the client came with ([RepositoryOf.Replacing]),
+// or to set its Token (Lucia's sessionId): 22–127 characters of A–Z, a–z, 0–9, "_" and "-", of at
+// least 128 bits from crypto/rand. A token that is in use is [ErrDuplicateSession].
+func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, set ...func(*S)) (*S, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := r.checkUserID(userID); err != nil {
+		return nil, err
+	}
+	session, replaced := r.newSession(set)
+	base := r.sessionOf(session)
+	switch {
+	case base.Token == "":
+		base.Token = newToken()
+	case !base.Token.wellFormed():
+		return nil, &UsageError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""}
+	}
+	err := r.openSession(ctx, "open session", session, opening{replaced: replaced, source: owner{userID: userID}, none: ErrUserNotFound})
+	if err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
-// CreateSessionInto is [Repository.CreateSession] for the application's own session
-// struct, whose own fields it stores and whose embedded [Session] it sets. A Token that
-// is set already is used (Lucia's sessionId): 22–127 characters of A–Z, a–z, 0–9, "_"
-// and "-", of at least 128 bits from crypto/rand. If it is in use: [ErrDuplicateSession].
-func (r *Repository[U]) CreateSessionInto(ctx context.Context, userID string, dest SessionModel[U], opts ...SignInOption) error {
-	o := newSignIn(opts)
-	if r.err != nil {
-		return r.err
+// Replacing ends the session that the client came with, if it is one, in the transaction that
+// opens the new one. A token never survives a sign-in, so nobody can plant one (session
+// fixation, OWASP ASVS 7.2.4). Several tokens, or calls, end each of these sessions: a browser
+// may send two cookies of one name.
+func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(*S) {
+	return func(session *S) {
+		base := r.sessionOf(session)
+		all := slices.Clone(tokens)
+		if base.replaced != nil {
+			all = append(base.replaced(), all...)
+		}
+		base.replaced = func() []Token { return all }
 	}
-	if err := r.checkUserID(userID); err != nil {
-		return err
-	}
-	token, err := r.newSessionToken(dest)
-	if err != nil {
-		return err
-	}
-	return r.openSession(ctx, "create session", dest, newSession{token: token, replaced: o.replacedBy(token), source: owner{userID: userID}, none: ErrInvalidUser})
 }
 
-func (r *Repository[U]) newSessionToken(dest SessionModel[U]) (Token, error) {
-	if err := r.checkSessionModel(dest); err != nil {
-		return "", err
+// newSession returns what set makes of a new session, and the tokens whose sessions end with
+// it.
+func (r *RepositoryOf[U, K, S]) newSession(set []func(*S)) (session *S, replaced []Token) {
+	session = new(S)
+	for _, f := range set {
+		f(session)
 	}
-	token := dest.AuthSession().Token
-	if token == "" {
-		return newToken(), nil
+	if base := r.sessionOf(session); base.replaced != nil {
+		replaced, base.replaced = base.replaced(), nil
 	}
-	if !token.wellFormed() {
-		return "", &ArgumentError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""}
-	}
-	return token, nil
+	return session, replaced
 }
 
-// newSession says which session is to be opened, and how.
-type newSession struct {
-	token    Token
-	replaced []Token // whose sessions end in the same transaction
+// opening says for whom a session is opened, and what else its transaction does.
+type opening struct {
 	source   owner
-	none     error // if there is no such owner
-	link     Token // that the same transaction uses up, "" for none: a magic link's
+	none     error   // if there is no such owner
+	replaced []Token // whose sessions end
+	link     Token   // that is used up, "" for none: a magic link's
 }
 
-// openSession inserts a session for its owner.
-func (r *Repository[U]) openSession(ctx context.Context, op string, dest SessionModel[U], o newSession) error {
-	s := r.b.session
+// ends returns the tokens whose sessions end for that of another, each once, and in
+// the same order in every call, so that two of them do not wait for each other.
+func (o opening) ends(token Token) (all []Token) {
+	for _, replaced := range o.replaced {
+		if replaced.wellFormed() && replaced != token && !slices.Contains(all, replaced) {
+			all = append(all, replaced)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// openSession inserts a session, which has its token, for its owner.
+func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest *S, o opening) error {
+	s, asGiven := r.b.session, *dest
+	token := r.sessionOf(dest).Token
+	ends := o.ends(token)
 	hooked := s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
-	asGiven := copyOf(dest)
-	err := r.doOne(ctx, op, hooked || len(o.replaced) > 0 || o.link != "", func(u *unit) error {
+	err := r.doOne(ctx, op, hooked || len(ends) > 0 || o.link != "", func(u *unit) error {
 		if s.BeforeCreate || s.BeforeSave { // which may read first
 			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
 		}
-		restore(dest, asGiven)
+		*dest = asGiven // as hooks of an earlier try may have changed it
 		if o.link != "" {
-			t, err := r.lockToken(u.tx, MagicLink, o.link)
+			t, err := r.lockToken(u.tx, PurposeMagicLink, o.link)
 			if err != nil {
 				return err
 			}
 			r.consume(u, t)
 		}
-		r.insertSession(u, dest, o)
-		return r.endTokens(u, o.replaced...)
+		r.insertSession(u, dest, token, o)
+		return r.endTokens(u, ends...)
 	})
 	if err != nil {
-		restore(dest, asGiven)
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
-			return find(db, new(Session[U]), column("id", r.opts.sessionID(o.token)))
+			return find(db, new(Session[U]), column("id", r.opts.sessionID(token)))
 		})
 	}
-	session := dest.AuthSession()
-	session.Token, session.Fresh = o.token, true
+	base := r.sessionOf(dest)
+	base.Token, base.Fresh = token, true
 	return nil
 }
 
 // insertSession lists the INSERT of a session, whose lifetime begins now.
-func (r *Repository[U]) insertSession(u *unit, dest SessionModel[U], o newSession) {
-	now, session := r.opts.now(), dest.AuthSession()
-	*session = Session[U]{ID: SessionID(r.opts.sessionID(o.token)), UserID: o.source.userID}
+func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest *S, token Token, o opening) {
+	now, session := r.opts.now(), r.sessionOf(dest)
+	*session = Session[U]{ID: SessionID(r.opts.sessionID(token)), UserID: o.source.userID}
 	if r.opts.hasAbsolute {
 		session.AbsoluteExpires = now + milli(r.opts.absolute)
 	}
 	session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
-	events := []Event{{Type: SessionCreated, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.keyID}}
-	if o.source.keyID != "" || o.link != "" {
-		events = append(events, Event{Type: SignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.keyID})
+	events := []Event{{Type: EventSessionOpened, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key}}
+	if o.source.key != (KeyID{}) || o.link != "" {
+		events = append(events, Event{Type: EventSignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key})
 	}
 	u.then(func(tx *gorm.DB) error { return r.insertFor(tx, dest, o.source, o.none, errDuplicate) })
 	u.tell(events...)
 }
-
-// copyOf and restore give each try of a transaction the struct as the caller passed it,
-// whatever hooks did to it in the try before, and give it back so after an error.
-func copyOf(dest any) reflect.Value {
-	asGiven := reflect.New(reflect.TypeOf(dest).Elem()).Elem()
-	asGiven.Set(reflect.ValueOf(dest).Elem())
-	return asGiven
-}
-
-func restore(dest any, asGiven reflect.Value) { reflect.ValueOf(dest).Elem().Set(asGiven) }
 
 func milli(d time.Duration) UnixMilli { return UnixMilli(d.Milliseconds()) }
 
@@ -152,83 +163,48 @@ func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
 // without a statement. Any other error is the database's: answer 5xx and keep the
 // client's cookie. The check is one statement, two where the application has Query
 // callbacks of its own, and a renewal is one UPDATE more.
-func (r *Repository[U]) ValidateSession(ctx context.Context, token Token) (*Session[U], error) {
-	session := new(Session[U])
-	if err := r.ValidateSessionInto(ctx, token, session); err != nil {
-		return nil, err
-	}
-	return session, nil
+func (r *RepositoryOf[U, K, S]) ValidateSession(ctx context.Context, token Token) (*S, error) {
+	return r.readSession(ctx, token, true)
 }
 
-// ValidateSessionInto is [Repository.ValidateSession] for the application's own session
-// struct, which it overwrites; after an error it is zero.
-func (r *Repository[U]) ValidateSessionInto(ctx context.Context, token Token, dest SessionModel[U]) error {
-	return r.readSession(ctx, token, dest, true)
+// GetSession is [RepositoryOf.ValidateSession] without the renewal (Lucia's getSession).
+func (r *RepositoryOf[U, K, S]) GetSession(ctx context.Context, token Token) (*S, error) {
+	return r.readSession(ctx, token, false)
 }
 
-// ValidateSessionAs is [Repository.ValidateSession] that returns the application's own
-// session struct: gormkey.ValidateSessionAs[Device](ctx, auth, token).
-func ValidateSessionAs[S any, U any, P interface {
-	*S
-	SessionModel[U]
-}](ctx context.Context, r *Repository[U], token Token) (*S, error) {
-	session := new(S)
-	if err := r.ValidateSessionInto(ctx, token, P(session)); err != nil {
-		return nil, err
-	}
-	return session, nil
-}
-
-// GetSession is [Repository.ValidateSession] without the renewal (Lucia's getSession).
-func (r *Repository[U]) GetSession(ctx context.Context, token Token) (*Session[U], error) {
-	session := new(Session[U])
-	if err := r.GetSessionInto(ctx, token, session); err != nil {
-		return nil, err
-	}
-	return session, nil
-}
-
-// GetSessionInto is [Repository.GetSession] for the application's own session struct,
-// which it overwrites; after an error it is zero.
-func (r *Repository[U]) GetSessionInto(ctx context.Context, token Token, dest SessionModel[U]) error {
-	return r.readSession(ctx, token, dest, false)
-}
-
-func (r *Repository[U]) readSession(ctx context.Context, token Token, dest SessionModel[U], renew bool) error {
+func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, renew bool) (*S, error) {
 	if r.err != nil {
-		return r.err
+		return nil, r.err
 	}
 	if !token.wellFormed() {
-		return ErrInvalidSession
-	}
-	if err := r.checkSessionModel(dest); err != nil {
-		return err
+		return nil, ErrInvalidSession
 	}
 	db, err := r.session(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	session := new(S)
+	base := r.sessionOf(session)
 	for _, id := range r.opts.sessionIDs(token) {
-		if err = r.loadSession(db, id, dest); err == nil && renew {
-			err = r.renew(ctx, db, dest)
+		if err = r.loadSession(db, id, session); err == nil && renew {
+			err = r.renew(ctx, db, base)
 		}
 		if !errors.Is(err, ErrInvalidSession) {
 			break
 		}
 	}
 	if err == nil {
-		err = r.afterFind(db, dest, dest.AuthSession().User)
+		err = r.afterFind(db, session, base.User)
 	}
 	if err != nil {
-		reflect.ValueOf(dest).Elem().SetZero()
-		return callerError(ctx, "validate session", err)
+		return nil, callerError(ctx, "validate session", err)
 	}
-	dest.AuthSession().Token = token
-	return nil
+	base.Token = token
+	return session, nil
 }
 
 // loadSession reads a session that is not dead.
-func (r *Repository[U]) loadSession(db *gorm.DB, id string, dest SessionModel[U]) error {
+func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest *S) error {
 	found, err := r.loadWithUser(db, id, dest)
 	switch {
 	case errors.Is(err, ErrInvalidExpiry):
@@ -236,7 +212,7 @@ func (r *Repository[U]) loadSession(db *gorm.DB, id string, dest SessionModel[U]
 	case err != nil:
 		return err
 	}
-	if session := dest.AuthSession(); !found || string(session.ID) != id || r.isDead(session) {
+	if session := r.sessionOf(dest); !found || string(session.ID) != id || r.isDead(session) {
 		return ErrInvalidSession
 	}
 	return nil
@@ -244,16 +220,15 @@ func (r *Repository[U]) loadSession(db *gorm.DB, id string, dest SessionModel[U]
 
 // isDead also asks for the absolute end, past which a process without the option may
 // have renewed.
-func (r *Repository[U]) isDead(session *Session[U]) bool {
+func (r *RepositoryOf[U, K, S]) isDead(session *Session[U]) bool {
 	now := r.opts.now()
-	return session.State(now) == Dead || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
+	return session.stateAt(now) == StateDead || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
 }
 
 // renew moves the expiries of an idle session on.
-func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionModel[U]) error {
-	session := dest.AuthSession()
+func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session *Session[U]) error {
 	now := r.opts.now()
-	if session.State(now) != Idle {
+	if session.stateAt(now) != StateIdle {
 		return nil
 	}
 	values := map[string]any{}
@@ -281,7 +256,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
 				return err
 			}
-			return r.emit(tx, Event{Type: SessionRenewed, UserID: session.UserID, SessionID: session.ID})
+			return r.emit(tx, Event{Type: EventSessionRenewed, UserID: session.UserID, SessionID: session.ID})
 		})
 		return nil
 	})
@@ -303,7 +278,7 @@ func (r *Repository[U]) renew(ctx context.Context, db *gorm.DB, dest SessionMode
 
 // renewedMeanwhile reads a session that was not renewed: another call renewed it or ended it,
 // or the role may not renew it.
-func (r *Repository[U]) renewedMeanwhile(db *gorm.DB, session *Session[U]) error {
+func (r *RepositoryOf[U, K, S]) renewedMeanwhile(db *gorm.DB, session *Session[U]) error {
 	stored := new(Session[U])
 	found, err := find(r.b.engine.ReadLatest(db), stored, r.b.idIs(string(session.ID)))
 	switch {
@@ -321,24 +296,15 @@ func (r *Repository[U]) renewedMeanwhile(db *gorm.DB, session *Session[U]) error
 }
 
 // idleBetween guards a renewal: the session is not dead, and its expiry moves on.
-func (r *Repository[U]) idleBetween(now, next UnixMilli) clause.Expression {
+func (r *RepositoryOf[U, K, S]) idleBetween(now, next UnixMilli) clause.Expression {
 	idle := r.b.engine.Number(clause.Column{Table: clause.CurrentTable, Name: "idle_expires"})
 	return clause.Expr{SQL: "? >= ? AND ? < ?", Vars: []any{idle, now, idle, next}}
 }
 
 // UserSessions returns the sessions of a user that are not dead, the longest-lived
 // first (Lucia's getAllUserSessions). Their Token is empty: only its hash is stored. No
-// such user is [ErrInvalidUser].
-func (r *Repository[U]) UserSessions(ctx context.Context, userID string) ([]Session[U], error) {
-	return UserSessionsAs[Session[U]](ctx, r, userID)
-}
-
-// UserSessionsAs is [Repository.UserSessions] that returns the application's own session
-// struct: gormkey.UserSessionsAs[Device](ctx, auth, userID).
-func UserSessionsAs[S any, U any, P interface {
-	*S
-	SessionModel[U]
-}](ctx context.Context, r *Repository[U], userID string) ([]S, error) {
+// such user is [ErrUserNotFound].
+func (r *RepositoryOf[U, K, S]) UserSessions(ctx context.Context, userID string) ([]S, error) {
 	if _, err := r.GetUser(ctx, userID); err != nil {
 		return nil, err
 	}
@@ -346,17 +312,17 @@ func UserSessionsAs[S any, U any, P interface {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkSessionModel(P(new(S))); err != nil {
-		return nil, err
-	}
 	sessions := []S{}
 	if err := r.read(db, func() error { return db.Where(r.b.ownerIs(userID)).Find(&sessions).Error }); err != nil {
 		return nil, callerError(ctx, "get user sessions", err)
 	}
-	at := func(s *S) *Session[U] { return P(s).AuthSession() }
-	sessions = slices.DeleteFunc(sessions, func(s S) bool { return r.isDead(at(&s)) || at(&s).UserID != userID })
-	slices.SortFunc(sessions, func(a, b S) int {
-		return cmp.Or(cmp.Compare(at(&b).IdleExpires, at(&a).IdleExpires), cmp.Compare(at(&a).ID, at(&b).ID))
+	sessions = slices.DeleteFunc(sessions, func(s S) bool {
+		base := r.sessionOf(&s)
+		return r.isDead(base) || base.UserID != userID
+	})
+	slices.SortFunc(sessions, func(one, two S) int {
+		a, b := r.sessionOf(&one), r.sessionOf(&two)
+		return cmp.Or(cmp.Compare(b.IdleExpires, a.IdleExpires), cmp.Compare(a.ID, b.ID))
 	})
 	return sessions, nil
 }
@@ -365,30 +331,18 @@ func UserSessionsAs[S any, U any, P interface {
 // in Go or in the database (Lucia's updateSessionAttributes), and returns the session
 // with its user. The id, user_id, the expiries, and names that are no column, are an
 // [ArgumentError]. No such session, or a dead one, is [ErrInvalidSession].
-func (r *Repository[U]) UpdateSessionAttributes(ctx context.Context, sessionID SessionID, values map[string]any) (*Session[U], error) {
-	session := new(Session[U])
-	if err := r.UpdateSessionAttributesInto(ctx, sessionID, values, session); err != nil {
-		return nil, err
-	}
-	return session, nil
-}
-
-// UpdateSessionAttributesInto is [Repository.UpdateSessionAttributes] that reads the
-// session into the application's own struct; after an error that is zero.
-func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, sessionID SessionID, values map[string]any, dest SessionModel[U]) error {
+func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, sessionID SessionID, values map[string]any) (*S, error) {
 	if r.err != nil {
-		return r.err
+		return nil, r.err
 	}
 	if err := sessionID.check(); err != nil {
-		return err
-	}
-	if err := r.checkSessionModel(dest); err != nil {
-		return err
+		return nil, err
 	}
 	columns, err := attributes(ctx, r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
 	if err != nil {
-		return err
+		return nil, err
 	}
+	session := new(S)
 	err = r.do(ctx, "update session attributes", func(u *unit) error {
 		if len(columns) > 0 {
 			if err := r.setSessionColumns(u, sessionID, columns); err != nil {
@@ -396,20 +350,20 @@ func (r *Repository[U]) UpdateSessionAttributesInto(ctx context.Context, session
 			}
 		}
 		u.finally(func(tx *gorm.DB) error {
-			if err := r.loadSession(tx, string(sessionID), dest); err != nil {
+			if err := r.loadSession(tx, string(sessionID), session); err != nil {
 				return err
 			}
-			return r.afterFind(tx, dest, dest.AuthSession().User)
+			return r.afterFind(tx, session, r.sessionOf(session).User)
 		})
 		return nil
 	})
 	if err != nil {
-		reflect.ValueOf(dest).Elem().SetZero()
+		return nil, err
 	}
-	return err
+	return session, nil
 }
 
-func (r *Repository[U]) setSessionColumns(u *unit, id SessionID, columns map[string]any) error {
+func (r *RepositoryOf[U, K, S]) setSessionColumns(u *unit, id SessionID, columns map[string]any) error {
 	if err := r.b.lockWrites(u.tx); err != nil {
 		return err
 	}
@@ -420,37 +374,7 @@ func (r *Repository[U]) setSessionColumns(u *unit, id SessionID, columns map[str
 		}
 	}
 	u.then(func(tx *gorm.DB) error {
-		return duplicateAs(r.b.onShard(tx, stored.UserID).Model(newLike(r.opts.sessionModel)).Where(r.b.idIs(string(id))).Updates(columns), ErrDuplicateAttribute)
+		return duplicateAs(r.b.onShard(tx, stored.UserID).Model(new(S)).Where(r.b.idIs(string(id))).Updates(columns), ErrDuplicateAttribute)
 	})
 	return nil
-}
-
-// checkSessionModel refuses a destination that the plugin does not know.
-func (r *Repository[U]) checkSessionModel(dest SessionModel[U]) error {
-	if err := checkDest(dest == nil || isNilPointer(dest), func() bool { return dest.AuthSession() == nil }); err != nil {
-		return err
-	}
-	return checkRegistered(dest, r.b.session, r.b.baseSession)
-}
-
-func isNilPointer(v any) bool {
-	value := reflect.ValueOf(v)
-	return value.Kind() != reflect.Pointer || value.IsNil()
-}
-
-func checkDest(isNil bool, embedsNil func() bool) error {
-	if isNil || embeddedByPointer(embedsNil) {
-		return &ArgumentError{"dest", "is nil, or embeds gormkey's struct by a nil pointer"}
-	}
-	return nil
-}
-
-func checkRegistered(dest any, known ...*schema.Schema) error {
-	t := reflect.TypeOf(dest).Elem()
-	for _, s := range known {
-		if s.ModelType == t {
-			return nil
-		}
-	}
-	return &ArgumentError{"dest", fmt.Sprintf("is a *%v, which is not registered with WithSessionModel or WithKeyModel", t)}
 }

@@ -3,103 +3,58 @@ package gormkey
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"gorm.io/gorm"
 )
 
-// SignInOption changes what [Repository.SignIn] and [Repository.CreateSession] do.
-type SignInOption func(*signInOptions)
-
-type signInOptions struct{ replaced []Token }
-
-func newSignIn(opts []SignInOption) (o signInOptions) {
-	for _, option := range opts {
-		option(&o)
-	}
-	return o
-}
-
-// replacedBy returns the tokens whose sessions end for that of another, each once, and in
-// the same order in every call, so that two of them do not wait for each other.
-func (o signInOptions) replacedBy(token Token) (all []Token) {
-	for _, replaced := range o.replaced {
-		if replaced.wellFormed() && replaced != token && !slices.Contains(all, replaced) {
-			all = append(all, replaced)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
-// Replacing ends the session that the client came with, if it is one, in the
-// transaction that opens the new one. A token never survives a sign-in, so nobody can
-// plant one (session fixation, OWASP ASVS 7.2.4). Given more than once, it ends each of
-// these sessions: a browser may send two cookies of one name.
-func Replacing(token Token) SignInOption {
-	return func(o *signInOptions) { o.replaced = append(o.replaced, token) }
-}
-
 // SignIn verifies the credentials and opens a session, returned with its user and
 // token. The session is opened only if the key still has the password that was
-// verified, so that a password changed meanwhile wins.
+// verified, so that a password changed meanwhile wins. Each of set is called once with the
+// session before it is stored, as by [RepositoryOf.OpenSession]; the token is always a new one.
 //
 // Every failure of the credentials is [ErrInvalidCredentials], after the same work:
-// unknown key, wrong password, key without a password, empty password. One that cannot
-// be anybody's, an id that is too long say, is an [ArgumentError] at once. [ErrBusy]
-// means that too many hash at this moment. The hashing happens outside any transaction
-// of the repository; a caller's own is held open meanwhile.
-func (r *Repository[U]) SignIn(ctx context.Context, c Credentials, opts ...SignInOption) (*Session[U], error) {
-	session := new(Session[U])
-	if err := r.SignInInto(ctx, c, session, opts...); err != nil {
-		return nil, err
-	}
-	return session, nil
-}
-
-// SignInInto is [Repository.SignIn] for the application's own session struct, whose own
-// fields it stores and whose embedded [Session] it sets.
-func (r *Repository[U]) SignInInto(ctx context.Context, c Credentials, dest SessionModel[U], opts ...SignInOption) error {
-	o := newSignIn(opts)
+// unknown key, wrong password, key without a password, empty password. Malformed credentials,
+// such as an id that is too long, return an [ArgumentError] without touching the database.
+// [ErrBusy] means that too many hash at this moment. The hashing happens outside any
+// transaction of the repository; a caller's own is held open meanwhile.
+func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set ...func(*S)) (*S, error) {
 	if r.err != nil {
-		return r.err
+		return nil, r.err
 	}
-	if err := r.checkSessionModel(dest); err != nil {
-		return err
-	}
-	token := newToken() // whatever dest holds
-	replaced := o.replacedBy(token)
+	given, replaced := r.newSession(set)
+	r.sessionOf(given).Token = newToken() // whatever set made of it
 	// A second round, for a password that was changed between the check and the insert.
 	for range 2 {
-		key, err := r.verify(ctx, c)
+		verified, err := r.verify(ctx, c)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		source := owner{userID: key.UserID, keyID: key.ID}
+		key, session := r.keyOf(verified), *given
+		source := owner{userID: key.UserID, key: c.KeyID()}
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
 		}
-		err = r.openSession(ctx, "sign in", dest, newSession{token: token, replaced: replaced, source: source, none: errChanged})
+		err = r.openSession(ctx, "sign in", &session, opening{replaced: replaced, source: source, none: errChanged})
 		if errors.Is(err, errChanged) {
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		dest.AuthSession().User = key.User
-		return r.rehash(ctx, key, c.Password)
+		r.sessionOf(&session).User = key.User
+		return &session, r.rehash(ctx, key, c.Password)
 	}
-	return r.failSignIn(ctx, c, "", ErrInvalidPassword)
+	return nil, r.failSignIn(ctx, c, "", ErrInvalidPassword)
 }
 
 // errChanged: the key or its user changed after the credentials were verified.
 var errChanged = errors.New("gormkey: key changed during sign-in")
 
-// UseKey verifies the credentials as [Repository.SignIn] does, opens no session, and
+// UseKey verifies the credentials as [RepositoryOf.SignIn] does, opens no session, and
 // returns the key with its user (Lucia's useKey). Use it to ask for the password again.
-// A session that is opened after it, by CreateSession, may outlive a password change
+// A session that is opened after it, by OpenSession, may outlive a password change
 // that happens in between.
-func (r *Repository[U]) UseKey(ctx context.Context, c Credentials) (*Key[U], error) {
+func (r *RepositoryOf[U, K, S]) UseKey(ctx context.Context, c Credentials) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -107,67 +62,62 @@ func (r *Repository[U]) UseKey(ctx context.Context, c Credentials) (*Key[U], err
 	if err != nil {
 		return nil, err
 	}
-	if err := r.rehash(ctx, key, c.Password); err != nil {
+	if err := r.rehash(ctx, r.keyOf(key), c.Password); err != nil {
 		return nil, err
 	}
 	return key, nil
 }
 
-// CheckCredentials returns the [ArgumentError] with which [Repository.SignIn] and
-// [Repository.UseKey] refuse credentials before any statement, and nil for those that could be
+// CheckCredentials returns the [ArgumentError] with which [RepositoryOf.SignIn] and
+// [RepositoryOf.UseKey] refuse credentials before any statement, and nil for those that could be
 // somebody's: an id that is too long, for example, or a password that is not UTF-8. It sends
 // no statement. Call it before an attempt is counted (package throttle), so that what nobody
 // can have writes nothing.
-func (r *Repository[U]) CheckCredentials(c Credentials) error {
+func (r *RepositoryOf[U, K, S]) CheckCredentials(c Credentials) error {
 	if r.err != nil {
 		return r.err
 	}
-	_, err := r.signInID(c)
-	return err
+	return r.checkSignIn(c)
 }
 
-// signInID checks credentials that are to sign somebody in, and returns the id of their key.
-func (r *Repository[U]) signInID(c Credentials) (string, error) {
-	id, err := keyID(c.Provider, c.ID)
-	if err != nil {
-		return "", err
+// checkSignIn refuses credentials that cannot sign anybody in.
+func (r *RepositoryOf[U, K, S]) checkSignIn(c Credentials) error {
+	if err := c.KeyID().check(); err != nil {
+		return err
 	}
-	if c.PasswordHash != "" {
-		return "", &ArgumentError{"password hash", "signs nobody in"}
+	switch {
+	case c.hash != "":
+		return &UsageError{"credentials", "are of Imported, which sign nobody in"}
+	case c.proved && c.Password != "":
+		return &UsageError{"password", "was given to credentials of Proved or Imported, which have none"}
 	}
-	if err := r.opts.checkPassword(c.Password); err != nil {
-		return "", err
-	}
-	if c.NoPassword {
-		return id, checkNoPassword(c)
-	}
-	return id, nil
+	return r.opts.checkPassword(c.Password)
 }
 
 // verify returns the key, with its user, whose credentials these are.
-func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], error) {
-	id, err := r.signInID(c)
-	if err != nil {
+func (r *RepositoryOf[U, K, S]) verify(ctx context.Context, c Credentials) (*K, error) {
+	if err := r.checkSignIn(c); err != nil {
 		return nil, err
 	}
 	db, err := r.session(ctx)
 	if err != nil {
 		return nil, err
 	}
-	key := new(Key[U])
+	key, id := new(K), c.KeyID().String()
+	base := r.keyOf(key)
 	found, err := r.loadWithUser(db, id, key)
 	if err != nil {
 		return nil, callerError(ctx, "sign in", err)
 	}
-	found = found && key.ID == id
-	reason, err := r.checkCredentials(ctx, c, key, found)
+	found = found && base.ID == id
+	reason, err := r.checkCredentials(ctx, c, base, found)
 	if err != nil {
 		return nil, callerError(ctx, "sign in", err)
 	}
 	if reason != nil {
-		return nil, r.failSignIn(ctx, c, key.UserID, reason)
+		return nil, r.failSignIn(ctx, c, base.UserID, reason)
 	}
-	if err := r.afterFind(db, key, key.User); err != nil {
+	if err := r.afterFind(db, key, base.User); err != nil {
 		return nil, callerError(ctx, "sign in", err)
 	}
 	return key, nil
@@ -176,11 +126,11 @@ func (r *Repository[U]) verify(ctx context.Context, c Credentials) (*Key[U], err
 // checkCredentials returns why the credentials are not the key's, nil if they are. Every
 // failure of a password does the same work (OWASP ASVS 6.3.8): it checks one hash of each
 // kind that the process has met.
-func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
-	if c.NoPassword {
+func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
+	if c.proved {
 		switch {
 		case !found:
-			return ErrInvalidKey, nil
+			return ErrKeyNotFound, nil
 		case key.PasswordDefined():
 			return ErrInvalidPassword, nil
 		}
@@ -188,7 +138,7 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 	}
 	switch {
 	case !found:
-		reason = ErrInvalidKey
+		reason = ErrKeyNotFound
 	case !key.PasswordDefined() || c.Password == "":
 		reason = ErrInvalidPassword
 	}
@@ -225,12 +175,12 @@ func (r *Repository[U]) checkCredentials(ctx context.Context, c Credentials, key
 }
 
 // failSignIn tells the hooks why, and the caller only that.
-func (r *Repository[U]) failSignIn(ctx context.Context, c Credentials, userID string, reason error) error {
+func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, userID string, reason error) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
 	}
-	event := Event{Type: SignInFailed, UserID: userID, KeyID: c.Provider + ":" + c.ID, Err: reason}
+	event := Event{Type: EventSignInFailed, UserID: userID, KeyID: c.KeyID(), Err: reason}
 	if r.inTransaction() { // in which a hook's failed statement must not spoil the rest
 		err = db.Transaction(func(tx *gorm.DB) error { return r.emit(tx, event) })
 	} else {
@@ -247,7 +197,7 @@ func (r *Repository[U]) failSignIn(ctx context.Context, c Credentials, userID st
 // user's lock: a change of the password that has read the hash of several keys must find
 // it in all of them. The sign-in stands whether it succeeds or not: the next one tries again. Only inside a
 // caller's transaction is a failed write returned, since a deadlock there has undone it.
-func (r *Repository[U]) rehash(ctx context.Context, key *Key[U], plain string) error {
+func (r *RepositoryOf[U, K, S]) rehash(ctx context.Context, key *Key[U], plain string) error {
 	if !key.PasswordDefined() || !r.opts.hasher.Outdated(string(*key.HashedPassword)) {
 		return nil
 	}

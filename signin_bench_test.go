@@ -27,7 +27,7 @@ func BenchmarkSignInMemory(b *testing.B) {
 	limiter := password.NewLimiter(places, callers, time.Minute)
 	db := newBenchTable(b, 100, &gorm.Config{}, gormkey.WithPasswordLimiter(limiter))
 	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse"}
-	_, err := db.auth.CreateKey(db.ctx, benchUserID(0), login)
+	_, err := db.auth.AddKey(db.ctx, benchUserID(0), login)
 	must(b, err)
 	var peaks []int
 	for b.Loop() {
@@ -79,15 +79,15 @@ func BenchmarkSignInFailures(b *testing.B) {
 	login := func(id, pass string) gormkey.Credentials {
 		return gormkey.Credentials{Provider: "email", ID: id, Password: pass}
 	}
-	_, err := t.auth.CreateKey(t.ctx, benchUserID(0), login("ada@example.com", "correct horse"))
+	_, err := t.auth.AddKey(t.ctx, benchUserID(0), login("ada@example.com", "correct horse"))
 	must(b, err)
-	_, err = t.auth.CreateKey(t.ctx, benchUserID(1), gormkey.Credentials{Provider: "email", ID: "bob@example.com", NoPassword: true})
+	_, err = t.auth.AddKey(t.ctx, benchUserID(1), gormkey.Proved("email", "bob@example.com"))
 	must(b, err)
 	for id, hash := range map[string]gormkey.HashedPassword{ // of a Lucia v2's users, of "correct horse battery staple"
 		"lucia@example.com":  "s2:dflj86rh5efampqh:b841c2560465bcab903eb8a5e8fa80f0cb28368ec745064013c6f77148d06201f2aefa03ff6bec122a9174d90f61af8e0cd7ed43fc8d58ac114476f2fb14a36c",
 		"bcrypt@example.com": "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG",
 	} {
-		_, err = t.auth.CreateKey(t.ctx, benchUserID(2), gormkey.Credentials{Provider: "email", ID: id, PasswordHash: hash})
+		_, err = t.auth.AddKey(t.ctx, benchUserID(2), gormkey.Imported("email", id, hash))
 		must(b, err)
 	}
 	fail := func(c gormkey.Credentials) time.Duration {

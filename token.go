@@ -1,300 +1,179 @@
 package gormkey
 
 import (
-	"cmp"
-	"context"
-	"errors"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql/driver"
+	"encoding/hex"
 	"fmt"
-	"strings"
-	"time"
-
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
+	"log/slog"
 )
 
-// maxTokenLifetime bounds a one-time token's: 30 days.
-const maxTokenLifetime = 30 * 24 * time.Hour
+const redacted = "[redacted]"
 
-// IssueToken makes a one-time token for a user, to be sent to them, and returns it; the
-// database holds its SHA-256. It voids the user's older one of the same purpose. Nothing
-// is sent: that is the application's. The call needs [WithOneTimeTokens].
+// Token is a session's secret as the client keeps it: 40 characters of a–z and 0–9,
+// 206.8 bits from crypto/rand (OWASP ASVS 7.2.3 asks for 128). The database holds its
+// SHA-256. Convert it to a string to send it. Printing, logging or encoding a Token, or
+// a struct that has it in an exported field, shows "[redacted]"; it cannot be bound to a
+// statement.
+type Token string
+
+// HashedPassword is a password hash in the form that its hasher gave it, at most 255
+// bytes. Printing, logging or encoding it, or a struct that has it in an exported field,
+// shows "[redacted]".
+type HashedPassword string
+
+var (
+	_ fmt.Formatter  = Token("")
+	_ slog.LogValuer = Token("")
+	_ driver.Valuer  = Token("")
+	_ fmt.Formatter  = HashedPassword("")
+	_ slog.LogValuer = HashedPassword("")
+	_ driver.Valuer  = HashedPassword("")
+)
+
+// SessionID is the id of a session as its row has it, 1 to 128 bytes. It is a type of its own
+// so that a [Token] is not taken for an id.
 //
-// The payload, at most 1024 bytes of valid UTF-8, is bound to the token in one row: the
-// address that it proves, say, which is never looked up again. With [ResetPassword] it is
-// the id of the key whose password is to be set. The lifetime is 1 ms to 30 days, in whole
-// milliseconds; for a link a day at most is good (OWASP ASVS 6.5.5), an hour for a
-// password. Issuing is not throttled: limit how many are sent to one address.
+// Printing, logging or encoding an id, or a struct that has it in an exported field, shows
+// the SHA-256 of the session's token, 64 hexadecimal digits. That is the id itself, except with
+// [WithLuciaV2], whose rows hold the token. [RepositoryOf.EndSession],
+// [RepositoryOf.EndOtherSessions] and [RepositoryOf.ChangePassword] also take the text that
+// is shown, so a page may list it and send it back.
 //
-// Errors: [ArgumentError], [ErrInvalidUser]. An answer that shows to a stranger whether
-// there was a user shows who has an account: answer alike, and send outside the request.
-func (r *Repository[U]) IssueToken(ctx context.Context, userID string, purpose Purpose, payload string, lifetime time.Duration) (Token, error) {
-	if err := r.checkTokens(); err != nil {
-		return "", err
+// The key of a map is an exception: encoding/json writes a key of this type as it is.
+type SessionID string
+
+var (
+	_ fmt.Formatter  = SessionID("")
+	_ slog.LogValuer = SessionID("")
+	_ driver.Valuer  = SessionID("")
+)
+
+// String returns the SHA-256 of the session's token in hexadecimal, and "" for no id.
+func (id SessionID) String() string {
+	if id == "" || isHashedID(string(id)) {
+		return string(id)
 	}
-	if err := errors.Join(r.checkUserID(userID), purpose.check(), checkPayload(purpose, payload)); err != nil {
-		return "", err
-	}
-	if lifetime < time.Millisecond || lifetime > maxTokenLifetime || lifetime%time.Millisecond != 0 {
-		return "", &ArgumentError{"lifetime", fmt.Sprintf("is %v, outside whole milliseconds from 1ms to 30 days", lifetime)}
-	}
-	token := newToken()
-	err := r.do(ctx, "issue token", func(u *unit) error {
-		if err := r.lockOwner(u.tx, userID); err != nil {
-			return err
-		}
-		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
-		u.then(func(tx *gorm.DB) error {
-			row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
-			return r.insertFor(tx, row, owner{userID: userID}, ErrInvalidUser, errDuplicate)
-		})
-		u.tell(Event{Type: TokenIssued, UserID: userID, Purpose: purpose})
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	return token, nil
+	return Token(id).hash()
 }
 
-// GetToken returns a one-time token with its user and leaves it to be used: to show a
-// form, say, since programs that look at mail follow its links. [ErrInvalidToken] is one
-// that is unknown, used, expired, voided or of another purpose, or whose user is gone; a
-// malformed one gets it without a statement.
-func (r *Repository[U]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeToken[U], error) {
-	if err := errors.Join(r.checkTokens(), purpose.check()); err != nil {
-		return nil, err
-	}
-	db, err := r.session(ctx)
-	if err != nil {
-		return nil, err
-	}
-	t, err := r.loadToken(db, purpose, token)
-	return t, callerError(ctx, "get token", err)
+// Format writes what String returns.
+func (id SessionID) Format(f fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), id.String())
 }
 
-// UseToken uses a one-time token up and returns it with its user. In the same
-// transaction, after it, it calls work, unless that is nil: what the token was for is
-// done if and only if the token is gone. An error of work, which may run again after a
-// deadlock, leaves the token as it was. Operations of the repository in work go through
-// [Repository.With] and tx.
-//
-// Of any number of calls at once one gets it; the others, and every call after it, get
-// [ErrInvalidToken] as from [Repository.GetToken]. On Cloudflare D1 it is also what a loser
-// gets from the end of the transaction, so that work may have run there for nothing.
-func (r *Repository[U]) UseToken(ctx context.Context, purpose Purpose, token Token, work func(tx *gorm.DB, t *OneTimeToken[U]) error) (*OneTimeToken[U], error) {
-	if err := errors.Join(r.checkTokens(), purpose.check()); err != nil {
-		return nil, err
-	}
-	var t *OneTimeToken[U]
-	err := r.do(ctx, "use token", func(u *unit) (err error) {
-		if t, err = r.lockToken(u.tx, purpose, token); err != nil {
-			return err
-		}
-		r.consume(u, t)
-		if work != nil {
-			u.then(func(tx *gorm.DB) error {
-				end := r.b.undone.watch(tx)
-				return cmp.Or(work(r.forApplication(tx), t), end())
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+// LogValue returns what String returns.
+func (id SessionID) LogValue() slog.Value { return slog.StringValue(id.String()) }
+
+// MarshalText returns what String returns.
+func (id SessionID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// MarshalBinary returns what String returns.
+func (id SessionID) MarshalBinary() ([]byte, error) { return id.MarshalText() }
+
+// UnmarshalText sets the id to what MarshalText wrote.
+func (id *SessionID) UnmarshalText(text []byte) error { *id = SessionID(text); return nil }
+
+// UnmarshalBinary sets the id to what MarshalBinary wrote.
+func (id *SessionID) UnmarshalBinary(data []byte) error { return id.UnmarshalText(data) }
+
+// Value returns the id for the database, as the row has it.
+func (id SessionID) Value() (driver.Value, error) { return string(id), nil }
+
+func (id SessionID) check() error { return checkText("session id", string(id), sessionIDSize) }
+
+// ID returns the SHA-256 of the token in hexadecimal. It is the id of the token's session,
+// except with [WithLuciaV2], and what that id shows when it is printed.
+func (t Token) ID() SessionID { return SessionID(t.hash()) }
+
+func (t Token) hash() string {
+	var text [2 * sha256.Size]byte
+	sum := sha256.Sum256([]byte(t))
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
-// ResetPassword uses up a token that [Repository.IssueToken] made for [ResetPassword], sets
-// the password of the key that it names, and of those that share it, and ends all
-// sessions of the user, in one transaction (OWASP ASVS 6.4.3, 7.4.3). It returns the key;
-// a session is not opened.
-//
-// Errors: [ErrInvalidToken], also where the key is gone or another user's by now, in
-// which case nothing was hashed; [ArgumentError] for a password that the policy refuses,
-// after which the token can be used still; [ErrBusy].
-func (r *Repository[U]) ResetPassword(ctx context.Context, token Token, newPassword string) (*Key[U], error) {
-	if err := r.checkTokens(); err != nil {
-		return nil, err
-	}
-	if err := r.opts.checkNewPassword(Credentials{Password: newPassword}); err != nil {
-		return nil, err
-	}
-	if _, err := r.GetToken(ctx, ResetPassword, token); err != nil {
-		return nil, err
-	}
-	hash, err := r.hash(ctx, newPassword)
-	if err != nil {
-		return nil, err
-	}
-	var key *Key[U]
-	err = r.do(ctx, "reset password", func(u *unit) error {
-		if err := r.b.lockWrites(u.tx); err != nil {
-			return err
-		}
-		t, err := r.loadToken(u.tx, ResetPassword, token)
-		if err != nil {
-			return err
-		}
-		key, err = r.lockKey(u.tx, t.Payload, errAbsent)
-		if errors.Is(err, errAbsent) || err == nil && key.UserID != t.UserID {
-			return ErrInvalidToken
-		}
-		if err != nil {
-			return err
-		}
-		none := SessionID("")
-		r.consume(u, t)
-		return r.replacePassword(u, key, &hash, &none)
-	})
-	if err != nil {
-		return nil, err
-	}
-	key.HashedPassword = &hash
-	return key, nil
+// Format writes "[redacted]" for every verb.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// String returns "[redacted]".
+func (t Token) String() string { return redacted }
+
+// LogValue returns "[redacted]".
+func (t Token) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]".
+func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary returns "[redacted]".
+func (t Token) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+
+// Value refuses: a token never becomes a bind value, which loggers would print.
+func (t Token) Value() (driver.Value, error) {
+	return nil, &UsageError{"token", "is a secret and cannot be bound to a statement; use its ID method"}
 }
 
-// SignInWithToken uses up a token of the purpose [MagicLink] and opens a session for its
-// user, in one transaction, returned with the user and its token. Options are those of
-// [Repository.SignIn]. The token proves that who has it reads the user's mail, and nothing of a
-// password or of other keys that somebody may have set before. Call it for a POST: a
-// link's GET is also followed by programs.
-//
-// Errors: [ErrInvalidToken].
-func (r *Repository[U]) SignInWithToken(ctx context.Context, token Token, opts ...SignInOption) (*Session[U], error) {
-	session := new(Session[U])
-	if err := r.SignInWithTokenInto(ctx, token, session, opts...); err != nil {
-		return nil, err
-	}
-	return session, nil
-}
+// Value returns the hash for the database. Without it a driver that asks for a
+// fmt.Stringer first, as pgx does, would store "[redacted]".
+func (h HashedPassword) Value() (driver.Value, error) { return string(h), nil }
 
-// SignInWithTokenInto is [Repository.SignInWithToken] for the application's own session
-// struct, whose own fields it stores and whose embedded [Session] it sets.
-func (r *Repository[U]) SignInWithTokenInto(ctx context.Context, token Token, dest SessionModel[U], opts ...SignInOption) error {
-	if err := r.checkTokens(); err != nil {
-		return err
-	}
-	if err := r.checkSessionModel(dest); err != nil {
-		return err
-	}
-	seen, err := r.GetToken(ctx, MagicLink, token)
-	if err != nil {
-		return err
-	}
-	fresh := newToken()
-	o := newSession{token: fresh, replaced: newSignIn(opts).replacedBy(fresh), source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
-	if err := r.openSession(ctx, "sign in with token", dest, o); err != nil {
-		return err
-	}
-	dest.AuthSession().User = seen.User
-	return nil
-}
+// Format writes "[redacted]" for every verb.
+func (h HashedPassword) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// VoidTokens voids the unused tokens of a user for some purposes, for all if none is
-// named. An unknown user is no error.
-//
-// Other operations void tokens too, so that whoever lost access does not come back by one
-// that they asked for before:
-//
-//   - RenameKey, DeleteKey and DeleteUser void all of the user's.
-//   - ChangePassword, UpdateKeyPassword, ResetPassword, InvalidateAllUserSessions,
-//     InvalidateOtherSessions, InvalidateUserSession and InvalidateSession void all but those
-//     of the purpose [VerifyEmail], which prove an address and open nothing.
-//   - SignOut, and sessions that end by themselves, void none.
-func (r *Repository[U]) VoidTokens(ctx context.Context, userID string, purposes ...Purpose) error {
-	if err := errors.Join(r.checkTokens(), r.checkUserID(userID)); err != nil {
-		return err
+// String returns "[redacted]".
+func (h HashedPassword) String() string { return redacted }
+
+// LogValue returns "[redacted]".
+func (h HashedPassword) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]".
+func (h HashedPassword) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary returns "[redacted]".
+func (h HashedPassword) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+
+// wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
+// 0–9, "_" and "-". Anything else is refused without a statement.
+func (t Token) wellFormed() bool {
+	if len(t) < 22 || len(t) > 127 {
+		return false
 	}
-	for _, p := range purposes {
-		if err := p.check(); err != nil {
-			return err
+	for i := range len(t) {
+		switch c := t[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '_', c == '-':
+		default:
+			return false
 		}
 	}
-	return r.doOne(ctx, "void tokens", false, func(u *unit) error {
-		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purposes...) })
-		return nil
-	})
+	return true
 }
 
-// checkTokens refuses where there are no one-time tokens.
-func (r *Repository[U]) checkTokens() error {
-	if r.err == nil && r.b.token == nil {
-		return &ArgumentError{"plugin", "has no one-time tokens; give it WithOneTimeTokens"}
-	}
-	return r.err
-}
+// alphabet is Lucia's: 36 characters, the digits in the order 1…9, 0.
+const alphabet = "abcdefghijklmnopqrstuvwxyz1234567890"
 
-// loadToken reads a token that can be used, with its user.
-func (r *Repository[U]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
-	if !token.wellFormed() {
-		return nil, ErrInvalidToken
-	}
-	t, id := new(OneTimeToken[U]), token.hash()
-	found, err := r.loadWithUser(db, id, t)
-	switch {
-	case err != nil:
-		return nil, err
-	case !found || t.ID != id || t.Purpose != purpose || r.opts.now() > t.Expires:
-		return nil, ErrInvalidToken
-	}
-	if err := r.afterFind(db, t, t.User); err != nil {
-		return nil, err
-	}
-	return t, nil
-}
+const (
+	tokenLength  = 40
+	userIDLength = 15
+)
 
-// consume uses a token up, by the one DELETE that hits its row.
-func (r *Repository[U]) consume(u *unit, t *OneTimeToken[U]) {
-	u.then(func(tx *gorm.DB) error {
-		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U]))
-		return r.mustChange(tx, result, ErrInvalidToken, func() error { return r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID) })
-	})
-	u.tell(Event{Type: TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
-}
-
-// voidPending deletes the tokens of a user but those that only prove an address: what
-// somebody asked for who may have lost access meanwhile, in a stolen session for example.
-func (r *Repository[U]) voidPending(tx *gorm.DB, userID string) error {
-	if r.b.token == nil {
-		return nil
-	}
-	kept := clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}, Value: string(VerifyEmail)}
-	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeToken[U])).Error
-}
-
-// voidTokens deletes the tokens of a user for some purposes, for all if none is named.
-func (r *Repository[U]) voidTokens(tx *gorm.DB, userID string, purposes ...Purpose) error {
-	if r.b.token == nil {
-		return nil
-	}
-	query := tx.Where(r.b.ownerIs(userID))
-	if len(purposes) > 0 {
-		in := clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}}
-		for _, p := range purposes {
-			in.Values = append(in.Values, string(p))
-		}
-		query = query.Where(in)
-	}
-	return query.Delete(new(OneTimeToken[U])).Error
-}
-
-func (p Purpose) check() error {
-	if len(p) < 1 || len(p) > purposeSize || strings.Trim(string(p), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return &ArgumentError{"purpose", "is not 1 to 32 characters of a–z, 0–9, \"-\""}
-	}
-	return nil
-}
-
-func checkPayload(purpose Purpose, payload string) error {
-	if purpose == ResetPassword {
-		provider, id, _ := strings.Cut(payload, ":")
-		if _, err := keyID(provider, id); err != nil {
-			return fmt.Errorf("%w: %w", &ArgumentError{"payload", "is not the id of a key, provider and colon and id, whose password is to be set"}, err)
+// randomString returns n characters of the alphabet, each equally likely: bytes past
+// the last multiple of 36 are thrown away. crypto/rand never returns an error.
+func randomString(n int) string {
+	const limit = 256 - 256%len(alphabet)
+	out := make([]byte, 0, n)
+	var buf [64]byte
+	for {
+		_, _ = rand.Read(buf[:])
+		for _, b := range buf {
+			if int(b) >= limit {
+				continue
+			}
+			if out = append(out, alphabet[int(b)%len(alphabet)]); len(out) == n {
+				return string(out)
+			}
 		}
 	}
-	if payload == "" {
-		return nil
-	}
-	return checkText("payload", payload, payloadSize)
 }
+
+func newToken() Token { return Token(randomString(tokenLength)) }

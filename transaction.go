@@ -48,14 +48,14 @@ func (u *unit) write() error {
 }
 
 // do runs an operation in a transaction of its own, or in a savepoint of the caller's.
-func (r *Repository[U]) do(ctx context.Context, op string, work func(u *unit) error) error {
+func (r *RepositoryOf[U, K, S]) do(ctx context.Context, op string, work func(u *unit) error) error {
 	return r.run(ctx, op, r.transact, work)
 }
 
 // doOne is do for an operation that reads nothing and writes one statement, which is atomic by
 // itself: it saves the cost of a transaction. With several statements, or hooks to tell, there
 // is one after all.
-func (r *Repository[U]) doOne(ctx context.Context, op string, several bool, work func(u *unit) error) error {
+func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bool, work func(u *unit) error) error {
 	if several || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction() {
 		return r.do(ctx, op, work)
 	}
@@ -64,7 +64,7 @@ func (r *Repository[U]) doOne(ctx context.Context, op string, several bool, work
 
 type runner func(ctx context.Context, op string, work func(tx *gorm.DB) error) error
 
-func (r *Repository[U]) run(ctx context.Context, op string, begin runner, work func(u *unit) error) error {
+func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, begin runner, work func(u *unit) error) error {
 	var afterwards func(tx *gorm.DB) error
 	err := begin(ctx, op, func(tx *gorm.DB) error {
 		u := &unit{tx: tx, emit: r.emit}
@@ -89,7 +89,7 @@ func (r *Repository[U]) run(ctx context.Context, op string, begin runner, work f
 }
 
 // readBack reads what a batch has written.
-func (r *Repository[U]) readBack(ctx context.Context, op string, read func(tx *gorm.DB) error) error {
+func (r *RepositoryOf[U, K, S]) readBack(ctx context.Context, op string, read func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -102,10 +102,10 @@ func (r *Repository[U]) readBack(ctx context.Context, op string, read func(tx *g
 }
 
 // errInBatch refuses what cannot work in a transaction of the caller's.
-var errInBatch = &ArgumentError{"db", "is in a transaction, whose statements are sent at its end on this database; call it on the root handle"}
+var errInBatch = &UsageError{"db", "is in a transaction, whose statements are sent at its end on this database; call it on the root handle"}
 
 // checkReadsBack refuses an operation that reads what it wrote in a caller's batch.
-func (r *Repository[U]) checkReadsBack() error {
+func (r *RepositoryOf[U, K, S]) checkReadsBack() error {
 	if r.b.engine.Batches() && r.inTransaction() {
 		return errInBatch
 	}
@@ -113,7 +113,7 @@ func (r *Repository[U]) checkReadsBack() error {
 }
 
 // session returns a handle for the statements of one operation.
-func (r *Repository[U]) session(ctx context.Context) (*gorm.DB, error) {
+func (r *RepositoryOf[U, K, S]) session(ctx context.Context) (*gorm.DB, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -130,13 +130,13 @@ func (r *Repository[U]) session(ctx context.Context) (*gorm.DB, error) {
 	return db, nil
 }
 
-func (r *Repository[U]) inTransaction() bool {
+func (r *RepositoryOf[U, K, S]) inTransaction() bool {
 	_, ok := r.db.Statement.ConnPool.(gorm.TxCommitter)
 	return ok
 }
 
 // transact runs work in a transaction, or in a savepoint of the caller's.
-func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
+func (r *RepositoryOf[U, K, S]) transact(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -159,7 +159,7 @@ func (r *Repository[U]) transact(ctx context.Context, op string, work func(tx *g
 	})
 }
 
-func (r *Repository[U]) withoutTransaction(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
+func (r *RepositoryOf[U, K, S]) withoutTransaction(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func (r *Repository[U]) withoutTransaction(ctx context.Context, op string, work 
 
 // retry repeats a transaction of our own after a deadlock and its like, but not one that
 // waited long for a lock already.
-func (r *Repository[U]) retry(ctx context.Context, op string, try func() error) error {
+func (r *RepositoryOf[U, K, S]) retry(ctx context.Context, op string, try func() error) error {
 	began := time.Now()
 	for n := 1; ; n++ {
 		err := try()
@@ -217,14 +217,14 @@ func (b *binding) commitError(err error) error {
 }
 
 // emit calls the hooks. Events of one call carry the same time.
-func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
+func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...Event) error {
 	if len(r.opts.hooks) == 0 {
 		return nil
 	}
 	at := r.opts.now()
 	for _, e := range events {
 		e.At = at
-		e.SessionID = SessionID(e.SessionID.String()) // with LuciaV2 the id is the token, which no event holds
+		e.SessionID = SessionID(e.SessionID.String()) // with WithLuciaV2 the id is the token, which no event holds
 		for _, hook := range r.opts.hooks {
 			end := r.b.undone.watch(tx)
 			err := hook(r.forApplication(tx), e)
@@ -241,7 +241,7 @@ func (r *Repository[U]) emit(tx *gorm.DB, events ...Event) error {
 
 // forApplication returns a handle on the same transaction with the settings that the
 // application gave its own.
-func (r *Repository[U]) forApplication(tx *gorm.DB) *gorm.DB {
+func (r *RepositoryOf[U, K, S]) forApplication(tx *gorm.DB) *gorm.DB {
 	tx = tx.Session(&gorm.Session{})
 	c, app := tx.Config, r.app
 	c.Logger, c.TranslateError, c.SkipDefaultTransaction = app.logger, app.translateError, app.skipDefaultTransaction

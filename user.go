@@ -14,19 +14,19 @@ import (
 // CreateUser inserts user and a key for each of the credentials, all or nothing
 // (Lucia's createUser). The user's empty ID is filled; associations are not saved, so
 // that keys and sessions never come in with a user: save others in the same
-// transaction, through [Repository.With].
+// transaction, through [RepositoryOf.With].
 //
 // Errors: [ArgumentError], [ErrDuplicateKey], [ErrDuplicateUser] for the given ID,
 // [ErrDuplicateAttribute] for a unique column of the application, [ErrBusy],
 // [ErrOutcomeUnknown]. After an error the user is as it came.
-func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...Credentials) (err error) {
+func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credentials ...Credentials) (err error) {
 	if r.err != nil {
 		return r.err
 	}
 	if user == nil {
-		return &ArgumentError{"user", "is nil"}
+		return &UsageError{"user", "is nil"}
 	}
-	base, asGiven := r.plugin.base(user), *user
+	base, asGiven := r.userOf(user), *user
 	given := base.ID
 	if given != "" {
 		if err := r.checkUserID(given); err != nil {
@@ -72,18 +72,18 @@ func (r *Repository[U]) CreateUser(ctx context.Context, user *U, credentials ...
 
 // createKeys inserts the keys of a user who was created in the same transaction, and tells
 // of both.
-func (r *Repository[U]) createKeys(tx *gorm.DB, userID string, keys []*Key[U]) error {
+func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*Key[U]) error {
 	insert := tx
 	if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
 		insert = trusted(tx)
 	}
-	events := []Event{{Type: UserCreated, UserID: userID}}
+	events := []Event{{Type: EventUserCreated, UserID: userID}}
 	for _, key := range keys {
 		key.UserID = userID
 		if err := duplicateAs(insert.Omit(clause.Associations).Create(key), ErrDuplicateKey); err != nil {
 			return err
 		}
-		events = append(events, Event{Type: KeyAdded, UserID: userID, KeyID: key.ID})
+		events = append(events, Event{Type: EventKeyAdded, UserID: userID, KeyID: key.KeyID()})
 	}
 	return r.emit(tx, events...)
 }
@@ -111,7 +111,7 @@ func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.cause} }
 // rollback it asks whether there is a row with the id, as the column compares it, since
 // that is what its constraint did. A model with no columns but those of base has nothing
 // else that could be taken.
-func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, ofID error, model, base *schema.Schema, exists func(db *gorm.DB) (bool, error)) error {
+func (r *RepositoryOf[U, K, S]) explainDuplicate(ctx context.Context, op string, err, ofID error, model, base *schema.Schema, exists func(db *gorm.DB) (bool, error)) error {
 	if !errors.Is(err, errDuplicate) {
 		return err
 	}
@@ -135,8 +135,8 @@ func (r *Repository[U]) explainDuplicate(ctx context.Context, op string, err, of
 }
 
 // GetUser returns the user, read by the application's model with its hooks, scopes and
-// soft delete (Lucia's getUser). No such user is [ErrInvalidUser].
-func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) {
+// soft delete (Lucia's getUser). No such user is [ErrUserNotFound].
+func (r *RepositoryOf[U, K, S]) GetUser(ctx context.Context, userID string) (*U, error) {
 	if err := r.checkUserID(userID); r.err == nil && err != nil {
 		return nil, err
 	}
@@ -144,14 +144,14 @@ func (r *Repository[U]) GetUser(ctx context.Context, userID string) (*U, error) 
 	if err != nil {
 		return nil, err
 	}
-	user, err := r.loadUser(db, userID, ErrInvalidUser)
+	user, err := r.loadUser(db, userID, ErrUserNotFound)
 	return user, callerError(ctx, "get user", err)
 }
 
 // loadUser reads a user by the application's model, or returns none if there is no such
 // user. Where we act on that, none is a private error: what a query returns may come from
 // the application's code, and wrap any public one.
-func (r *Repository[U]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
+func (r *RepositoryOf[U, K, S]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
 	user, found := new(U), false
 	err := r.read(db, func() (err error) {
 		found, err = find(db, user, r.b.userIs(userID))
@@ -160,7 +160,7 @@ func (r *Repository[U]) loadUser(db *gorm.DB, userID string, none error) (*U, er
 	switch {
 	case err != nil:
 		return nil, err
-	case !found || r.plugin.base(user).ID != userID:
+	case !found || r.userOf(user).ID != userID:
 		return nil, none
 	}
 	return user, nil
@@ -173,8 +173,8 @@ var errAbsent = errors.New("gormkey: no such row")
 // in the database, by one UPDATE with the model's hooks, and returns the user as it
 // then is (Lucia's updateUserAttributes). The id, and names that are no column, are an
 // [ArgumentError]; nothing to set returns the user as it is. No such user is
-// [ErrInvalidUser]; a taken value of a unique column is [ErrDuplicateAttribute].
-func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string, values map[string]any) (*U, error) {
+// [ErrUserNotFound]; a taken value of a unique column is [ErrDuplicateAttribute].
+func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID string, values map[string]any) (*U, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -196,12 +196,12 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 			}
 			u.then(func(tx *gorm.DB) error {
 				model := new(U)
-				r.plugin.base(model).ID = userID
+				r.userOf(model).ID = userID
 				return duplicateAs(tx.Model(model).Updates(columns), ErrDuplicateAttribute)
 			})
 		}
 		u.finally(func(tx *gorm.DB) (err error) {
-			user, err = r.loadUser(tx, userID, ErrInvalidUser) // 0 rows may mean "same values", so the read decides
+			user, err = r.loadUser(tx, userID, ErrUserNotFound) // 0 rows may mean "same values", so the read decides
 			return err
 		})
 		return nil
@@ -223,7 +223,7 @@ func (r *Repository[U]) UpdateUserAttributes(ctx context.Context, userID string,
 //
 // A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions:
 // they do not work while the user is deleted, and work again if it is restored.
-func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
+func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -250,7 +250,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 			}
 			return r.mustChange(tx, handle.Omit(clause.Associations).Delete(user), errNotDeleted, nil)
 		})
-		u.tell(Event{Type: UserDeleted, UserID: userID})
+		u.tell(Event{Type: EventUserDeleted, UserID: userID})
 		return nil
 	})
 	switch {
@@ -264,7 +264,7 @@ func (r *Repository[U]) DeleteUser(ctx context.Context, userID string) error {
 
 // deletesUnseen reports whether nobody's code but the library's sees a user who is deleted,
 // or decides whether there is one.
-func (r *Repository[U]) deletesUnseen() bool {
+func (r *RepositoryOf[U, K, S]) deletesUnseen() bool {
 	s := r.b.user
 	return len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) &&
 		!foreignQueryCallbacks(r.db) && !foreignDeleteCallbacks(r.db)
@@ -274,7 +274,7 @@ var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or 
 
 // checkDeleted tells a user who was not there from one whom a trigger or a Delete
 // callback kept.
-func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
+func (r *RepositoryOf[U, K, S]) checkDeleted(ctx context.Context, userID string) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (r *Repository[U]) checkDeleted(ctx context.Context, userID string) error {
 	return errNotDeleted
 }
 
-func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {
+func (r *RepositoryOf[U, K, S]) deleteChildren(tx *gorm.DB, userID string) error {
 	if r.b.token != nil {
 		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(OneTimeToken[U])).Error; err != nil {
 			return err
@@ -302,7 +302,7 @@ func (r *Repository[U]) deleteChildren(tx *gorm.DB, userID string) error {
 }
 
 // deleteSessions deletes the sessions that a query's conditions name.
-func (r *Repository[U]) deleteSessions(query *gorm.DB) *gorm.DB {
+func (r *RepositoryOf[U, K, S]) deleteSessions(query *gorm.DB) *gorm.DB {
 	query = query.Session(&gorm.Session{})
 	return r.b.deleteAll(func(limit int) *gorm.DB {
 		if limit > 0 {

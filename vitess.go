@@ -10,7 +10,7 @@ import (
 // prepareVitess makes GORM fit Vitess, which has no foreign keys, and shows the names of
 // the databases below it in information_schema (vitess#7687), where GORM's migrator
 // looks for the one that it is in.
-func (p *Plugin[U]) prepareVitess(db *gorm.DB) error {
+func (p *PluginOf[U, K, S]) prepareVitess(db *gorm.DB) error {
 	db.Config.DisableForeignKeyConstraintWhenMigrating = true
 	return db.Callback().Row().Before("gorm:row").Register(p.Name()+":database", func(tx *gorm.DB) {
 		if tx.Error == nil && strings.HasPrefix(tx.Statement.SQL.String(), currentDatabaseQuery) {
@@ -57,7 +57,7 @@ func (b *binding) onShard(tx *gorm.DB, userID string) *gorm.DB {
 // locks the entry of the lookup vindex first and then the row that has the id, and a delete
 // the other way round: a sign-up with the id of a user who is being deleted would wait for
 // the delete, which would wait for it.
-func (r *Repository[U]) checkFree(tx *gorm.DB, id string) error {
+func (r *RepositoryOf[U, K, S]) checkFree(tx *gorm.DB, id string) error {
 	if !r.b.engine.Sharded() {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (b *binding) checkEmptied(tx *gorm.DB, ids []string) error {
 		}
 		for _, v := range vindexes {
 			if strings.HasPrefix(v.Type, "consistent_lookup") {
-				return &ArgumentError{"user", "has a hook BeforeDelete that made a row of " + child.Table + ", which Vitess cannot delete in the transaction that made it"}
+				return &UsageError{"user", "has a hook BeforeDelete that made a row of " + child.Table + ", which Vitess cannot delete in the transaction that made it"}
 			}
 		}
 	}

@@ -23,7 +23,7 @@ var auditCases = []testCase{
 func auditClean(s *suite) {
 	f := s.accounts(gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour))
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(s.Context(), ada.ID)
+	_, err := f.OpenSession(s.Context(), ada.ID)
 	must(s, err)
 	findings, err := f.Audit(s.Context())
 	must(s, err)
@@ -48,7 +48,7 @@ func auditOrphans(s *suite) {
 	must(s, err)
 	equalLists(s, "findings", problems(findings), []string{"orphans user_key.user_id 1", "orphans user_session.user_id 25"})
 	var progress []int64
-	n, err := f.Repair(s.Context(), gormkey.BatchSize(10), gormkey.OnProgress(func(n int64) error {
+	n, err := f.Repair(s.Context(), gormkey.WithBatchSize(10), gormkey.WithProgress(func(n int64) error {
 		progress = append(progress, n)
 		return nil
 	}))
@@ -56,8 +56,8 @@ func auditOrphans(s *suite) {
 	equal(s, "repaired", n, 26)
 	equal(s, "progress", fmt.Sprint(progress), "[10 20 25 26]")
 	equal(s, "rows", rows(s, f.db), [3]int64{4, 4, 4})
-	_, err = f.Repair(s.Context(), gormkey.BatchSize(0))
-	wantErr(s, "batch of none", err, gormkey.ErrInvalidArgument)
+	_, err = f.Repair(s.Context(), gormkey.WithBatchSize(0))
+	wantErr(s, "batch of none", err, gormkey.ErrUsage)
 }
 
 func auditSchema(s *suite) {
@@ -119,12 +119,12 @@ func auditNaming(s *suite) {
 		db.Config.NamingStrategy = namer
 		db.Config.QueryFields = true
 		record := recordDDL(db)
-		f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}), gormkey.WithOneTimeTokens())
+		f := openAccounts(s, db, gormkey.WithOneTimeTokens())
 		record.taken()
 		must(s, f.plugin.AutoMigrate(db))
 		equalLists(s, name+": DDL of the second run", record.taken(), nil)
 		ada := signUp(s, f, "ada")
-		_, err := f.CreateSession(ctx, ada.ID)
+		_, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
 		findings, err := f.Audit(ctx)
 		must(s, err)

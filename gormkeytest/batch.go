@@ -38,7 +38,7 @@ var batchCases = []testCase{
 }
 
 // inBatch runs work in a transaction of the caller's.
-func (s *suite) inBatch(f *fixture[account], work func(auth *gormkey.Repository[account]) error) error {
+func (s *suite) inBatch(f *accounts, work func(auth *accountsAuth) error) error {
 	s.Helper()
 	return f.db.WithContext(s.Context()).Transaction(func(tx *gorm.DB) error { return work(f.With(tx)) })
 }
@@ -55,19 +55,19 @@ func batchOfCaller(s *suite) {
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
 
-	must(s, s.inBatch(f, func(auth *gormkey.Repository[account]) error {
+	must(s, s.inBatch(f, func(auth *accountsAuth) error {
 		if err := auth.CreateUser(ctx, &account{User: gormkey.User{ID: "cy-has-an-id"}, Email: "cy@example.com"}, email("cy@example.com")); err != nil {
 			return err
 		}
-		_, err := auth.CreateSession(ctx, "cy-has-an-id") // of a user of the same batch
+		_, err := auth.OpenSession(ctx, "cy-has-an-id") // of a user of the same batch
 		return err
 	}))
 	equal(s, "rows", rows(s, f.db), [3]int64{3, 4, 2})
 
-	refused := func(name string, work func(auth *gormkey.Repository[account]) error) {
+	refused := func(name string, work func(auth *accountsAuth) error) {
 		s.Helper()
 		var inside error
-		err := s.inBatch(f, func(auth *gormkey.Repository[account]) error {
+		err := s.inBatch(f, func(auth *accountsAuth) error {
 			inside = work(auth)
 			return inside
 		})
@@ -76,17 +76,17 @@ func batchOfCaller(s *suite) {
 		}
 	}
 	before := snapshot(s, f)
-	for name, work := range map[string]func(auth *gormkey.Repository[account]) error{
-		"taken key": func(auth *gormkey.Repository[account]) error {
+	for name, work := range map[string]func(auth *accountsAuth) error{
+		"taken key": func(auth *accountsAuth) error {
 			return auth.CreateUser(ctx, &account{Email: "d"}, email(ada.Email))
 		},
-		"taken email": func(auth *gormkey.Repository[account]) error { return auth.CreateUser(ctx, &account{Email: ada.Email}) },
-		"key of nobody": func(auth *gormkey.Repository[account]) error {
-			return second(auth.CreateKey(ctx, "nobody", email("d@example.com")))
+		"taken email": func(auth *accountsAuth) error { return auth.CreateUser(ctx, &account{Email: ada.Email}) },
+		"key of nobody": func(auth *accountsAuth) error {
+			return second(auth.AddKey(ctx, "nobody", email("d@example.com")))
 		},
-		"session of nobody": func(auth *gormkey.Repository[account]) error { return second(auth.CreateSession(ctx, "nobody")) },
-		"somebody else's session": func(auth *gormkey.Repository[account]) error {
-			return auth.InvalidateUserSession(ctx, "cy-has-an-id", session.ID)
+		"session of nobody": func(auth *accountsAuth) error { return second(auth.OpenSession(ctx, "nobody")) },
+		"somebody else's session": func(auth *accountsAuth) error {
+			return auth.EndSession(ctx, "cy-has-an-id", session.ID)
 		},
 	} {
 		refused(name, work)
@@ -94,22 +94,22 @@ func batchOfCaller(s *suite) {
 	}
 
 	// What an operation has read is not to change before Commit.
-	refused("the other key deleted meanwhile", func(auth *gormkey.Repository[account]) error {
-		if err := auth.DeleteKey(ctx, "email", "bob@example.com"); err != nil {
+	refused("the other key deleted meanwhile", func(auth *accountsAuth) error {
+		if err := auth.RemoveKey(ctx, ada.ID, keyID("email", "bob@example.com")); err != nil {
 			return err
 		}
-		return f.DeleteKey(ctx, "email", "bob2@example.com")
+		return f.RemoveKey(ctx, ada.ID, keyID("email", "bob2@example.com"))
 	})
 	equal(s, "keys", count(s, f.db, "user_key", "id LIKE 'email:bob%'"), 1)
-	refused("a password changed meanwhile", func(auth *gormkey.Repository[account]) error {
-		if _, err := auth.ChangePassword(ctx, email("cy@example.com"), ""); err != nil {
+	refused("a password changed meanwhile", func(auth *accountsAuth) error {
+		if _, err := auth.OverwritePassword(ctx, email("cy@example.com"), ""); err != nil {
 			return err
 		}
-		_, err := f.UpdateKeyPassword(ctx, email("cy@example.com"))
+		_, err := f.OverwritePassword(ctx, email("cy@example.com"), "")
 		return err
 	})
 	equal(s, "sessions", count(s, f.db, "user_session"), 2)
-	refused("a user deleted meanwhile", func(auth *gormkey.Repository[account]) error {
+	refused("a user deleted meanwhile", func(auth *accountsAuth) error {
 		if err := auth.DeleteUser(ctx, ada.ID); err != nil {
 			return err
 		}
@@ -129,17 +129,17 @@ func batchRefusals(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	without := newPlugin[account](s, gormkey.WithoutForeignKeys())
+	without := newAccounts(s, gormkey.WithoutForeignKeys())
 	if err := s.newDB(s.T).Use(without); err == nil || !strings.Contains(err.Error(), "WithoutForeignKeys") {
 		s.Errorf("WithoutForeignKeys: got %v", err)
 	}
-	must(s, s.inBatch(f, func(auth *gormkey.Repository[account]) error {
+	must(s, s.inBatch(f, func(auth *accountsAuth) error {
 		for name, err := range map[string]error{
 			"UpdateUserAttributes":    second(auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "x"})),
 			"UpdateSessionAttributes": second(auth.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})),
 			"DeleteDeadSessions":      second(auth.DeleteDeadSessions(ctx)),
 		} {
-			wantErr(s, name, err, gormkey.ErrInvalidArgument)
+			wantErr(s, name, err, gormkey.ErrUsage)
 		}
 		if err := auth.CreateUser(ctx, &account{Email: "bob@example.com"}, email("bob@example.com")); err != nil {
 			return err
@@ -147,8 +147,8 @@ func batchRefusals(s *suite) {
 		for name, err := range map[string]error{ // they read
 			"SignIn":          second(auth.SignIn(ctx, email(ada.Email))),
 			"ValidateSession": second(auth.ValidateSession(ctx, session.Token)),
-			"ChangePassword":  second(auth.ChangePassword(ctx, email(ada.Email), "")),
-			"DeleteKey":       auth.DeleteKey(ctx, "email", ada.Email),
+			"ChangePassword":  second(auth.OverwritePassword(ctx, email(ada.Email), "")),
+			"RemoveKey":       auth.RemoveKey(ctx, ada.ID, keyID("email", ada.Email)),
 			"DeleteUser":      auth.DeleteUser(ctx, ada.ID),
 		} {
 			if err == nil || isErr(err, gormkey.ErrInvalidSession) || isErr(err, gormkey.ErrInvalidCredentials) {

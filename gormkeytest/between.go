@@ -15,16 +15,17 @@ var betweenCases = []testCase{
 	{"session/R10 changed between the read and the renewal", betweenRenewal},
 	{"session/renewed before the cleanup has it", betweenCleanup},
 	{"sign-in/R20 a key that changes after the check", betweenSignIn},
+	{"key/R20 a password that changes after the check", betweenChange},
 	{"key/changed before its user is locked", betweenLock},
 	{"token/R42 used after the first look", betweenToken},
 }
 
 // before returns a second repository, which calls act once: before the first statement that
 // matches and that it sends after arm was called. The act comes by the fixture's own.
-func before(s *suite, f *fixture[account], matches func(sql string) bool) (auth *gormkey.Repository[account], arm func(act func()), fired func() bool) {
+func before(s *suite, f *accounts, matches func(sql string) bool) (auth *accountsAuth, arm func(act func()), fired func() bool) {
 	s.Helper()
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	var pending func()
 	recorder.inject = func(sql string) error {
@@ -42,7 +43,7 @@ func starts(prefix string) func(sql string) bool {
 }
 
 // plain is a handle that no recorder sees.
-func plain(s *suite, f *fixture[account]) *gorm.DB {
+func plain(s *suite, f *accounts) *gorm.DB {
 	return f.db.Session(&gorm.Session{NewDB: true, Context: s.Context()})
 }
 
@@ -59,9 +60,9 @@ func betweenRenewal(s *suite) {
 		must(s, other.First(&row, "id = ?", id).Error)
 		return row
 	}
-	idle := func() *gormkey.Session[account] {
+	idle := func() *device {
 		s.Helper()
-		session, err := f.CreateSession(ctx, ada.ID)
+		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
 		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
 		return session
@@ -69,7 +70,7 @@ func betweenRenewal(s *suite) {
 	now := func() gormkey.UnixMilli { return gormkey.UnixMilli(f.clock.Now().UnixMilli()) }
 
 	session := idle()
-	arm(func() { must(s, f.InvalidateSession(ctx, session.ID)) })
+	arm(func() { must(s, f.EndSessionOfAnyone(ctx, session.ID)) })
 	_, err := auth.ValidateSession(ctx, session.Token)
 	wantErr(s, "ended before the renewal", err, gormkey.ErrInvalidSession)
 	equal(s, "sessions", count(s, other, "user_session"), 0)
@@ -105,7 +106,7 @@ func betweenCleanup(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	other := plain(s, f)
 	auth, arm, fired := before(s, f, starts("DELETE"))
@@ -127,7 +128,7 @@ func betweenSignIn(s *suite) {
 	var failures []gormkey.Event
 	hasher := &countingHasher{Hasher: FastHasher()}
 	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.SignInFailed {
+		if e.Type == gormkey.EventSignInFailed {
 			failures = append(failures, e)
 		}
 		return nil
@@ -135,7 +136,7 @@ func betweenSignIn(s *suite) {
 	ctx := s.Context()
 	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
 	same := func() { // the password, with another hash
-		_, err := f.UpdateKeyPassword(ctx, email(ada.Email))
+		_, err := f.OverwritePassword(ctx, email(ada.Email), "")
 		must(s, err)
 	}
 	left := 0
@@ -154,26 +155,24 @@ func betweenSignIn(s *suite) {
 	equal(s, "failures", len(failures), 0)
 
 	again(2, same)
-	dest := &device{Country: "NO"}
-	came := *dest
-	wantErr(s, "changed at each check", f.SignInInto(ctx, email(ada.Email), dest), gormkey.ErrInvalidCredentials)
-	equal(s, "destination", *dest, came)
+	_, err = f.SignIn(ctx, email(ada.Email), as(device{Country: "NO"}))
+	wantErr(s, "changed at each check", err, gormkey.ErrInvalidCredentials)
 	equal(s, "failures", len(failures), 1)
-	equal(s, "sessions", count(s, f.db, "user_session"), 1)
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
 
 	failures = nil
-	again(1, func() { must(s, f.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey())) })
+	again(1, func() { must(s, f.RemoveKey(ctx, ada.ID, keyID("email", ada.Email), gormkey.AllowLastKey())) })
 	_, err = f.SignIn(ctx, email(ada.Email))
 	wantErr(s, "the key is gone", err, gormkey.ErrInvalidCredentials)
-	equal(s, "sessions", count(s, f.db, "user_session"), 1)
+	equal(s, "sessions", count(s, f.db, "user_session"), 0)
 
-	_, err = f.CreateKey(ctx, ada.ID, email(ada.Email))
+	_, err = f.AddKey(ctx, ada.ID, email(ada.Email))
 	must(s, err)
 	again(1, func() { // to another user, with the hash that was verified
-		key, err := f.GetKey(ctx, "email", ada.Email)
+		key, err := f.GetKey(ctx, keyID("email", ada.Email))
 		must(s, err)
-		must(s, f.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey()))
-		_, err = f.CreateKey(ctx, bob.ID, gormkey.Credentials{Provider: "email", ID: ada.Email, PasswordHash: *key.HashedPassword})
+		must(s, f.RemoveKey(ctx, ada.ID, keyID("email", ada.Email), gormkey.AllowLastKey()))
+		_, err = f.AddKey(ctx, bob.ID, gormkey.Imported("email", ada.Email, *key.HashedPassword))
 		must(s, err)
 	})
 	session, err = f.SignIn(ctx, email(ada.Email))
@@ -184,17 +183,17 @@ func betweenSignIn(s *suite) {
 	again(1, func() { must(s, f.DeleteUser(ctx, bob.ID)) })
 	_, err = f.SignIn(ctx, email(bob.Email))
 	wantErr(s, "the user is gone", err, gormkey.ErrInvalidCredentials)
-	equal(s, "rows", rows(s, f.db), [3]int64{1, 0, 1})
+	equal(s, "rows", rows(s, f.db), [3]int64{1, 0, 0})
 
 	// Without a hook the session is one statement, before which anybody can come.
 	f = s.accounts()
 	ada = signUp(s, f, "ada")
-	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
-	_, err = f.CreateKey(ctx, ada.ID, github)
+	github := gormkey.Proved("github", "1")
+	_, err = f.AddKey(ctx, ada.ID, github)
 	must(s, err)
 	auth, arm, _ := before(s, f, starts("INSERT"))
 	arm(func() {
-		_, err := f.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: "github", ID: "1", Password: goodPassword})
+		_, err := f.OverwritePassword(ctx, gormkey.Credentials{Provider: "github", ID: "1", Password: goodPassword}, "")
 		must(s, err)
 	})
 	_, err = auth.SignIn(ctx, github)
@@ -210,10 +209,10 @@ func betweenLock(s *suite) {
 	ada := signUp(s, f, "ada")
 	auth, arm, fired := before(s, f, func(sql string) bool { return strings.HasSuffix(sql, "FOR UPDATE") })
 	arm(func() {
-		_, err := f.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "the next password"})
+		_, err := f.OverwritePassword(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "the next password"}, "")
 		must(s, err)
 	})
-	_, err := auth.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	_, err := auth.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 	must(s, err)
 	if !fired() {
 		return
@@ -223,23 +222,23 @@ func betweenLock(s *suite) {
 	_, err = f.UseKey(ctx, gormkey.Credentials{Provider: "username", ID: "ada", Password: "the next password"})
 	must(s, err)
 	for what, call := range map[string]func(provider string) error{
-		"ShareKey": func(p string) error { return second(auth.ShareKey(ctx, "other", p, p, "1")) },
-		"UpdateKeyPassword": func(p string) error {
-			return second(auth.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: p, ID: "1", Password: goodPassword}))
+		"ShareKey": func(p string) error { return second(auth.ShareKey(ctx, keyID("other", p), keyID(p, "1"))) },
+		"OverwritePassword": func(p string) error {
+			return second(auth.OverwritePassword(ctx, gormkey.Credentials{Provider: p, ID: "1", Password: goodPassword}, ""))
 		},
 		"ChangePassword": func(p string) error {
-			return second(auth.ChangePassword(ctx, gormkey.Credentials{Provider: p, ID: "1", Password: goodPassword}, ""))
+			return second(auth.OverwritePassword(ctx, gormkey.Credentials{Provider: p, ID: "1", Password: goodPassword}, ""))
 		},
 	} {
-		_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: what, ID: "1", Password: goodPassword})
+		_, err := f.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: what, ID: "1", Password: goodPassword})
 		must(s, err)
-		arm(func() { must(s, f.DeleteKey(ctx, what, "1")) })
-		wantErr(s, what+" of a key that is gone", call(what), gormkey.ErrInvalidKey)
+		arm(func() { must(s, f.RemoveKey(ctx, ada.ID, keyID(what, "1"))) })
+		wantErr(s, what+" of a key that is gone", call(what), gormkey.ErrKeyNotFound)
 		equal(s, what+": keys", count(s, f.db, "user_key"), 2)
 	}
 	// Of two keys that were there at the first read one is left.
-	arm(func() { must(s, f.DeleteKey(ctx, "username", "ada")) })
-	wantErr(s, "the last key", auth.DeleteKey(ctx, "email", ada.Email), gormkey.ErrLastKey)
+	arm(func() { must(s, f.RemoveKey(ctx, ada.ID, keyID("username", "ada"))) })
+	wantErr(s, "the last key", auth.RemoveKey(ctx, ada.ID, keyID("email", ada.Email)), gormkey.ErrLastKey)
 	equal(s, "keys", count(s, f.db, "user_key"), 1)
 }
 
@@ -248,7 +247,7 @@ func betweenToken(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	auth, arm, fired := before(s, f, starts("BEGIN"))
 	for what, end := range map[string]func(purpose gormkey.Purpose, token gormkey.Token){
@@ -256,15 +255,13 @@ func betweenToken(s *suite) {
 		"voided":  func(p gormkey.Purpose, _ gormkey.Token) { must(s, f.VoidTokens(ctx, ada.ID, p)) },
 		"expired": func(gormkey.Purpose, gormkey.Token) { f.clock.Advance(hour + time.Millisecond) },
 	} {
-		token := issue(s, f, ada.ID, gormkey.MagicLink, "")
-		arm(func() { end(gormkey.MagicLink, token) })
-		dest := &device{Country: "NO"}
-		came := *dest
-		wantErr(s, "SignInWithToken, "+what, auth.SignInWithTokenInto(ctx, token, dest), gormkey.ErrInvalidToken)
-		equal(s, "destination", *dest, came)
-		token = issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
-		arm(func() { end(gormkey.ResetPassword, token) })
-		_, err := auth.ResetPassword(ctx, token, "the next password")
+		token := issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
+		arm(func() { end(gormkey.PurposeMagicLink, token) })
+		_, err := auth.SignInWithToken(ctx, token, as(device{Country: "NO"}))
+		wantErr(s, "SignInWithToken, "+what, err, gormkey.ErrInvalidToken)
+		token = issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:"+ada.Email)
+		arm(func() { end(gormkey.PurposeResetPassword, token) })
+		_, err = auth.ResetPassword(ctx, token, "the next password")
 		wantErr(s, "ResetPassword, "+what, err, gormkey.ErrInvalidToken)
 		equal(s, "came between", fired(), true)
 	}
@@ -273,4 +270,38 @@ func betweenToken(s *suite) {
 	must(s, err)
 	_, err = f.UseKey(ctx, email(ada.Email))
 	must(s, err)
+}
+
+// betweenChange: a password is changed by who knows it at the time of the change.
+func betweenChange(s *suite) {
+	hasher := &countingHasher{Hasher: FastHasher()}
+	f := s.accounts(gormkey.WithPasswordHasher(hasher))
+	ctx := s.Context()
+	ada := signUp(s, f, "ada")
+	left := 0
+	again := func(times int, act func()) {
+		left = times
+		hasher.AfterVerify = func() {
+			if left--; left >= 0 {
+				act()
+			}
+		}
+	}
+	next := gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "the next password"}
+	again(1, func() { must(s, second(f.OverwritePassword(ctx, email(ada.Email), ""))) }) // the same, with another hash
+	_, err := f.ChangePassword(ctx, email(ada.Email), next.Password, "")
+	must(s, err)
+	_, err = f.UseKey(ctx, next)
+	must(s, err)
+
+	again(1, func() { must(s, second(f.OverwritePassword(ctx, email(ada.Email), ""))) })
+	_, err = f.ChangePassword(ctx, next, "a password of somebody who knew the old one", "")
+	wantErr(s, "changed after the check", err, gormkey.ErrInvalidCredentials)
+	_, err = f.UseKey(ctx, email(ada.Email))
+	must(s, err)
+
+	again(1, func() { must(s, f.DeleteUser(ctx, ada.ID)) })
+	_, err = f.ChangePassword(ctx, email(ada.Email), next.Password, "")
+	wantErr(s, "deleted after the check", err, gormkey.ErrInvalidCredentials)
+	equal(s, "rows", rows(s, f.db), [3]int64{0, 0, 0})
 }

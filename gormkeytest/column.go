@@ -77,14 +77,14 @@ func columnOther(s *suite) {
 		if name == "plain" {
 			continue
 		}
-		first := open[account](s, s.newDB(s.T), opts...)
+		first := openAccounts(s, s.newDB(s.T), opts...)
 		ada := signUp(s, first, "ada")
-		_, err := first.CreateSession(ctx, ada.ID)
+		_, err := first.OpenSession(ctx, ada.ID)
 		must(s, err)
 		before, owned := catalog(s, first.db), owners(s, first.db)
 
 		db := s.again(first.db)
-		second := newPlugin[account](s)
+		second := newAccounts(s)
 		err = db.Use(second)
 		if db.Name() == "sqlite" && name != "WithUserIDType" || name == "WithUserIDLength(8)" {
 			must(s, err) // shorter ids are kept, or made wider
@@ -111,11 +111,11 @@ func columnOther(s *suite) {
 		if err := db.AutoMigrate(second.Models()...); err == nil || !s.batches && !isErr(err, gormkey.ErrColumn) { // where it rebuilds no table at all
 			s.Errorf("%s: plain AutoMigrate: got %v", name, err)
 		}
-		_, err = gormkey.From[account](db)
+		_, err = from(db)
 		wantErr(s, name+": From", err, gormkey.ErrNotRegistered)
 		equal(s, name+": catalog", catalog(s, db), before)
 		equal(s, name+": owners", owners(s, db), owned)
-		must(s, s.again(first.db).Use(newPlugin[account](s, opts...))) // by the option that was named
+		must(s, s.again(first.db).Use(newAccounts(s, opts...))) // by the option that was named
 	}
 }
 
@@ -125,18 +125,18 @@ func columnFirst(s *suite) {
 		return
 	}
 	db := s.newDB(s.T)
-	shorter := newPlugin[account](s)
+	shorter := newAccounts(s)
 	must(s, db.Use(shorter))
-	f := open[account](s, s.again(db), wideIDs()...)
+	f := openAccounts(s, s.again(db), wideIDs()...)
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(s.Context(), ada.ID)
+	_, err := f.OpenSession(s.Context(), ada.ID)
 	must(s, err)
 	before, owned := catalog(s, db), owners(s, db)
 	wantErr(s, "AutoMigrate", shorter.AutoMigrate(db), gormkey.ErrColumn)
 	_, err = shorter.PendingSQL(db)
 	wantErr(s, "PendingSQL", err, gormkey.ErrColumn)
 	wantErr(s, "plain AutoMigrate", db.AutoMigrate(shorter.Models()...), gormkey.ErrColumn)
-	auth, err := gormkey.From[account](db)
+	auth, err := from(db)
 	must(s, err)
 	findings, err := auth.Audit(s.Context())
 	must(s, err)
@@ -151,9 +151,9 @@ func columnCut(s *suite) {
 	}
 	ctx := s.Context()
 	opts := wideIDs()
-	f := open[account](s, s.newDB(s.T), opts...)
+	f := openAccounts(s, s.newDB(s.T), opts...)
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(ctx, ada.ID)
+	_, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	unbound(s, f.db)
 	must(s, f.db.Exec("UPDATE user_key SET user_id = SUBSTRING(user_id FROM 1 FOR 15)").Error) // as a release before did
@@ -161,9 +161,9 @@ func columnCut(s *suite) {
 	before, owned := catalog(s, f.db), owners(s, f.db)
 
 	db := s.again(f.db)
-	plugin := newPlugin[account](s, append(wideIDs(), gormkey.WithPasswordHasher(FastHasher()))...)
+	plugin := newAccounts(s, append(wideIDs(), gormkey.WithPasswordHasher(FastHasher()))...)
 	must(s, db.Use(plugin))
-	auth, err := gormkey.From[account](db)
+	auth, err := from(db)
 	must(s, err)
 	findings, err := auth.Audit(ctx)
 	must(s, err)
@@ -208,7 +208,7 @@ func columnCut(s *suite) {
 // columnMismatch makes tables in which the types alone keep users and keys apart.
 func columnMismatch(s *suite) {
 	ctx := s.Context()
-	f := open[account](s, s.newDB(s.T))
+	f := openAccounts(s, s.newDB(s.T))
 	signUp(s, f, "ada")
 	if f.db.Name() == "sqlite" {
 		must(s, f.db.Exec("DROP TABLE user_key").Error)
@@ -229,7 +229,7 @@ func columnMismatch(s *suite) {
 		s.Errorf("findings: got %q", list)
 	}
 	wantErr(s, "AutoMigrate", f.plugin.AutoMigrate(f.db), gormkey.ErrColumn)
-	err = s.again(f.db).Use(newPlugin[account](s))
+	err = s.again(f.db).Use(newAccounts(s))
 	var column *gormkey.ColumnError
 	if !errors.As(err, &column) || column.Table != "user_key" || column.Option != "" || f.db.Name() != "sqlite" && column.Statement == "" {
 		s.Errorf("Use: got %v", err)
@@ -238,7 +238,7 @@ func columnMismatch(s *suite) {
 		return
 	}
 	must(s, f.db.Exec(column.Statement).Error)
-	must(s, s.again(f.db).Use(newPlugin[account](s)))
+	must(s, s.again(f.db).Use(newAccounts(s)))
 }
 
 // columnSiblings: what is narrower than the library fills it is widened; what is wider is
@@ -248,8 +248,8 @@ func columnSiblings(s *suite) {
 		return
 	}
 	ctx := s.Context()
-	opts := []gormkey.Option{gormkey.WithOneTimeTokens(), gormkey.WithKeyModel(&credit{})}
-	f := open[account](s, s.newDB(s.T), opts...)
+	opts := []gormkey.Option{gormkey.WithOneTimeTokens()}
+	f := openOf[account, credit, device](s, s.newDB(s.T), opts...)
 	must(s, f.plugin.AutoMigrate(f.db, &creditUse{}))
 	fresh := catalog(s, f.db)
 	if f.db.Name() == "mysql" {
@@ -274,7 +274,7 @@ func columnSiblings(s *suite) {
 	if s.refusesForeignKeys() {
 		next.Config.DisableForeignKeyConstraintWhenMigrating = true
 	}
-	plugin := newPlugin[account](s, opts...)
+	plugin := newAccounts(s, opts...)
 	must(s, next.Use(plugin))
 	must(s, plugin.AutoMigrate(next, &creditUse{}))
 	equal(s, "catalog", catalog(s, next), fresh)
@@ -303,7 +303,7 @@ func columnSiblings(s *suite) {
 	wantErr(s, "AutoMigrate of another type", plugin.AutoMigrate(next), gormkey.ErrColumn)
 	wantErr(s, "plain AutoMigrate of another type", next.AutoMigrate(plugin.Models()...), gormkey.ErrColumn)
 	var column *gormkey.ColumnError
-	if err := s.again(f.db).Use(newPlugin[account](s, opts...)); !errors.As(err, &column) || column.Column != "payload" || column.Option != "" || column.Statement == "" {
+	if err := s.again(f.db).Use(newAccounts(s, opts...)); !errors.As(err, &column) || column.Column != "payload" || column.Option != "" || column.Statement == "" {
 		s.Errorf("Use: got %v", err)
 	}
 	equal(s, "catalog with another type", catalog(s, next), before)
@@ -320,12 +320,12 @@ func columnLucia(s *suite) {
 	} {
 		must(s, db.Exec(ddl).Error)
 	}
-	f := open[reader](s, db, gormkey.LuciaV2(), gormkey.WithOneTimeTokens())
+	f := open[reader](s, db, gormkey.WithLuciaV2(), gormkey.WithOneTimeTokens())
 	u := &reader{User: gormkey.User{ID: strings.Repeat("x", 100)}}
 	must(s, f.CreateUser(s.Context(), u, email("u@example.com")))
-	token, err := f.IssueToken(s.Context(), u.ID, gormkey.VerifyEmail, "u@example.com", time.Hour)
+	token, err := f.IssueToken(s.Context(), u.ID, gormkey.PurposeVerifyEmail, "u@example.com", time.Hour)
 	must(s, err)
-	used, err := f.GetToken(s.Context(), gormkey.VerifyEmail, token)
+	used, err := f.GetToken(s.Context(), gormkey.PurposeVerifyEmail, token)
 	must(s, err)
 	equal(s, "owner", used.UserID, u.ID)
 }

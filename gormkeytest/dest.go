@@ -24,55 +24,30 @@ func destAfterError(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	token := newToken()
-	must(s, f.CreateSessionInto(ctx, ada.ID, &device{Session: gormkey.Session[account]{Token: token}}))
+	with := func(token gormkey.Token) func(*device) { return func(d *device) { d.Token = token } }
+	must(s, second(f.OpenSession(ctx, ada.ID, with(token))))
 
-	session := device{Session: gormkey.Session[account]{Token: token}, Country: "NO"}
-	came := session
-	wantErr(s, "taken token", f.CreateSessionInto(ctx, ada.ID, &session), gormkey.ErrDuplicateSession)
-	equal(s, "session of a taken token", session, came)
-	session.Token = ""
-	came = session
-	wantErr(s, "nobody", f.CreateSessionInto(ctx, "nobody", &session), gormkey.ErrInvalidUser)
-	equal(s, "session of nobody", session, came)
+	session, err := f.OpenSession(ctx, ada.ID, with(token))
+	wantErr(s, "taken token", err, gormkey.ErrDuplicateSession)
+	equal(s, "session of a taken token", session, nil)
+	session, err = f.OpenSession(ctx, "nobody")
+	wantErr(s, "nobody", err, gormkey.ErrUserNotFound)
+	equal(s, "session of nobody", session, nil)
 
-	key := login{Label: "phone"}
-	keyCame := key
-	wantErr(s, "taken key", f.CreateKeyInto(ctx, ada.ID, email(ada.Email), &key), gormkey.ErrDuplicateKey)
-	equal(s, "taken key", key, keyCame)
-	wantErr(s, "key of nobody", f.CreateKeyInto(ctx, "nobody", email("x"), &key), gormkey.ErrInvalidUser)
-	equal(s, "key of nobody", key, keyCame)
+	key, err := f.AddKey(ctx, ada.ID, email(ada.Email))
+	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
+	equal(s, "taken key", key, nil)
+	key, err = f.AddKey(ctx, "nobody", email("x"))
+	wantErr(s, "key of nobody", err, gormkey.ErrUserNotFound)
+	equal(s, "key of nobody", key, nil)
 
 	user := account{Email: ada.Email}
 	userCame := user
 	wantErr(s, "taken email", f.CreateUser(ctx, &user), gormkey.ErrDuplicateAttribute)
 	equal(s, "user of a taken email", user, userCame)
-
-	// What is read into is empty after an error.
-	session = device{UserAgent: "left over"}
-	wantErr(s, "GetSessionInto", f.GetSessionInto(ctx, gormkey.Token(strings.Repeat("u", 40)), &session), gormkey.ErrInvalidSession)
-	equal(s, "GetSessionInto", session, device{})
-	session = device{UserAgent: "left over"}
-	wantErr(s, "UpdateSessionAttributesInto", f.UpdateSessionAttributesInto(ctx, "nosuch", map[string]any{"Country": "SE"}, &session), gormkey.ErrInvalidSession)
-	equal(s, "UpdateSessionAttributesInto", session, device{})
-	key = login{Label: "left over"}
-	wantErr(s, "GetKeyInto", f.GetKeyInto(ctx, "email", "nobody", &key), gormkey.ErrInvalidKey)
-	equal(s, "GetKeyInto", key, login{})
-
-	type stranger struct{ gormkey.Session[account] }
-	for what, err := range map[string]error{
-		"CreateSessionInto":           f.CreateSessionInto(ctx, ada.ID, &stranger{}),
-		"SignInInto":                  f.SignInInto(ctx, email(ada.Email), &stranger{}),
-		"SignInWithTokenInto":         f.SignInWithTokenInto(ctx, token, &stranger{}),
-		"GetSessionInto":              f.GetSessionInto(ctx, token, &stranger{}),
-		"UpdateSessionAttributesInto": f.UpdateSessionAttributesInto(ctx, token.ID(), map[string]any{"Country": "SE"}, &stranger{}),
-		"SignInInto nothing":          f.SignInInto(ctx, email(ada.Email), (*device)(nil)),
-		"GetKeyInto nothing":          f.GetKeyInto(ctx, "email", ada.Email, (*login)(nil)),
-	} {
-		wantErr(s, what, err, gormkey.ErrInvalidArgument)
-	}
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
-	var stored device
-	must(s, f.GetSessionInto(ctx, token, &stored))
+	stored, err := f.GetSession(ctx, token)
+	must(s, err)
 	equal(s, "country", stored.Country, "XX")
 }
 
@@ -101,12 +76,12 @@ func (l *countedLogin) BeforeCreate(*gorm.DB) error {
 
 // destOnEachTry: a hook sees the struct as the caller passed it, however often it runs.
 func destOnEachTry(s *suite) {
-	f := open[changing](s, s.newDB(s.T), gormkey.WithKeyModel(&countedLogin{}), gormkey.WithSessionModel(&countedDevice{}))
+	f := openOf[changing, countedLogin, countedDevice](s, s.newDB(s.T))
 	ctx := s.Context()
 	ada := &changing{Name: "ada"}
 	must(s, f.CreateUser(ctx, ada, email("ada")))
 	recorder := record(f.db)
-	auth, err := gormkey.From[changing](f.db)
+	auth, err := gormkey.FromOf[changing, countedLogin, countedDevice](f.db)
 	must(s, err)
 	tries := 0
 	recorder.inject = func(sql string) error {
@@ -117,11 +92,11 @@ func destOnEachTry(s *suite) {
 		}
 		return nil
 	}
-	session := &countedDevice{UserAgent: "phone"}
-	must(s, auth.CreateSessionInto(ctx, ada.ID, session))
+	session, err := auth.OpenSession(ctx, ada.ID, as(countedDevice{UserAgent: "phone"}))
+	must(s, err)
 	equal(s, "session after two retries", session.UserAgent, "phone!")
-	key := &countedLogin{Label: "work"}
-	must(s, auth.CreateKeyInto(ctx, ada.ID, email("more"), key))
+	key, err := auth.AddKey(ctx, ada.ID, email("more"), as(countedLogin{Label: "work"}))
+	must(s, err)
 	equal(s, "key after two retries", key.Label, "work!")
 	equal(s, "tries", tries, 6)
 }
@@ -132,9 +107,9 @@ func signInBusy(s *suite) {
 	f := s.withTokens(gormkey.WithPasswordLimiter(limiter))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(ctx, ada.ID)
+	_, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	reset := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	reset := issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:"+ada.Email)
 	before := snapshot(s, f)
 	must(s, limiter.Do(ctx, func() error {
 		for what, call := range map[string]func() error{
@@ -142,9 +117,9 @@ func signInBusy(s *suite) {
 			"SignIn of nobody":  func() error { return second(f.SignIn(ctx, email("nobody"))) },
 			"UseKey":            func() error { return second(f.UseKey(ctx, email(ada.Email))) },
 			"CreateUser":        func() error { return f.CreateUser(ctx, &account{Email: "b"}, email("b")) },
-			"CreateKey":         func() error { return second(f.CreateKey(ctx, ada.ID, email("b"))) },
-			"UpdateKeyPassword": func() error { return second(f.UpdateKeyPassword(ctx, email(ada.Email))) },
-			"ChangePassword":    func() error { return second(f.ChangePassword(ctx, email(ada.Email), "")) },
+			"AddKey":            func() error { return second(f.AddKey(ctx, ada.ID, email("b"))) },
+			"OverwritePassword": func() error { return second(f.OverwritePassword(ctx, email(ada.Email), "")) },
+			"ChangePassword":    func() error { return second(f.OverwritePassword(ctx, email(ada.Email), "")) },
 			"ResetPassword":     func() error { return second(f.ResetPassword(ctx, reset, "a new password")) },
 		} {
 			wantErr(s, what, call(), gormkey.ErrBusy)
@@ -164,7 +139,7 @@ func signInBusy(s *suite) {
 // the caller's transaction goes on.
 func transactionFailedHook(s *suite) {
 	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.SignInFailed {
+		if e.Type == gormkey.EventSignInFailed {
 			return tx.Exec("SELECT nothing FROM nowhere").Error
 		}
 		return nil

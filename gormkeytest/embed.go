@@ -42,19 +42,19 @@ type residentSession struct {
 
 func embedPrefixed(s *suite) {
 	ctx := s.Context()
-	f := open[resident](s, s.newDB(s.T), gormkey.WithKeyModel(&residentKey{}), gormkey.WithSessionModel(&residentSession{}))
+	f := openOf[resident, residentKey, residentSession](s, s.newDB(s.T))
 	record := recordDDL(f.db)
 	must(s, f.plugin.AutoMigrate(f.db))
 	equalLists(s, "DDL of the second run", record.taken(), nil)
 	u := &resident{Home: address{ID: 7, UserID: "x", City: "Oslo"}}
 	must(s, f.CreateUser(ctx, u, email("u")))
-	phone := residentSession{From: address{ID: 8, UserID: "y", IdleExpires: 1, City: "Bergen"}}
-	must(s, f.SignInInto(ctx, email("u"), &phone))
-	got, err := gormkey.ValidateSessionAs[residentSession](ctx, f.Repository, phone.Token)
+	phone, err := f.SignIn(ctx, email("u"), as(residentSession{From: address{ID: 8, UserID: "y", IdleExpires: 1, City: "Bergen"}}))
+	must(s, err)
+	got, err := f.ValidateSession(ctx, phone.Token)
 	must(s, err)
 	equal(s, "session", got.From, phone.From)
 	equal(s, "user", got.User.Home, u.Home)
-	_, err = f.ChangePassword(ctx, gormkey.Credentials{Provider: "email", ID: "u", Password: "another good password"}, "")
+	_, err = f.OverwritePassword(ctx, gormkey.Credentials{Provider: "email", ID: "u", Password: "another good password"}, "")
 	must(s, err)
 	_, err = f.ValidateSession(ctx, phone.Token)
 	wantErr(s, "the session after it", err, gormkey.ErrInvalidSession)
@@ -117,14 +117,13 @@ func embedRefused(s *suite) {
 		use  func(db *gorm.DB) error
 		want string // what the message must say
 	}{
-		"a base with a small letter":             {use[withHidden](), "embeds hidden, whose name begins with a small letter"},
-		"a base with a small letter, two below":  {use[withHiddenBelow](), "embeds shown, whose name begins with a small letter"},
-		"a prefix":                               {use[withPrefix](), `the prefix "auth_"`},
-		"a tag to ignore":                        {use[withIgnored](), "ignore the embedded User"},
-		"an id of its own in another column":     {use[withOwnColumn](), "hides ID"},
-		"a key whose base has a small letter":    {use[account](gormkey.WithKeyModel(&withHiddenKey{})), "embeds hiddenKey, whose name begins with a small letter"},
-		"a session whose columns have a prefix":  {use[account](gormkey.WithSessionModel(&withPrefixedSession{})), `the prefix "session_"`},
-		"a session that is a key, to be sure of": {use[account](gormkey.WithSessionModel(&withHiddenKey{})), "WithSessionModel"},
+		"a base with a small letter":            {use[withHidden](), "embeds hidden, whose name begins with a small letter"},
+		"a base with a small letter, two below": {use[withHiddenBelow](), "embeds shown, whose name begins with a small letter"},
+		"a prefix":                              {use[withPrefix](), `the prefix "auth_"`},
+		"a tag to ignore":                       {use[withIgnored](), "ignore the embedded User"},
+		"an id of its own in another column":    {use[withOwnColumn](), "hides ID"},
+		"a key whose base has a small letter":   {useOf[account, withHiddenKey, gormkey.Session[account]](), "embeds hiddenKey, whose name begins with a small letter"},
+		"a session whose columns have a prefix": {useOf[account, gormkey.Key[account], withPrefixedSession](), `the prefix "session_"`},
 	} {
 		err := c.use(s.newDB(s.T))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -152,10 +151,10 @@ func embedUpdatedAt(s *suite) {
 	db := s.newDB(s.T)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	db.Config.NowFunc = func() time.Time { return now }
-	f := open[account](s, db, gormkey.WithKeyModel(&trackedKey{}), gormkey.WithSessionModel(&trackedSession{}))
+	f := openOf[account, trackedKey, trackedSession](s, db)
 	ada := signUp(s, f, "ada")
-	var session trackedSession
-	must(s, f.SignInInto(ctx, email(ada.Email), &session))
+	session, err := f.SignIn(ctx, email(ada.Email))
+	must(s, err)
 	must(s, db.Model(&trackedKey{}).Where("1 = 1").UpdateColumns(map[string]any{"created_at": now, "updated_at": now}).Error)
 	id := "email:" + ada.Email
 	for _, step := range []struct {
@@ -174,12 +173,12 @@ func embedUpdatedAt(s *suite) {
 			return err
 		}},
 		{"a new password", true, false, func() error {
-			_, err := f.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "another good password"})
+			_, err := f.OverwritePassword(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "another good password"}, session.ID)
 			return err
 		}},
 		{"a new name", true, false, func() error {
 			id = "email:other@example.com"
-			return f.RenameKey(ctx, ada.ID, "email", ada.Email, "other@example.com")
+			return f.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "other@example.com")
 		}},
 	} {
 		now = now.Add(time.Hour)
@@ -187,7 +186,7 @@ func embedUpdatedAt(s *suite) {
 		must(s, step.act())
 		var key trackedKey
 		must(s, db.First(&key, "id = ?", id).Error)
-		must(s, db.First(&session, "id = ?", session.ID).Error)
+		must(s, db.First(session, "id = ?", session.ID).Error)
 		equal(s, step.name+": UpdatedAt of the key", key.UpdatedAt.Equal(now), step.key)
 		equal(s, step.name+": CreatedAt of the key", key.CreatedAt.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), true)
 		equal(s, step.name+": UpdatedAt of the session", session.UpdatedAt.Equal(now), step.session)

@@ -31,16 +31,16 @@ func hookContents(s *suite) {
 	err := f.CreateUser(ctx, ada, email(ada.Email))
 	about := gormkey.Event{UserID: ada.ID}
 	of := func(t gormkey.EventType) gormkey.Event { e := about; e.Type = t; return e }
-	ofKey := func(t gormkey.EventType, key string) gormkey.Event { e := of(t); e.KeyID = key; return e }
+	ofKey := func(t gormkey.EventType, key gormkey.KeyID) gormkey.Event { e := of(t); e.KeyID = key; return e }
 	ofSession := func(t gormkey.EventType, id gormkey.SessionID) gormkey.Event { e := of(t); e.SessionID = id; return e }
 	ofToken := func(t gormkey.EventType, p gormkey.Purpose) gormkey.Event { e := of(t); e.Purpose = p; return e }
-	key := "email:" + ada.Email
-	opened := func(id gormkey.SessionID, keyID string) []gormkey.Event {
-		created, signedIn := ofSession(gormkey.SessionCreated, id), ofSession(gormkey.SignedIn, id)
-		created.KeyID, signedIn.KeyID = keyID, keyID
+	key := keyID("email", ada.Email)
+	opened := func(id gormkey.SessionID, key gormkey.KeyID) []gormkey.Event {
+		created, signedIn := ofSession(gormkey.EventSessionOpened, id), ofSession(gormkey.EventSignedIn, id)
+		created.KeyID, signedIn.KeyID = key, key
 		return []gormkey.Event{created, signedIn}
 	}
-	check("CreateUser", err, of(gormkey.UserCreated), ofKey(gormkey.KeyAdded, key))
+	check("CreateUser", err, of(gormkey.EventUserCreated), ofKey(gormkey.EventKeyAdded, key))
 
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
@@ -49,63 +49,63 @@ func hookContents(s *suite) {
 	wrong.Password = "wrong"
 	_, err = f.SignIn(ctx, wrong)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
-	failed := ofKey(gormkey.SignInFailed, key)
+	failed := ofKey(gormkey.EventSignInFailed, key)
 	failed.Err = gormkey.ErrInvalidPassword
 	check("SignIn with a wrong password", nil, failed)
 	_, err = f.UseKey(ctx, email("nobody"))
 	wantErr(s, "unknown key", err, gormkey.ErrInvalidCredentials)
-	check("UseKey of nobody", nil, gormkey.Event{Type: gormkey.SignInFailed, KeyID: "email:nobody", Err: gormkey.ErrInvalidKey})
+	check("UseKey of nobody", nil, gormkey.Event{Type: gormkey.EventSignInFailed, KeyID: keyID("email", "nobody"), Err: gormkey.ErrKeyNotFound})
 	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
 	_, err = f.ValidateSession(ctx, session.Token)
-	check("ValidateSession", err, ofSession(gormkey.SessionRenewed, session.ID))
-	next, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+	check("ValidateSession", err, ofSession(gormkey.EventSessionRenewed, session.ID))
+	next, err := f.SignIn(ctx, email(ada.Email), f.Replacing(session.Token))
 	must(s, err)
-	check("SignIn, replacing", nil, append(opened(next.ID, key), ofSession(gormkey.SessionEnded, session.ID))...)
-	check("SignOut", f.SignOut(ctx, next.Token), ofSession(gormkey.SessionEnded, next.ID))
+	check("SignIn, replacing", nil, append(opened(next.ID, key), ofSession(gormkey.EventSessionEnded, session.ID))...)
+	check("SignOut", f.SignOut(ctx, next.Token), ofSession(gormkey.EventSessionEnded, next.ID))
 	for what, end := range map[string]func(id gormkey.SessionID) error{
-		"InvalidateSession":     func(id gormkey.SessionID) error { return f.InvalidateSession(ctx, id) },
-		"InvalidateUserSession": func(id gormkey.SessionID) error { return f.InvalidateUserSession(ctx, ada.ID, id) },
+		"EndSessionOfAnyone": func(id gormkey.SessionID) error { return f.EndSessionOfAnyone(ctx, id) },
+		"EndSession":         func(id gormkey.SessionID) error { return f.EndSession(ctx, ada.ID, id) },
 	} {
-		session, err := f.CreateSession(ctx, ada.ID)
+		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
-		check("CreateSession", nil, ofSession(gormkey.SessionCreated, session.ID))
-		check(what, end(session.ID), ofSession(gormkey.SessionEnded, session.ID))
+		check("OpenSession", nil, ofSession(gormkey.EventSessionOpened, session.ID))
+		check(what, end(session.ID), ofSession(gormkey.EventSessionEnded, session.ID))
 	}
 	several := func() {
 		s.Helper()
 		for range 2 {
-			_, err := f.CreateSession(ctx, ada.ID)
+			_, err := f.OpenSession(ctx, ada.ID)
 			must(s, err)
 		}
 		got = nil
 	}
 	several()
-	check("InvalidateOtherSessions", f.InvalidateOtherSessions(ctx, ada.ID, "another"), of(gormkey.SessionEnded))
+	check("EndOtherSessions", f.EndOtherSessions(ctx, ada.ID, "another"), of(gormkey.EventSessionEnded))
 	several()
-	check("InvalidateAllUserSessions", f.InvalidateAllUserSessions(ctx, ada.ID), of(gormkey.SessionEnded))
+	check("EndAllSessions", f.EndAllSessions(ctx, ada.ID), of(gormkey.EventSessionEnded))
 
-	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
-	check("CreateKey", second(f.CreateKey(ctx, ada.ID, github)), ofKey(gormkey.KeyAdded, "github:1"))
-	check("ShareKey", second(f.ShareKey(ctx, "username", "ada", "email", ada.Email)), ofKey(gormkey.KeyAdded, "username:ada"))
-	check("RenameKey", f.RenameKey(ctx, ada.ID, "username", "ada", "lovelace"),
-		ofKey(gormkey.KeyRemoved, "username:ada"), ofKey(gormkey.KeyAdded, "username:lovelace"))
-	check("DeleteKey", f.DeleteKey(ctx, "github", "1"), ofKey(gormkey.KeyRemoved, "github:1"))
-	check("UpdateKeyPassword", second(f.UpdateKeyPassword(ctx, email(ada.Email))), ofKey(gormkey.PasswordChanged, key))
+	github := gormkey.Proved("github", "1")
+	check("AddKey", second(f.AddKey(ctx, ada.ID, github)), ofKey(gormkey.EventKeyAdded, keyID("github", "1")))
+	check("ShareKey", second(f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))), ofKey(gormkey.EventKeyAdded, keyID("username", "ada")))
+	check("RenameKey", f.RenameKey(ctx, ada.ID, keyID("username", "ada"), "lovelace"),
+		ofKey(gormkey.EventKeyRemoved, keyID("username", "ada")), ofKey(gormkey.EventKeyAdded, keyID("username", "lovelace")))
+	check("RemoveKey", f.RemoveKey(ctx, ada.ID, keyID("github", "1")), ofKey(gormkey.EventKeyRemoved, keyID("github", "1")))
+	check("OverwritePassword", second(f.OverwritePassword(ctx, email(ada.Email), "")), ofKey(gormkey.EventPasswordChanged, key))
 	several()
-	check("ChangePassword", second(f.ChangePassword(ctx, email(ada.Email), "")), of(gormkey.SessionEnded), ofKey(gormkey.PasswordChanged, key))
+	check("ChangePassword", second(f.OverwritePassword(ctx, email(ada.Email), "")), of(gormkey.EventSessionEnded), ofKey(gormkey.EventPasswordChanged, key))
 
-	token := issue(s, f, ada.ID, gormkey.ChangeEmail, "new@example.com")
-	check("IssueToken", nil, ofToken(gormkey.TokenIssued, gormkey.ChangeEmail))
-	check("UseToken", second(f.UseToken(ctx, gormkey.ChangeEmail, token, nil)), ofToken(gormkey.TokenUsed, gormkey.ChangeEmail))
-	token = issue(s, f, ada.ID, gormkey.MagicLink, "")
+	token := issue(s, f, ada.ID, gormkey.PurposeChangeEmail, "new@example.com")
+	check("IssueToken", nil, ofToken(gormkey.EventTokenIssued, gormkey.PurposeChangeEmail))
+	check("UseToken", second(f.UseToken(ctx, gormkey.PurposeChangeEmail, token, nil)), ofToken(gormkey.EventTokenUsed, gormkey.PurposeChangeEmail))
+	token = issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	got = nil
 	session, err = f.SignInWithToken(ctx, token)
 	must(s, err)
-	check("SignInWithToken", nil, append([]gormkey.Event{ofToken(gormkey.TokenUsed, gormkey.MagicLink)}, opened(session.ID, "")...)...)
-	token = issue(s, f, ada.ID, gormkey.ResetPassword, key)
+	check("SignInWithToken", nil, append([]gormkey.Event{ofToken(gormkey.EventTokenUsed, gormkey.PurposeMagicLink)}, opened(session.ID, gormkey.KeyID{})...)...)
+	token = issue(s, f, ada.ID, gormkey.PurposeResetPassword, key.String())
 	got = nil
 	check("ResetPassword", second(f.ResetPassword(ctx, token, "a new password")),
-		ofToken(gormkey.TokenUsed, gormkey.ResetPassword), of(gormkey.SessionEnded), ofKey(gormkey.PasswordChanged, key))
+		ofToken(gormkey.EventTokenUsed, gormkey.PurposeResetPassword), of(gormkey.EventSessionEnded), ofKey(gormkey.EventPasswordChanged, key))
 	check("VoidTokens", f.VoidTokens(ctx, ada.ID))
-	check("DeleteUser", f.DeleteUser(ctx, ada.ID), of(gormkey.UserDeleted))
+	check("DeleteUser", f.DeleteUser(ctx, ada.ID), of(gormkey.EventUserDeleted))
 }

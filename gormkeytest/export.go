@@ -15,11 +15,11 @@ var exportNames = gormkey.TableNames{User: "people", Key: "people_keys", Session
 
 func schemaExport(s *suite) {
 	for _, opts := range [][]gormkey.Option{
-		{gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{})},
+		{},
 		{gormkey.WithTableNames(exportNames), gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour)},
 	} {
 		migrated, exported := s.newDB(s.T), s.newDB(s.T)
-		p, q := newPlugin[account](s, opts...), newPlugin[account](s, opts...)
+		p, q := newAccounts(s, opts...), newAccounts(s, opts...)
 		must(s, migrated.Use(p))
 		must(s, p.AutoMigrate(migrated))
 		must(s, exported.Use(q))
@@ -101,9 +101,9 @@ func schemaPending(s *suite) {
 	equal(s, "pending when up to date", len(pending), 0)
 
 	// A later version of the application, with columns of the plugin's and its own.
-	opts := []gormkey.Option{gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour), gormkey.WithSessionModel(&device{})}
+	opts := []gormkey.Option{gormkey.WithAbsoluteLifetime(30 * 24 * time.Hour)}
 	next := s.again(db)
-	plugin := newPlugin[account](s, opts...)
+	plugin := newAccounts(s, opts...)
 	must(s, next.Use(plugin))
 	before := catalog(s, next)
 	pending, err = plugin.PendingSQL(next)
@@ -119,7 +119,7 @@ func schemaPending(s *suite) {
 	must(s, other.Use(newPlugin[account](s)))
 	must(s, other.AutoMigrate(newPlugin[account](s).Models()...))
 	migrated := s.again(other)
-	same := newPlugin[account](s, opts...)
+	same := newAccounts(s, opts...)
 	must(s, migrated.Use(same))
 	must(s, same.AutoMigrate(migrated))
 	equal(s, "catalog", catalog(s, next), catalog(s, migrated))

@@ -40,57 +40,57 @@ func (c *changing) BeforeCreate(*gorm.DB) error {
 }
 
 // writes are the operations of more than one statement.
-func writes(f *fixture[account], ctx context.Context, ada *account, session *gormkey.Session[account]) map[string]func(auth *gormkey.Repository[account]) error {
-	return map[string]func(auth *gormkey.Repository[account]) error{
-		"CreateUser": func(auth *gormkey.Repository[account]) error {
-			return auth.CreateUser(ctx, &account{Email: "new@example.com"}, email("new@example.com"), gormkey.Credentials{Provider: "github", ID: "9", NoPassword: true})
+func writes(f *accounts, ctx context.Context, ada *account, session *device) map[string]func(auth *accountsAuth) error {
+	return map[string]func(auth *accountsAuth) error{
+		"CreateUser": func(auth *accountsAuth) error {
+			return auth.CreateUser(ctx, &account{Email: "new@example.com"}, email("new@example.com"), gormkey.Proved("github", "9"))
 		},
-		"CreateKey": func(auth *gormkey.Repository[account]) error {
-			_, err := auth.CreateKey(ctx, ada.ID, email("more@example.com"))
+		"AddKey": func(auth *accountsAuth) error {
+			_, err := auth.AddKey(ctx, ada.ID, email("more@example.com"))
 			return err
 		},
-		"ShareKey": func(auth *gormkey.Repository[account]) error {
-			_, err := auth.ShareKey(ctx, "username", "ada", "email", ada.Email)
+		"ShareKey": func(auth *accountsAuth) error {
+			_, err := auth.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 			return err
 		},
-		"ChangePassword": func(auth *gormkey.Repository[account]) error {
-			_, err := auth.ChangePassword(ctx, email(ada.Email), "")
+		"ChangePassword": func(auth *accountsAuth) error {
+			_, err := auth.OverwritePassword(ctx, email(ada.Email), "")
 			return err
 		},
-		"SignIn, replacing": func(auth *gormkey.Repository[account]) error {
-			_, err := auth.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+		"SignIn, replacing": func(auth *accountsAuth) error {
+			_, err := auth.SignIn(ctx, email(ada.Email), auth.Replacing(session.Token))
 			return err
 		},
-		"SignOut": func(auth *gormkey.Repository[account]) error { return auth.SignOut(ctx, session.Token) },
-		"DeleteKey": func(auth *gormkey.Repository[account]) error {
-			return auth.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey())
+		"SignOut": func(auth *accountsAuth) error { return auth.SignOut(ctx, session.Token) },
+		"RemoveKey": func(auth *accountsAuth) error {
+			return auth.RemoveKey(ctx, ada.ID, keyID("email", ada.Email), gormkey.AllowLastKey())
 		},
-		"UpdateKeyPassword": func(auth *gormkey.Repository[account]) error {
-			_, err := auth.UpdateKeyPassword(ctx, email(ada.Email))
+		"OverwritePassword": func(auth *accountsAuth) error {
+			_, err := auth.OverwritePassword(ctx, email(ada.Email), "")
 			return err
 		},
-		"RenameKey": func(auth *gormkey.Repository[account]) error {
-			return auth.RenameKey(ctx, ada.ID, "email", ada.Email, "new-"+ada.Email)
+		"RenameKey": func(auth *accountsAuth) error {
+			return auth.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "new-"+ada.Email)
 		},
-		"UpdateUserAttributes": func(auth *gormkey.Repository[account]) error {
+		"UpdateUserAttributes": func(auth *accountsAuth) error {
 			_, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "new"})
 			return err
 		},
-		"UpdateSessionAttributes": func(auth *gormkey.Repository[account]) error {
+		"UpdateSessionAttributes": func(auth *accountsAuth) error {
 			_, err := auth.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})
 			return err
 		},
-		"InvalidateUserSession": func(auth *gormkey.Repository[account]) error {
-			return auth.InvalidateUserSession(ctx, ada.ID, session.ID)
+		"EndSession": func(auth *accountsAuth) error {
+			return auth.EndSession(ctx, ada.ID, session.ID)
 		},
-		"InvalidateSession": func(auth *gormkey.Repository[account]) error { return auth.InvalidateSession(ctx, session.ID) },
-		"InvalidateOtherSessions": func(auth *gormkey.Repository[account]) error {
-			return auth.InvalidateOtherSessions(ctx, ada.ID, "another")
+		"EndSessionOfAnyone": func(auth *accountsAuth) error { return auth.EndSessionOfAnyone(ctx, session.ID) },
+		"EndOtherSessions": func(auth *accountsAuth) error {
+			return auth.EndOtherSessions(ctx, ada.ID, "another")
 		},
-		"InvalidateAllUserSessions": func(auth *gormkey.Repository[account]) error {
-			return auth.InvalidateAllUserSessions(ctx, ada.ID)
+		"EndAllSessions": func(auth *accountsAuth) error {
+			return auth.EndAllSessions(ctx, ada.ID)
 		},
-		"DeleteUser": func(auth *gormkey.Repository[account]) error { return auth.DeleteUser(ctx, ada.ID) },
+		"DeleteUser": func(auth *accountsAuth) error { return auth.DeleteUser(ctx, ada.ID) },
 	}
 }
 
@@ -103,10 +103,10 @@ func faultNth(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	// A link that the operations void, most of them, in the same transaction.
-	issue(s, f, ada.ID, gormkey.MagicLink, "")
+	issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	content := func() string { return snapshot(s, f) + rowsOf(s, f, "user_token") }
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	errInjected := errors.New("injected")
 	for verb, call := range writes(f, s.Context(), ada, session) {
@@ -153,7 +153,7 @@ func faultNth(s *suite) {
 			}
 		}
 		restore(s, f, ada, session)
-		issue(s, f, ada.ID, gormkey.MagicLink, "")
+		issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	}
 }
 
@@ -163,7 +163,7 @@ func faultRetry(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for verb, call := range writes(f, s.Context(), ada, session) {
 		{
@@ -236,7 +236,7 @@ func faultCommit(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for verb, call := range writes(f, s.Context(), ada, session) {
 		recorder.reset()
@@ -280,9 +280,9 @@ func faultCommit(s *suite) {
 		}
 		return nil
 	}
-	_, err = auth.CreateSession(s.Context(), ada.ID)
+	_, err = auth.OpenSession(s.Context(), ada.ID)
 	recorder.inject = nil
-	wantErr(s, "CreateSession", err, gormkey.ErrOutcomeUnknown)
+	wantErr(s, "OpenSession", err, gormkey.ErrOutcomeUnknown)
 }
 
 func faultCancel(s *suite) {
@@ -291,7 +291,7 @@ func faultCancel(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	ctx, cancel := context.WithCancel(s.Context())
 	for verb := range writes(f, ctx, ada, session) {
@@ -336,7 +336,7 @@ func faultCancel(s *suite) {
 }
 
 // settle waits until database/sql has rolled back what a context cut short.
-func settle(s *suite, f *fixture[account]) {
+func settle(s *suite, f *accounts) {
 	s.Helper()
 	pool, err := f.db.DB()
 	must(s, err)
@@ -360,7 +360,7 @@ func faultBroken(s *suite) {
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for _, injected := range []error{codedError("57P01"), io.EOF, errors.New("dial tcp: connection refused"), codedError("XX000")} {
 		recorder.inject = func(string) error { return injected }
@@ -373,7 +373,7 @@ func faultBroken(s *suite) {
 			s.Errorf("SignIn with %v: got %v", injected, err)
 		}
 		_, err = auth.GetUser(s.Context(), ada.ID)
-		if !errors.Is(err, injected) || errors.Is(err, gormkey.ErrInvalidUser) {
+		if !errors.Is(err, injected) || errors.Is(err, gormkey.ErrUserNotFound) {
 			s.Errorf("GetUser with %v: got %v", injected, err)
 		}
 		recorder.inject = nil
@@ -387,7 +387,7 @@ func faultBroken(s *suite) {
 func faultReadOnly(s *suite) {
 	refuse := false
 	f := s.accounts(gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if refuse && e.Type == gormkey.SessionRenewed {
+		if refuse && e.Type == gormkey.EventSessionRenewed {
 			return codedError("25006")
 		}
 		return nil
@@ -395,9 +395,9 @@ func faultReadOnly(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
-	session, err := auth.CreateSession(ctx, ada.ID)
+	session, err := auth.OpenSession(ctx, ada.ID)
 	must(s, err)
 	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
 	for _, code := range []error{codedError("25006"), codedError("42501"), codedError("53100"), &MySQLError{1290}, &MySQLError{1836}, &MySQLError{1142}} {

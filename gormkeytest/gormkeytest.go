@@ -57,11 +57,11 @@ func WithoutForeignKeys() Setting {
 	}
 }
 
-// PlanetScale runs the contract with gormkey.PlanetScale, on a Vitess that refuses
+// PlanetScale runs the contract with gormkey.WithPlanetScale, on a Vitess that refuses
 // foreign keys.
 func PlanetScale() Setting {
 	return func(s *suite) {
-		s.declared, s.enforced, s.vitess, s.options = false, false, true, append(s.options, gormkey.PlanetScale())
+		s.declared, s.enforced, s.vitess, s.options = false, false, true, append(s.options, gormkey.WithPlanetScale())
 	}
 }
 
@@ -152,31 +152,53 @@ type login struct {
 	Verified *string `gorm:"size:64;uniqueIndex"`
 }
 
-// fixture is a migrated database with the operations on it.
-type fixture[U any] struct {
-	*gormkey.Repository[U]
+// fixtureOf is a migrated database with the operations on it.
+type fixtureOf[U, K, S any] struct {
+	*gormkey.RepositoryOf[U, K, S]
 	db     *gorm.DB
-	plugin *gormkey.Plugin[U]
+	plugin *gormkey.PluginOf[U, K, S]
 	clock  *Clock
 }
 
-// accounts opens a database for Account, Login and Device.
-func (s *suite) accounts(opts ...gormkey.Option) *fixture[account] {
+type (
+	fixture[U any] = fixtureOf[U, gormkey.Key[U], gormkey.Session[U]]
+	accounts       = fixtureOf[account, login, device]
+	accountsAuth   = gormkey.RepositoryOf[account, login, device]
+)
+
+// accounts opens a database for account, login and device.
+func (s *suite) accounts(opts ...gormkey.Option) *accounts {
 	s.Helper()
-	opts = append([]gormkey.Option{gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{})}, opts...)
-	return open[account](s, s.newDB(s.T), opts...)
+	return openAccounts(s, s.newDB(s.T), opts...)
 }
+
+func openAccounts(s *suite, db *gorm.DB, opts ...gormkey.Option) *accounts {
+	s.Helper()
+	return openOf[account, login, device](s, db, opts...)
+}
+
+// newAccounts returns a plugin with the run's options and more.
+func newAccounts(s *suite, opts ...gormkey.Option) *gormkey.PluginOf[account, login, device] {
+	return gormkey.NewOf[account, login, device](append(slices.Clone(s.options), opts...)...)
+}
+
+func from(db *gorm.DB) (*accountsAuth, error) { return gormkey.FromOf[account, login, device](db) }
 
 func open[U any, P gormkey.UserModel[U]](s *suite, db *gorm.DB, opts ...gormkey.Option) *fixture[U] {
 	s.Helper()
+	return openOf[U, gormkey.Key[U], gormkey.Session[U], P](s, db, opts...)
+}
+
+func openOf[U, K, S any, PU gormkey.UserModel[U], PK gormkey.KeyModel[U, K], PS gormkey.SessionModel[U, S]](s *suite, db *gorm.DB, opts ...gormkey.Option) *fixtureOf[U, K, S] {
+	s.Helper()
 	clock := NewClock()
 	opts = append([]gormkey.Option{gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(FastHasher())}, opts...)
-	plugin := newPlugin[U, P](s, opts...)
+	plugin := gormkey.NewOf[U, K, S, PU, PK, PS](append(slices.Clone(s.options), opts...)...)
 	must(s, db.Use(plugin))
 	must(s, plugin.AutoMigrate(db))
-	auth, err := gormkey.From[U](db)
+	auth, err := gormkey.FromOf[U, K, S](db)
 	must(s, err)
-	return &fixture[U]{auth, db, plugin, clock}
+	return &fixtureOf[U, K, S]{auth, db, plugin, clock}
 }
 
 // again opens the same database once more, as another process would, without a plugin.
@@ -198,8 +220,13 @@ func email(id string) gormkey.Credentials {
 	return gormkey.Credentials{Provider: "email", ID: id, Password: goodPassword}
 }
 
+// as returns what makes a new struct like another, for the calls that make one.
+func as[T any](like T) func(*T) { return func(t *T) { *t = like } }
+
+func keyID(provider, id string) gormkey.KeyID { return gormkey.KeyID{Provider: provider, ID: id} }
+
 // signUp creates an account that has the key email:<name>@example.com.
-func signUp(s *suite, f *fixture[account], name string) *account {
+func signUp[K, S any](s *suite, f *fixtureOf[account, K, S], name string) *account {
 	s.Helper()
 	a := &account{Email: name + "@example.com", Name: name}
 	must(s, f.CreateUser(s.Context(), a, email(a.Email)))

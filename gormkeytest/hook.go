@@ -24,8 +24,8 @@ var errStop = errors.New("stop")
 
 // publicErrors are what an application's error may wrap, and mean nothing by.
 var publicErrors = []error{
-	gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrInvalidKey, gormkey.ErrInvalidPassword, gormkey.ErrInvalidToken,
-	gormkey.ErrInvalidUser, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute,
+	gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrKeyNotFound, gormkey.ErrInvalidPassword, gormkey.ErrInvalidToken,
+	gormkey.ErrUserNotFound, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute,
 	gormkey.ErrLastKey, gormkey.ErrInvalidExpiry, gormkey.ErrBusy, gormkey.ErrOutcomeUnknown, gormkey.ErrIsolation,
 	gorm.ErrRecordNotFound, gorm.ErrDuplicatedKey, gorm.ErrForeignKeyViolated,
 }
@@ -42,7 +42,7 @@ func hookEvents(s *suite) {
 		var types []gormkey.EventType
 		for _, e := range got {
 			types = append(types, e.Type)
-			if e.At != gormkey.UnixMilli(f.clock.Now().UnixMilli()) || e.Type != gormkey.SignInFailed && e.UserID == "" {
+			if e.At != gormkey.UnixMilli(f.clock.Now().UnixMilli()) || e.Type != gormkey.EventSignInFailed && e.UserID == "" {
 				s.Errorf("%s: got event %+v", what, e)
 			}
 		}
@@ -56,66 +56,66 @@ func hookEvents(s *suite) {
 	}
 	ada := &account{Email: "ada@example.com"}
 	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
-	check("CreateUser", gormkey.UserCreated, gormkey.KeyAdded)
+	check("CreateUser", gormkey.EventUserCreated, gormkey.EventKeyAdded)
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	check("SignIn", gormkey.SessionCreated, gormkey.SignedIn)
+	check("SignIn", gormkey.EventSessionOpened, gormkey.EventSignedIn)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	check("ValidateSession of an active session")
 	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
-	check("ValidateSession of an idle session", gormkey.SessionRenewed)
+	check("ValidateSession of an idle session", gormkey.EventSessionRenewed)
 	wrong := email(ada.Email)
 	wrong.Password = "wrong"
 	_, err = f.SignIn(ctx, wrong)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
-	check("SignIn with a wrong password", gormkey.SignInFailed)
+	check("SignIn with a wrong password", gormkey.EventSignInFailed)
 	_, err = f.UseKey(ctx, wrong)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
-	check("UseKey with a wrong password", gormkey.SignInFailed)
-	session, err = f.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+	check("UseKey with a wrong password", gormkey.EventSignInFailed)
+	session, err = f.SignIn(ctx, email(ada.Email), f.Replacing(session.Token))
 	must(s, err)
-	check("SignIn, replacing", gormkey.SessionCreated, gormkey.SignedIn, gormkey.SessionEnded)
-	_, err = f.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	check("SignIn, replacing", gormkey.EventSessionOpened, gormkey.EventSignedIn, gormkey.EventSessionEnded)
+	_, err = f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 	must(s, err)
-	check("ShareKey", gormkey.KeyAdded)
-	must(s, f.DeleteKey(ctx, "username", "ada"))
-	check("DeleteKey", gormkey.KeyRemoved)
-	must(s, f.InvalidateOtherSessions(ctx, ada.ID, session.ID))
-	check("InvalidateOtherSessions without others")
-	_, err = f.CreateSession(ctx, ada.ID)
+	check("ShareKey", gormkey.EventKeyAdded)
+	must(s, f.RemoveKey(ctx, ada.ID, keyID("username", "ada")))
+	check("RemoveKey", gormkey.EventKeyRemoved)
+	must(s, f.EndOtherSessions(ctx, ada.ID, session.ID))
+	check("EndOtherSessions without others")
+	_, err = f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	check("CreateSession", gormkey.SessionCreated)
-	must(s, f.InvalidateOtherSessions(ctx, ada.ID, session.ID))
-	check("InvalidateOtherSessions", gormkey.SessionEnded)
-	second, err := f.CreateSession(ctx, ada.ID)
+	check("OpenSession", gormkey.EventSessionOpened)
+	must(s, f.EndOtherSessions(ctx, ada.ID, session.ID))
+	check("EndOtherSessions", gormkey.EventSessionEnded)
+	second, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	check("CreateSession", gormkey.SessionCreated)
-	must(s, f.InvalidateUserSession(ctx, ada.ID, second.ID))
-	check("InvalidateUserSession", gormkey.SessionEnded)
-	_, err = f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
+	check("OpenSession", gormkey.EventSessionOpened)
+	must(s, f.EndSession(ctx, ada.ID, second.ID))
+	check("EndSession", gormkey.EventSessionEnded)
+	_, err = f.AddKey(ctx, ada.ID, gormkey.Proved("github", "1"))
 	must(s, err)
-	check("CreateKey", gormkey.KeyAdded)
-	_, err = f.UpdateKeyPassword(ctx, email(ada.Email))
+	check("AddKey", gormkey.EventKeyAdded)
+	_, err = f.OverwritePassword(ctx, email(ada.Email), "")
 	must(s, err)
-	check("UpdateKeyPassword", gormkey.PasswordChanged)
-	_, err = f.ChangePassword(ctx, email(ada.Email), "")
+	check("OverwritePassword", gormkey.EventSessionEnded, gormkey.EventPasswordChanged)
+	_, err = f.ChangePassword(ctx, email(ada.Email), "another good password", "")
 	must(s, err)
-	check("ChangePassword", gormkey.SessionEnded, gormkey.PasswordChanged)
-	must(s, f.DeleteKey(ctx, "github", "1"))
-	must(s, f.DeleteKey(ctx, "github", "1"))
-	check("DeleteKey, twice", gormkey.KeyRemoved)
-	session, err = f.CreateSession(ctx, ada.ID)
+	check("ChangePassword", gormkey.EventPasswordChanged)
+	must(s, f.RemoveKey(ctx, ada.ID, keyID("github", "1")))
+	must(s, f.RemoveKey(ctx, ada.ID, keyID("github", "1")))
+	check("RemoveKey, twice", gormkey.EventKeyRemoved)
+	session, err = f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	check("CreateSession", gormkey.SessionCreated)
+	check("OpenSession", gormkey.EventSessionOpened)
 	must(s, f.SignOut(ctx, session.Token))
 	must(s, f.SignOut(ctx, session.Token))
-	check("SignOut, twice", gormkey.SessionEnded)
+	check("SignOut, twice", gormkey.EventSessionEnded)
 	must(s, f.DeleteUser(ctx, ada.ID))
 	must(s, f.DeleteUser(ctx, ada.ID))
-	check("DeleteUser, twice", gormkey.UserDeleted)
+	check("DeleteUser, twice", gormkey.EventUserDeleted)
 }
 
 // hookErrors: a hook inside the transaction undoes it, and its writes go with it.
@@ -142,36 +142,39 @@ func hookErrors(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	reset := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
-	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	reset := issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:"+ada.Email)
+	magic := issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	before := snapshot(s, f)
 	audits := count(s, f.db, "audits")
 	for _, c := range []struct {
 		event gormkey.EventType
 		call  func() error
 	}{
-		{gormkey.UserCreated, func() error {
+		{gormkey.EventUserCreated, func() error {
 			return f.CreateUser(ctx, &account{Email: "bob@example.com"}, email("bob@example.com"))
 		}},
-		{gormkey.KeyAdded, func() error { _, err := f.CreateKey(ctx, ada.ID, email("ada2@example.com")); return err }},
-		{gormkey.KeyAdded, func() error { _, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email); return err }},
-		{gormkey.KeyAdded, func() error { return f.RenameKey(ctx, ada.ID, "email", ada.Email, "ada2@example.com") }},
-		{gormkey.SessionCreated, func() error { _, err := f.CreateSession(ctx, ada.ID); return err }},
-		{gormkey.SignedIn, func() error { _, err := f.SignIn(ctx, email(ada.Email)); return err }},
-		{gormkey.SignedIn, func() error { _, err := f.SignInWithToken(ctx, magic); return err }},
-		{gormkey.SessionEnded, func() error { return f.SignOut(ctx, session.Token) }},
-		{gormkey.SessionEnded, func() error { return f.InvalidateSession(ctx, session.ID) }},
-		{gormkey.SessionEnded, func() error { return f.InvalidateUserSession(ctx, ada.ID, session.ID) }},
-		{gormkey.SessionEnded, func() error { return f.InvalidateAllUserSessions(ctx, ada.ID) }},
-		{gormkey.PasswordChanged, func() error { _, err := f.ChangePassword(ctx, email(ada.Email), ""); return err }},
-		{gormkey.PasswordChanged, func() error { _, err := f.ResetPassword(ctx, reset, "a new password"); return err }},
-		{gormkey.TokenIssued, func() error {
-			_, err := f.IssueToken(ctx, ada.ID, gormkey.VerifyEmail, "", hour)
+		{gormkey.EventKeyAdded, func() error { _, err := f.AddKey(ctx, ada.ID, email("ada2@example.com")); return err }},
+		{gormkey.EventKeyAdded, func() error {
+			_, err := f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 			return err
 		}},
-		{gormkey.TokenUsed, func() error { _, err := f.UseToken(ctx, gormkey.MagicLink, magic, nil); return err }},
-		{gormkey.KeyRemoved, func() error { return f.DeleteKey(ctx, "email", ada.Email, gormkey.AllowLastKey()) }},
-		{gormkey.UserDeleted, func() error { return f.DeleteUser(ctx, ada.ID) }},
+		{gormkey.EventKeyAdded, func() error { return f.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "ada2@example.com") }},
+		{gormkey.EventSessionOpened, func() error { _, err := f.OpenSession(ctx, ada.ID); return err }},
+		{gormkey.EventSignedIn, func() error { _, err := f.SignIn(ctx, email(ada.Email)); return err }},
+		{gormkey.EventSignedIn, func() error { _, err := f.SignInWithToken(ctx, magic); return err }},
+		{gormkey.EventSessionEnded, func() error { return f.SignOut(ctx, session.Token) }},
+		{gormkey.EventSessionEnded, func() error { return f.EndSessionOfAnyone(ctx, session.ID) }},
+		{gormkey.EventSessionEnded, func() error { return f.EndSession(ctx, ada.ID, session.ID) }},
+		{gormkey.EventSessionEnded, func() error { return f.EndAllSessions(ctx, ada.ID) }},
+		{gormkey.EventPasswordChanged, func() error { _, err := f.OverwritePassword(ctx, email(ada.Email), ""); return err }},
+		{gormkey.EventPasswordChanged, func() error { _, err := f.ResetPassword(ctx, reset, "a new password"); return err }},
+		{gormkey.EventTokenIssued, func() error {
+			_, err := f.IssueToken(ctx, ada.ID, gormkey.PurposeVerifyEmail, "", hour)
+			return err
+		}},
+		{gormkey.EventTokenUsed, func() error { _, err := f.UseToken(ctx, gormkey.PurposeMagicLink, magic, nil); return err }},
+		{gormkey.EventKeyRemoved, func() error { return f.RemoveKey(ctx, ada.ID, keyID("email", ada.Email), gormkey.AllowLastKey()) }},
+		{gormkey.EventUserDeleted, func() error { return f.DeleteUser(ctx, ada.ID) }},
 	} {
 		for _, sentinel := range append([]error{errStop}, publicErrors...) {
 			refuse, refusal, calls = c.event, fmt.Errorf("%w: %w", errStop, sentinel), 0
@@ -186,14 +189,14 @@ func hookErrors(s *suite) {
 		}
 	}
 	refusal = errStop
-	refuse = gormkey.SessionRenewed
+	refuse = gormkey.EventSessionRenewed
 	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
 	_, err = f.ValidateSession(ctx, session.Token)
 	wantErr(s, "renewal", err, errStop)
 	stored, err := f.GetSession(ctx, session.Token)
 	must(s, err)
 	equal(s, "expiry after an undone renewal", stored.IdleExpires, session.IdleExpires)
-	refuse = gormkey.SignInFailed
+	refuse = gormkey.EventSignInFailed
 	wrong := email(ada.Email)
 	wrong.Password = "wrong"
 	_, err = f.SignIn(ctx, wrong)

@@ -63,13 +63,13 @@ func (*refusedLogin) AfterCreate(tx *gorm.DB) error  { return refused(tx, "After
 func hookModels(s *suite) {
 	clock := NewClock()
 	db := s.newDB(s.T)
-	f := open[refuser](s, db, gormkey.WithClock(clock.Now), gormkey.WithKeyModel(&refusedLogin{}), gormkey.WithSessionModel(&refusedDevice{}))
+	f := openOf[refuser, refusedLogin, refusedDevice](s, db, gormkey.WithClock(clock.Now))
 	ada := &refuser{Email: "ada@example.com"}
 	must(s, f.CreateUser(s.Context(), ada, email(ada.Email)))
-	_, err := f.CreateSession(s.Context(), ada.ID)
+	_, err := f.OpenSession(s.Context(), ada.ID)
 	must(s, err)
-	session := &refusedDevice{Country: "NL"}
-	must(s, f.CreateSessionInto(s.Context(), ada.ID, session))
+	session, err := f.OpenSession(s.Context(), ada.ID, as(refusedDevice{Country: "NL"}))
+	must(s, err)
 	before := rows(s, f.db)
 	tried := map[string]bool{}
 	for _, c := range []struct {
@@ -78,10 +78,10 @@ func hookModels(s *suite) {
 	}{
 		{[]string{"BeforeCreate", "AfterCreate"}, func(ctx context.Context) error { return f.CreateUser(ctx, &refuser{Email: "b"}, email("b")) }},
 		{[]string{"BeforeCreate", "AfterCreate"}, func(ctx context.Context) error {
-			return f.CreateKeyInto(ctx, ada.ID, email("c"), &refusedLogin{Label: "c"})
+			return second(f.AddKey(ctx, ada.ID, email("c"), as(refusedLogin{Label: "c"})))
 		}},
 		{[]string{"BeforeCreate", "AfterCreate"}, func(ctx context.Context) error {
-			return f.CreateSessionInto(ctx, ada.ID, &refusedDevice{Country: "BE"})
+			return second(f.OpenSession(ctx, ada.ID, as(refusedDevice{Country: "BE"})))
 		}},
 		{[]string{"BeforeUpdate", "AfterUpdate", "AfterFind"}, func(ctx context.Context) error {
 			_, err := f.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": "x@example.com"})
@@ -109,7 +109,7 @@ func hookModels(s *suite) {
 					if err != sentinel {
 						wantErr(s, what, got, errStop)
 					}
-					for _, other := range []error{gormkey.ErrDuplicateAttribute, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrInvalidUser} {
+					for _, other := range []error{gormkey.ErrDuplicateAttribute, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrUserNotFound} {
 						if sentinel != other && isErr(got, other) {
 							s.Errorf("%s: got %v, which is %v", what, got, other)
 						}
@@ -124,7 +124,7 @@ func hookModels(s *suite) {
 	must(s, f.db.First(&stored, "id = ?", ada.ID).Error)
 	equal(s, "email", stored.Email, ada.Email)
 	// And what is taken is still told.
-	err = f.CreateSessionInto(s.Context(), ada.ID, &refusedDevice{Country: "NL"})
+	_, err = f.OpenSession(s.Context(), ada.ID, as(refusedDevice{Country: "NL"}))
 	wantErr(s, "a taken value", err, gormkey.ErrDuplicateAttribute)
 	_, err = f.UpdateUserAttributes(s.Context(), ada.ID, map[string]any{"Email": "free@example.com"})
 	must(s, err)
@@ -140,7 +140,7 @@ func (e *MySQLError) Error() string { return fmt.Sprint("injected ", e.Number) }
 func hookIgnores(s *suite) {
 	statement := "SELECT nothing FROM nowhere"
 	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.UserCreated || e.Type == gormkey.SessionCreated {
+		if e.Type == gormkey.EventUserCreated || e.Type == gormkey.EventSessionOpened {
 			_ = tx.Exec(statement).Error
 		}
 		return nil
@@ -163,7 +163,7 @@ func hookIgnores(s *suite) {
 	bob := &account{Email: "bob@example.com"}
 	must(s, f.CreateUser(ctx, bob, email(bob.Email)))
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	before, deadlocks := rows(s, f.db), 0
 	recorder.inject = func(sql string) error {
@@ -173,7 +173,7 @@ func hookIgnores(s *suite) {
 		}
 		return nil
 	}
-	_, err = auth.CreateSession(ctx, bob.ID)
+	_, err = auth.OpenSession(ctx, bob.ID)
 	recorder.inject = nil
 	var database *gormkey.DatabaseError
 	if !errors.As(err, &database) || database.Code != "1213" {
@@ -189,9 +189,9 @@ func workIgnores(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	token := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	token := issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	deadlocks := 0
 	recorder.inject = func(sql string) error {
@@ -201,7 +201,7 @@ func workIgnores(s *suite) {
 		}
 		return nil
 	}
-	_, err = auth.UseToken(ctx, gormkey.MagicLink, token, func(tx *gorm.DB, _ *gormkey.OneTimeToken[account]) error {
+	_, err = auth.UseToken(ctx, gormkey.PurposeMagicLink, token, func(tx *gorm.DB, _ *gormkey.OneTimeToken[account]) error {
 		_ = tx.Exec("SELECT 1").Error
 		return nil
 	})
@@ -211,6 +211,6 @@ func workIgnores(s *suite) {
 		s.Errorf("an ignored deadlock: got error %v, want the deadlock", err)
 	}
 	equal(s, "deadlocks, one a try", deadlocks, 5)
-	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	_, err = f.GetToken(ctx, gormkey.PurposeMagicLink, token)
 	must(s, err)
 }

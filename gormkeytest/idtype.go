@@ -39,11 +39,11 @@ func idTypes(s *suite) {
 	for sqlType, id := range idTypesOf[s.newDB(s.T).Name()] {
 		opts := []gormkey.Option{
 			gormkey.WithUserIDType(sqlType), gormkey.WithUserIDGenerator(func() string { return id }),
-			gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}), gormkey.WithOneTimeTokens(),
+			gormkey.WithOneTimeTokens(),
 		}
 		db := s.newDB(s.T)
 		record := recordDDL(db)
-		f := open[account](s, db, opts...)
+		f := openAccounts(s, db, opts...)
 		record.taken()
 		must(s, f.plugin.AutoMigrate(db))
 		equalLists(s, sqlType+": DDL of the second run", record.taken(), nil)
@@ -51,7 +51,7 @@ func idTypes(s *suite) {
 		session, err := f.SignIn(ctx, email("ada@example.com"))
 		must(s, err)
 		equal(s, sqlType+": id", session.UserID, id)
-		_, err = f.IssueToken(ctx, id, gormkey.VerifyEmail, "ada@example.com", time.Hour)
+		_, err = f.IssueToken(ctx, id, gormkey.PurposeVerifyEmail, "ada@example.com", time.Hour)
 		must(s, err)
 		record.taken()
 		must(s, f.plugin.AutoMigrate(db)) // with rows, whose values some drivers report as the columns' sizes
@@ -59,7 +59,7 @@ func idTypes(s *suite) {
 		equalLists(s, sqlType+": DDL of the second run with rows", record.taken(), nil)
 		other := s.again(db)
 		record = recordDDL(other)
-		next := newPlugin[account](s, opts...)
+		next := newAccounts(s, opts...)
 		must(s, other.Use(next))
 		pending, err := next.PendingSQL(other)
 		must(s, err)
@@ -93,12 +93,12 @@ func idTypeInput(s *suite) {
 		f := s.accounts(opts...)
 		ctx := s.Context()
 		must(s, f.CreateUser(ctx, &account{Email: "ada@example.com"}, email("ada@example.com")))
-		_, err := f.CreateSession(ctx, good)
+		_, err := f.OpenSession(ctx, good)
 		must(s, err)
 		for i, id := range bad {
 			wantErr(s, fmt.Sprintf("%s: a generated %q", sqlType, id), f.CreateUser(ctx, &account{Email: fmt.Sprint(i)}), gormkey.ErrInvalidArgument)
 			wantErr(s, fmt.Sprintf("%s: a given %q", sqlType, id), f.CreateUser(ctx, &account{User: gormkey.User{ID: id}, Email: fmt.Sprint(i)}), gormkey.ErrInvalidArgument)
-			wantErr(s, fmt.Sprintf("%s: ending the sessions of %q", sqlType, id), f.InvalidateAllUserSessions(ctx, id), gormkey.ErrInvalidArgument)
+			wantErr(s, fmt.Sprintf("%s: ending the sessions of %q", sqlType, id), f.EndAllSessions(ctx, id), gormkey.ErrInvalidArgument)
 			wantErr(s, fmt.Sprintf("%s: deleting %q", sqlType, id), f.DeleteUser(ctx, id), gormkey.ErrInvalidArgument)
 			if err := use[account](gormkey.WithUserIDType(sqlType), gormkey.WithUserIDGenerator(func() string { return id }))(db); err == nil || !strings.Contains(err.Error(), "WithUserIDGenerator") {
 				s.Errorf("%s: a generator of %q: got %v", sqlType, id, err)
@@ -111,8 +111,8 @@ func idTypeInput(s *suite) {
 			s.Errorf("type %q: got %v", sqlType, err)
 		}
 	}
-	must(s, db.Use(newPlugin[account](s, gormkey.WithUserIDType(texts)))) // the default generator makes such ids
-	plugin := db.Plugins[newPlugin[account](s).Name()].(*gormkey.Plugin[account])
+	must(s, db.Use(newAccounts(s, gormkey.WithUserIDType(texts)))) // the default generator makes such ids
+	plugin := db.Plugins[newAccounts(s).Name()].(*gormkey.PluginOf[account, login, device])
 	must(s, plugin.AutoMigrate(db))
 	var made account
 	must(s, db.Session(&gorm.Session{}).Create(&made).Error)

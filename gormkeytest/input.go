@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"gorm.io/gorm"
@@ -36,7 +37,7 @@ func inputRefused(s *suite) {
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	_, err = f.SignIn(ctx, email(signUp(s, f, "bob").Email)) // so that there is somebody else
 	must(s, err)
@@ -57,17 +58,17 @@ func inputRefused(s *suite) {
 		"GetUser":              func(id string) error { _, err := auth.GetUser(ctx, id); return err },
 		"UpdateUserAttributes": func(id string) error { _, err := auth.UpdateUserAttributes(ctx, id, nil); return err },
 		"DeleteUser":           func(id string) error { return auth.DeleteUser(ctx, id) },
-		"CreateKey":            func(id string) error { _, err := auth.CreateKey(ctx, id, email("x")); return err },
+		"AddKey":               func(id string) error { _, err := auth.AddKey(ctx, id, email("x")); return err },
 		"UserKeys":             func(id string) error { _, err := auth.UserKeys(ctx, id); return err },
-		"CreateSession":        func(id string) error { _, err := auth.CreateSession(ctx, id); return err },
+		"OpenSession":          func(id string) error { _, err := auth.OpenSession(ctx, id); return err },
 		"UserSessions":         func(id string) error { _, err := auth.UserSessions(ctx, id); return err },
-		"InvalidateUserSession": func(id string) error {
-			return auth.InvalidateUserSession(ctx, id, session.ID)
+		"EndSession": func(id string) error {
+			return auth.EndSession(ctx, id, session.ID)
 		},
-		"InvalidateOtherSessions":   func(id string) error { return auth.InvalidateOtherSessions(ctx, id, session.ID) },
-		"InvalidateAllUserSessions": func(id string) error { return auth.InvalidateAllUserSessions(ctx, id) },
-		"DeleteDeadUserSessions":    func(id string) error { return auth.DeleteDeadUserSessions(ctx, id) },
-		"RenameKey":                 func(id string) error { return auth.RenameKey(ctx, id, "email", ada.Email, "x") },
+		"EndOtherSessions":       func(id string) error { return auth.EndOtherSessions(ctx, id, session.ID) },
+		"EndAllSessions":         func(id string) error { return auth.EndAllSessions(ctx, id) },
+		"DeleteDeadUserSessions": func(id string) error { return auth.DeleteDeadUserSessions(ctx, id) },
+		"RenameKey":              func(id string) error { return auth.RenameKey(ctx, id, keyID("email", ada.Email), "x") },
 	}
 	for verb, call := range users {
 		for what, id := range badTexts(15) {
@@ -78,11 +79,11 @@ func inputRefused(s *suite) {
 			recorder.taken()
 			what := verb + ", user id " + id
 			switch verb {
-			case "GetUser", "UpdateUserAttributes", "CreateKey", "UserKeys", "CreateSession", "UserSessions":
-				wantOneOf(s, what, err, gormkey.ErrInvalidUser, gormkey.ErrInvalidArgument)
+			case "GetUser", "UpdateUserAttributes", "AddKey", "UserKeys", "OpenSession", "UserSessions":
+				wantOneOf(s, what, err, gormkey.ErrUserNotFound, gormkey.ErrInvalidArgument)
 			case "RenameKey":
-				wantOneOf(s, what, err, gormkey.ErrInvalidKey, gormkey.ErrInvalidArgument)
-			case "InvalidateUserSession":
+				wantOneOf(s, what, err, gormkey.ErrKeyNotFound, gormkey.ErrInvalidArgument)
+			case "EndSession":
 				wantOneOf(s, what, err, gormkey.ErrInvalidSession, gormkey.ErrInvalidArgument)
 			default: // nobody is no error
 				if err != nil {
@@ -97,17 +98,17 @@ func inputRefused(s *suite) {
 	}
 	recorder.taken()
 	refused("CreateUser, own id", auth.CreateUser(ctx, &account{User: gormkey.User{ID: strings.Repeat("x", 16)}, Email: "y"}))
-	refused("CreateUser, nil user", auth.CreateUser(ctx, nil))
+	wantErr(s, "CreateUser, nil user", auth.CreateUser(ctx, nil), gormkey.ErrUsage)
 
 	keys := map[string]func(provider, id string) error{
-		"CreateKey": func(p, id string) error {
-			_, err := auth.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
+		"AddKey": func(p, id string) error {
+			_, err := auth.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
 			return err
 		},
 		"CreateUser": func(p, id string) error {
 			return auth.CreateUser(ctx, &account{Email: "z"}, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
 		},
-		"GetKey": func(p, id string) error { _, err := auth.GetKey(ctx, p, id); return err },
+		"GetKey": func(p, id string) error { _, err := auth.GetKey(ctx, keyID(p, id)); return err },
 		"SignIn": func(p, id string) error {
 			_, err := auth.SignIn(ctx, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
 			return err
@@ -116,15 +117,21 @@ func inputRefused(s *suite) {
 			_, err := auth.UseKey(ctx, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
 			return err
 		},
-		"UpdateKeyPassword": func(p, id string) error {
-			_, err := auth.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword})
+		"OverwritePassword": func(p, id string) error {
+			_, err := auth.OverwritePassword(ctx, gormkey.Credentials{Provider: p, ID: id, Password: goodPassword}, "")
 			return err
 		},
-		"DeleteKey":       func(p, id string) error { return auth.DeleteKey(ctx, p, id) },
-		"ShareKey, new":   func(p, id string) error { _, err := auth.ShareKey(ctx, p, id, "email", ada.Email); return err },
-		"ShareKey, other": func(p, id string) error { _, err := auth.ShareKey(ctx, "username", "u", p, id); return err },
-		"RenameKey, old":  func(p, id string) error { return auth.RenameKey(ctx, ada.ID, p, id, "x") },
-		"RenameKey, new":  func(p, id string) error { return auth.RenameKey(ctx, ada.ID, p, "x", id) },
+		"RemoveKey": func(p, id string) error { return auth.RemoveKey(ctx, ada.ID, keyID(p, id)) },
+		"ShareKey, new": func(p, id string) error {
+			_, err := auth.ShareKey(ctx, keyID(p, id), keyID("email", ada.Email))
+			return err
+		},
+		"ShareKey, other": func(p, id string) error {
+			_, err := auth.ShareKey(ctx, keyID("username", "u"), keyID(p, id))
+			return err
+		},
+		"RenameKey, old": func(p, id string) error { return auth.RenameKey(ctx, ada.ID, keyID(p, id), "x") },
+		"RenameKey, new": func(p, id string) error { return auth.RenameKey(ctx, ada.ID, keyID(p, "x"), id) },
 	}
 	for verb, call := range keys {
 		for what, id := range badTexts(255 - len("email:")) {
@@ -141,26 +148,20 @@ func inputRefused(s *suite) {
 	}
 	storing := map[string]func(c gormkey.Credentials) error{
 		"CreateUser":        func(c gormkey.Credentials) error { return auth.CreateUser(ctx, &account{Email: "z"}, c) },
-		"CreateKey":         func(c gormkey.Credentials) error { return second(auth.CreateKey(ctx, ada.ID, c)) },
-		"UpdateKeyPassword": func(c gormkey.Credentials) error { return second(auth.UpdateKeyPassword(ctx, c)) },
-		"ChangePassword":    func(c gormkey.Credentials) error { return second(auth.ChangePassword(ctx, c, "")) },
+		"AddKey":            func(c gormkey.Credentials) error { return second(auth.AddKey(ctx, ada.ID, c)) },
+		"OverwritePassword": func(c gormkey.Credentials) error { return second(auth.OverwritePassword(ctx, c, "")) },
 	}
 	using := map[string]func(c gormkey.Credentials) error{
 		"SignIn":           func(c gormkey.Credentials) error { return second(auth.SignIn(ctx, c)) },
 		"UseKey":           func(c gormkey.Credentials) error { return second(auth.UseKey(ctx, c)) },
 		"CheckCredentials": auth.CheckCredentials,
+		"ChangePassword": func(c gormkey.Credentials) error {
+			return second(auth.ChangePassword(ctx, c, goodPassword, ""))
+		},
 	}
 	for what, bad := range map[string]gormkey.Credentials{
-		"password over the limit": with(func(c *gormkey.Credentials) { c.Password = strings.Repeat("x", 4097) }),
-		"password not UTF-8":      with(func(c *gormkey.Credentials) { c.Password = "\xff\xfe is no text" }),
-		"password and NoPassword": with(func(c *gormkey.Credentials) { c.NoPassword = true }),
-		"password and its hash":   with(func(c *gormkey.Credentials) { c.PasswordHash = oldHash }),
-		"NoPassword and a hash":   with(func(c *gormkey.Credentials) { c.Password, c.NoPassword, c.PasswordHash = "", true, oldHash }),
-		"hash of no known format": with(func(c *gormkey.Credentials) { c.Password, c.PasswordHash = "", "plain text" }),
-		"hash that is too long": with(func(c *gormkey.Credentials) {
-			c.Password, c.PasswordHash = "", "$"+gormkey.HashedPassword(strings.Repeat("x", 255))
-		}),
-		"hash with a blank after":   with(func(c *gormkey.Credentials) { c.Password, c.PasswordHash = "", oldHash+" " }),
+		"password over the limit":   with(func(c *gormkey.Credentials) { c.Password = strings.Repeat("x", 4097) }),
+		"password not UTF-8":        with(func(c *gormkey.Credentials) { c.Password = "\xff\xfe is no text" }),
 		"provider that is not text": with(func(c *gormkey.Credentials) { c.Provider = "é" }),
 	} {
 		for _, verbs := range []map[string]func(c gormkey.Credentials) error{storing, using} {
@@ -169,17 +170,27 @@ func inputRefused(s *suite) {
 			}
 		}
 	}
+	both := func(c gormkey.Credentials) gormkey.Credentials { c.Password = goodPassword; return c }
 	for verb, call := range storing {
+		for what, hash := range map[string]gormkey.HashedPassword{
+			"hash of no known format": "plain text", "hash that is too long": "$" + gormkey.HashedPassword(strings.Repeat("x", 255)), "hash with a blank after": oldHash + " ",
+		} {
+			refused(verb+", "+what, call(gormkey.Imported("email", ada.Email, hash)))
+		}
+		wantErr(s, verb+", proved and a password", call(both(gormkey.Proved("email", ada.Email))), gormkey.ErrUsage)
+		wantErr(s, verb+", a password and its hash", call(both(gormkey.Imported("email", ada.Email, oldHash))), gormkey.ErrUsage)
 		refused(verb+", no password", call(with(func(c *gormkey.Credentials) { c.Password = "" })))
 		refused(verb+", short password", call(with(func(c *gormkey.Credentials) { c.Password = "1234567" })))
 	}
 	for verb, call := range using {
-		refused(verb+", a hash for a password", call(with(func(c *gormkey.Credentials) { c.Password, c.PasswordHash = "", oldHash })))
+		wantErr(s, verb+", a hash for a password", call(gormkey.Imported("email", ada.Email, oldHash)), gormkey.ErrUsage)
+		wantErr(s, verb+", proved and a password", call(both(gormkey.Proved("email", ada.Email))), gormkey.ErrUsage)
+		wantErr(s, verb+", a password and its hash", call(both(gormkey.Imported("email", ada.Email, oldHash))), gormkey.ErrUsage)
 	}
 	sessions := map[string]func(id gormkey.SessionID) error{
-		"InvalidateSession":       func(id gormkey.SessionID) error { return auth.InvalidateSession(ctx, id) },
-		"InvalidateUserSession":   func(id gormkey.SessionID) error { return auth.InvalidateUserSession(ctx, ada.ID, id) },
-		"InvalidateOtherSessions": func(id gormkey.SessionID) error { return auth.InvalidateOtherSessions(ctx, ada.ID, id) },
+		"EndSessionOfAnyone":      func(id gormkey.SessionID) error { return auth.EndSessionOfAnyone(ctx, id) },
+		"EndSession":              func(id gormkey.SessionID) error { return auth.EndSession(ctx, ada.ID, id) },
+		"EndOtherSessions":        func(id gormkey.SessionID) error { return auth.EndOtherSessions(ctx, ada.ID, id) },
 		"UpdateSessionAttributes": func(id gormkey.SessionID) error { _, err := auth.UpdateSessionAttributes(ctx, id, nil); return err },
 	}
 	for verb, call := range sessions {
@@ -187,14 +198,24 @@ func inputRefused(s *suite) {
 			refused(verb+", session id: "+what, call(gormkey.SessionID(id)))
 		}
 	}
-	refused("ChangePassword, kept session", func() error {
-		_, err := auth.ChangePassword(ctx, email(ada.Email), "a\x00")
-		return err
-	}())
+	refused("OverwritePassword, kept session", second(auth.OverwritePassword(ctx, email(ada.Email), "a\x00")))
+	refused("ChangePassword, kept session", second(auth.ChangePassword(ctx, email(ada.Email), goodPassword, "a\x00")))
+	for what, bad := range map[string]string{"empty": "", "short": "1234567", "not UTF-8": "\xff\xfe is no text"} {
+		refused("ChangePassword, a new password that is "+what, second(auth.ChangePassword(ctx, email(ada.Email), bad, "")))
+	}
+	wantErr(s, "ChangePassword, proved", second(auth.ChangePassword(ctx, gormkey.Proved("email", ada.Email), goodPassword, "")), gormkey.ErrUsage)
+	var argument *gormkey.ArgumentError
+	if err := second(auth.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "x", Password: "1234567"})); !errors.As(err, &argument) || !strings.Contains(argument.Reason, "8 characters") {
+		s.Errorf("a short password: got %v, want a reason with the bound", err)
+	}
 	var nilContext context.Context
-	refused("nil context", func() error { _, err := auth.GetUser(nilContext, ada.ID); return err }())
-	refused("nil context", func() error { _, err := auth.ValidateSession(nilContext, session.Token); return err }())
-	refused("nil context", auth.CreateUser(nilContext, &account{Email: "q"}, email("q")))
+	for verb, err := range map[string]error{
+		"GetUser": second(auth.GetUser(nilContext, ada.ID)), "ValidateSession": second(auth.ValidateSession(nilContext, session.Token)),
+		"CreateUser": auth.CreateUser(nilContext, &account{Email: "q"}, email("q")),
+	} {
+		wantErr(s, verb+", nil context", err, gormkey.ErrUsage)
+	}
+	equal(s, "statements", len(recorder.all()), 0)
 	equal(s, "rows", rows(s, f.db), before)
 }
 
@@ -227,7 +248,7 @@ func inputLongest(s *suite) {
 		equal(s, c.name+": user id", got.User.ID, c.userID)
 		keys, err := f.UserKeys(ctx, c.userID)
 		must(s, err)
-		equal(s, c.name+": key id", keys[0].ProviderUserID(), c.keyID)
+		equal(s, c.name+": key id", keys[0].KeyID().ID, c.keyID)
 		credentials.Password += "é"
 		_, err = f.SignIn(ctx, credentials)
 		wantErr(s, c.name+": one character more", err, gormkey.ErrInvalidArgument)
@@ -240,7 +261,7 @@ func inputLongest(s *suite) {
 func inputTokens(s *suite) {
 	f := s.accounts()
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for _, token := range []gormkey.Token{
 		"", "x", "aaaaaaaaaaaaaaaaaaaaa", gormkey.Token(strings.Repeat("a", 128)), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x00",
@@ -269,29 +290,29 @@ func inputHandles(s *suite) {
 		db   *gorm.DB
 		want error
 	}{
-		{"nil", nil, gormkey.ErrInvalidArgument},
-		{"zero", &gorm.DB{}, gormkey.ErrInvalidArgument},
+		{"nil", nil, gormkey.ErrUsage},
+		{"zero", &gorm.DB{}, gormkey.ErrUsage},
 		{"DryRun", f.db.Session(&gorm.Session{DryRun: true}), gormkey.ErrDryRun},
 		{"DryRun", f.db.Session(&gorm.Session{DryRun: true}), gorm.ErrDryRunModeUnsupported},
-		{"Where", f.db.Where("1 = 0"), gormkey.ErrInvalidArgument},
-		{"Model", f.db.Model(&account{}), gormkey.ErrInvalidArgument},
-		{"Table", f.db.Table("x"), gormkey.ErrInvalidArgument},
-		{"Unscoped", f.db.Unscoped(), gormkey.ErrInvalidArgument},
-		{"Select", f.db.Select("id"), gormkey.ErrInvalidArgument},
-		{"Omit", f.db.Omit("id"), gormkey.ErrInvalidArgument},
-		{"Limit", f.db.Limit(1), gormkey.ErrInvalidArgument},
-		{"Joins", f.db.Joins("User"), gormkey.ErrInvalidArgument},
-		{"Preload", f.db.Preload("User"), gormkey.ErrInvalidArgument},
-		{"Scopes", f.db.Scopes(func(tx *gorm.DB) *gorm.DB { return tx }), gormkey.ErrInvalidArgument},
+		{"Where", f.db.Where("1 = 0"), gormkey.ErrUsage},
+		{"Model", f.db.Model(&account{}), gormkey.ErrUsage},
+		{"Table", f.db.Table("x"), gormkey.ErrUsage},
+		{"Unscoped", f.db.Unscoped(), gormkey.ErrUsage},
+		{"Select", f.db.Select("id"), gormkey.ErrUsage},
+		{"Omit", f.db.Omit("id"), gormkey.ErrUsage},
+		{"Limit", f.db.Limit(1), gormkey.ErrUsage},
+		{"Joins", f.db.Joins("User"), gormkey.ErrUsage},
+		{"Preload", f.db.Preload("User"), gormkey.ErrUsage},
+		{"Scopes", f.db.Scopes(func(tx *gorm.DB) *gorm.DB { return tx }), gormkey.ErrUsage},
 		{"error", poisoned, poisoned.Error},
 		{"other database", s.again(f.db), gormkey.ErrNotRegistered},
 	} {
-		if _, err := gormkey.From[account](c.db); !isErr(err, c.want) {
+		if _, err := from(c.db); !isErr(err, c.want) {
 			s.Errorf("From a handle with %s: got %v, want %v", c.name, err, c.want)
 		}
 		want := c.want
 		if c.name == "other database" {
-			want = gormkey.ErrInvalidArgument
+			want = gormkey.ErrUsage
 		}
 		if _, err := f.With(c.db).ValidateSession(ctx, session.Token); !isErr(err, want) {
 			s.Errorf("With a handle with %s: got %v, want %v", c.name, err, want)
@@ -304,7 +325,7 @@ func inputHandles(s *suite) {
 		"a context": f.db.WithContext(ctx), "a setting": f.db.Set("x", 1), "Debug off": f.db.Session(&gorm.Session{}),
 		"NewDB after Where": f.db.Where("1 = 0").Session(&gorm.Session{NewDB: true}),
 	} {
-		auth, err := gormkey.From[account](db)
+		auth, err := from(db)
 		must(s, err)
 		if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
 			s.Errorf("a handle with %s: %v", name, err)
@@ -319,9 +340,9 @@ func inputHandles(s *suite) {
 	other := s.again(f.db)
 	closed, err := gorm.Open(other.Dialector, &gorm.Config{Logger: other.Logger})
 	must(s, err)
-	p := newPlugin[account](s)
+	p := newAccounts(s)
 	must(s, closed.Use(p))
-	auth, err := gormkey.From[account](closed)
+	auth, err := from(closed)
 	must(s, err)
 	pool, _ := closed.DB()
 	if shared, _ := f.db.DB(); shared == pool {
@@ -330,10 +351,10 @@ func inputHandles(s *suite) {
 	must(s, pool.Close())
 	for what, call := range map[string]func() error{
 		"ValidateSession": func() error { _, err := auth.ValidateSession(ctx, session.Token); return err },
-		"CreateSession":   func() error { _, err := auth.CreateSession(ctx, ada.ID); return err },
+		"OpenSession":     func() error { _, err := auth.OpenSession(ctx, ada.ID); return err },
 		"DeleteUser":      func() error { return auth.DeleteUser(ctx, ada.ID) },
 	} {
-		if err := call(); !isErr(err, gormkey.ErrInvalidArgument) {
+		if err := call(); !isErr(err, gormkey.ErrUsage) {
 			s.Errorf("%s on a closed database: got %v", what, err)
 		}
 	}

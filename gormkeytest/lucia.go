@@ -3,6 +3,7 @@ package gormkeytest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ var luciaCases = []testCase{
 	{"lucia/tokens are stored as they are, hashes are Lucia's", luciaForms},
 	{"lucia/stored tokens are hashed, and nobody is signed out", luciaHashTokens},
 	{"lucia/R20 a legacy hash becomes one of Lucia's", luciaLegacy},
-	{"lucia/HashTokens wants LuciaV2", luciaRefused},
+	{"lucia/WithHashedTokens wants WithLuciaV2", luciaRefused},
 	{"import/users and keys with hashes of other systems", importHashes},
 }
 
@@ -89,7 +90,7 @@ type visit struct {
 }
 
 // luciaTables makes the tables of a schema, and a plugin for them.
-func luciaTables(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB, *gormkey.Plugin[reader]) {
+func luciaTables(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB, *gormkey.PluginOf[reader, gormkey.Key[reader], visit]) {
 	s.Helper()
 	db := s.newDB(s.T)
 	for _, statement := range schema.ddl {
@@ -104,8 +105,8 @@ func luciaTables(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB
 		}
 		must(s, db.Exec(statement).Error)
 	}
-	opts = append([]gormkey.Option{gormkey.LuciaV2(), gormkey.WithSessionModel(&visit{}), gormkey.WithTableNames(gormkey.TableNames{User: schema.users})}, opts...)
-	return db, newPlugin[reader](s, opts...)
+	opts = append([]gormkey.Option{gormkey.WithLuciaV2(), gormkey.WithTableNames(gormkey.TableNames{User: schema.users})}, opts...)
+	return db, gormkey.NewOf[reader, gormkey.Key[reader], visit](append(slices.Clone(s.options), opts...)...)
 }
 
 // ofDialect returns the documented schemas of the database's dialect.
@@ -136,7 +137,7 @@ func luciaSchemas(s *suite) {
 		pending, err := plugin.PendingSQL(db)
 		must(s, err)
 		equal(s, schema.name+": pending", len(pending), 0)
-		auth, err := gormkey.From[reader](db)
+		auth, err := plugin.Repository()
 		must(s, err)
 		luciaFlow(s, schema, db, auth, clock)
 		findings, err := auth.Audit(s.Context())
@@ -150,7 +151,7 @@ func luciaSchemas(s *suite) {
 }
 
 // luciaFlow takes users through every stage, with rows as Lucia writes them between.
-func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Repository[reader], clock *Clock) {
+func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.RepositoryOf[reader, gormkey.Key[reader], visit], clock *Clock) {
 	s.Helper()
 	ctx := s.Context()
 	step := func(what string, err error) {
@@ -164,7 +165,7 @@ func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Reposito
 	opened, err := auth.SignIn(ctx, email("ada@x"))
 	step("SignIn", err)
 	clock.Advance(gormkey.DefaultActivePeriod + time.Second)
-	renewed, err := gormkey.ValidateSessionAs[visit](ctx, auth, opened.Token)
+	renewed, err := auth.ValidateSession(ctx, opened.Token)
 	step("renewal", err)
 	equal(s, schema.name+": renewed", renewed.Fresh, true)
 	_, err = auth.UpdateSessionAttributes(ctx, renewed.ID, map[string]any{"country": "NO"})
@@ -195,12 +196,12 @@ func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Reposito
 	n, err := auth.DeleteDeadSessions(ctx)
 	step("DeleteDeadSessions", err)
 	equal(s, schema.name+": dead sessions", n, 3)
-	_, err = auth.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
-	step("CreateKey", err)
-	_, err = auth.CreateSession(ctx, ada.ID)
-	step("CreateSession", err)
-	_, err = auth.CreateSession(ctx, "nobody")
-	wantErr(s, schema.name+": a session of nobody", err, gormkey.ErrInvalidUser)
+	_, err = auth.AddKey(ctx, ada.ID, gormkey.Proved("github", "1"))
+	step("AddKey", err)
+	_, err = auth.OpenSession(ctx, ada.ID)
+	step("OpenSession", err)
+	_, err = auth.OpenSession(ctx, "nobody")
+	wantErr(s, schema.name+": a session of nobody", err, gormkey.ErrUserNotFound)
 	wantErr(s, schema.name+": taken key", auth.CreateUser(ctx, &reader{Username: "eve"}, email("ada@x")), gormkey.ErrDuplicateKey)
 	step("DeleteUser", auth.DeleteUser(ctx, ada.ID))
 	for _, table := range []string{schema.users, "user_key", "user_session"} {
@@ -209,13 +210,13 @@ func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Reposito
 }
 
 func luciaForms(s *suite) {
-	f := open[reader](s, s.newDB(s.T), gormkey.LuciaV2(), gormkey.WithPasswordHasher(password.Lucia{}))
+	f := open[reader](s, s.newDB(s.T), gormkey.WithLuciaV2(), gormkey.WithPasswordHasher(password.Lucia{}))
 	ctx := s.Context()
 	ada := &reader{Username: "ada"}
 	short := email("ada@x")
 	short.Password = "\xff" // no policy, and JavaScript's idea of it
 	must(s, f.CreateUser(ctx, ada, short))
-	key, err := f.GetKey(ctx, "email", "ada@x")
+	key, err := f.GetKey(ctx, keyID("email", "ada@x"))
 	must(s, err)
 	if !strings.HasPrefix(string(*key.HashedPassword), "s2:") {
 		s.Error("the hash is not Lucia's")
@@ -229,7 +230,7 @@ func luciaForms(s *suite) {
 	equal(s, "sessions", count(s, f.db, "user_session"), 0)
 
 	// An id that looks like a hash is one: as it is, it signs nobody in.
-	session, err = f.CreateSession(ctx, ada.ID)
+	session, err = f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	hashed := session.Token.ID()
 	must(s, f.db.Exec("UPDATE user_session SET id = ?", hashed).Error)
@@ -237,38 +238,38 @@ func luciaForms(s *suite) {
 	wantErr(s, "a stolen hash", err, gormkey.ErrInvalidSession)
 	_, err = f.ValidateSession(ctx, session.Token) // which another process has hashed
 	must(s, err)
-	own := &gormkey.Session[reader]{Token: gormkey.Token(strings.Repeat("ab12", 16))}
-	must(s, f.CreateSessionInto(ctx, ada.ID, own))
+	own, err := f.OpenSession(ctx, ada.ID, func(d *gormkey.Session[reader]) { d.Token = gormkey.Token(strings.Repeat("ab12", 16)) })
+	must(s, err)
 	equal(s, "id of a token like a hash", own.ID, own.Token.ID())
 	wantErr(s, "an empty password", f.CreateUser(ctx, &reader{}, gormkey.Credentials{Provider: "github", ID: "1"}), gormkey.ErrInvalidArgument)
 	_, err = f.HashStoredTokens(ctx)
-	wantErr(s, "HashStoredTokens without HashTokens", err, gormkey.ErrInvalidArgument)
+	wantErr(s, "HashStoredTokens without WithHashedTokens", err, gormkey.ErrUsage)
 }
 
 func luciaHashTokens(s *suite) {
-	f := open[reader](s, s.newDB(s.T), gormkey.LuciaV2(), gormkey.WithPasswordHasher(FastHasher()))
+	f := open[reader](s, s.newDB(s.T), gormkey.WithLuciaV2(), gormkey.WithPasswordHasher(FastHasher()))
 	ctx := s.Context()
 	ada := &reader{Username: "ada"}
 	must(s, f.CreateUser(ctx, ada, email("ada@x")))
 	var tokens []gormkey.Token
 	for range 25 {
-		session, err := f.CreateSession(ctx, ada.ID)
+		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
 		tokens = append(tokens, session.Token)
 	}
 	next := s.again(f.db)
-	plugin := newPlugin[reader](s, gormkey.LuciaV2(), gormkey.HashTokens(), gormkey.WithClock(f.clock.Now), gormkey.WithPasswordHasher(FastHasher()))
+	plugin := newPlugin[reader](s, gormkey.WithLuciaV2(), gormkey.WithHashedTokens(), gormkey.WithClock(f.clock.Now), gormkey.WithPasswordHasher(FastHasher()))
 	must(s, next.Use(plugin))
 	auth, err := gormkey.From[reader](next)
 	must(s, err)
-	session, err := auth.SignIn(ctx, email("ada@x"), gormkey.Replacing(tokens[24]))
+	session, err := auth.SignIn(ctx, email("ada@x"), auth.Replacing(tokens[24]))
 	must(s, err)
 	equal(s, "stored id of a new session", session.ID, session.Token.ID())
 	tokens[24] = session.Token
 	all := func(when string) {
 		s.Helper()
 		for i, token := range tokens {
-			for name, r := range map[string]*gormkey.Repository[reader]{"old": f.Repository, "new": auth} {
+			for name, r := range map[string]*gormkey.Repository[reader]{"old": f.RepositoryOf, "new": auth} {
 				if _, err := r.ValidateSession(ctx, token); err != nil {
 					s.Errorf("%s, token %d, %s: %v", when, i, name, err)
 				}
@@ -277,7 +278,7 @@ func luciaHashTokens(s *suite) {
 	}
 	all("before")
 	stop := fmt.Errorf("stop")
-	n, err := auth.HashStoredTokens(ctx, gormkey.BatchSize(10), gormkey.OnProgress(func(int64) error { return stop }))
+	n, err := auth.HashStoredTokens(ctx, gormkey.WithBatchSize(10), gormkey.WithProgress(func(int64) error { return stop }))
 	wantErr(s, "stopped", err, stop)
 	if n < 1 || n > 10 {
 		s.Errorf("replaced %d before it was stopped", n)
@@ -290,7 +291,7 @@ func luciaHashTokens(s *suite) {
 	validate := func(t gormkey.Token) error { _, err := moving.ValidateSession(ctx, t); return err }
 	signOut := func(t gormkey.Token) error { return moving.SignOut(ctx, t) }
 	for i, use := range []func(gormkey.Token) error{validate, signOut, validate, signOut} {
-		session, err := f.CreateSession(ctx, ada.ID)
+		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
 		seen := 0
 		r.mu.Lock()
@@ -314,7 +315,7 @@ func luciaHashTokens(s *suite) {
 			wantErr(s, "signed out while it moved", err, gormkey.ErrInvalidSession)
 		}
 	}
-	more, err := auth.HashStoredTokens(ctx, gormkey.BatchSize(10))
+	more, err := auth.HashStoredTokens(ctx, gormkey.WithBatchSize(10))
 	must(s, err)
 	equal(s, "replaced", n+more, 24)
 	more, err = auth.HashStoredTokens(ctx)
@@ -330,18 +331,18 @@ func luciaHashTokens(s *suite) {
 
 // luciaLegacy signs in on hashes that lucia@2.7.7 verifies (its vectors).
 func luciaLegacy(s *suite) {
-	f := open[reader](s, s.newDB(s.T), gormkey.LuciaV2(), gormkey.WithPasswordHasher(password.Lucia{}))
+	f := open[reader](s, s.newDB(s.T), gormkey.WithLuciaV2(), gormkey.WithPasswordHasher(password.Lucia{}))
 	ctx := s.Context()
 	ada := &reader{Username: "ada"}
-	login := gormkey.Credentials{Provider: "username", ID: "ada", PasswordHash: gormkey.HashedPassword(legacyHash)}
+	login := gormkey.Imported("username", "ada", gormkey.HashedPassword(legacyHash))
 	must(s, f.CreateUser(ctx, ada, login))
-	login.PasswordHash, login.Password = "", "wrong"
+	login = gormkey.Credentials{Provider: "username", ID: "ada", Password: "wrong"}
 	_, err := f.SignIn(ctx, login)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
 	login.Password = goodPassword
 	_, err = f.SignIn(ctx, login)
 	must(s, err)
-	key, err := f.GetKey(ctx, "username", "ada")
+	key, err := f.GetKey(ctx, keyID("username", "ada"))
 	must(s, err)
 	if !strings.HasPrefix(string(*key.HashedPassword), "s2:") {
 		s.Error("the legacy hash was not replaced")
@@ -351,9 +352,9 @@ func luciaLegacy(s *suite) {
 }
 
 func luciaRefused(s *suite) {
-	err := s.newDB(s.T).Use(newPlugin[reader](s, gormkey.HashTokens()))
-	if err == nil || !strings.Contains(err.Error(), "LuciaV2") {
-		s.Errorf("HashTokens alone: got %v", err)
+	err := s.newDB(s.T).Use(newPlugin[reader](s, gormkey.WithHashedTokens()))
+	if err == nil || !strings.Contains(err.Error(), "WithLuciaV2") {
+		s.Errorf("WithHashedTokens alone: got %v", err)
 	}
 }
 
@@ -362,22 +363,22 @@ func importHashes(s *suite) {
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
 	for i, hash := range []string{legacyHash, bcryptHash, djangoHash} {
-		login := gormkey.Credentials{Provider: "email", ID: fmt.Sprint(i), PasswordHash: gormkey.HashedPassword(hash)}
+		login := gormkey.Imported("email", fmt.Sprint(i), gormkey.HashedPassword(hash))
 		a := &account{Email: fmt.Sprint(i)}
 		if i == 0 {
 			must(s, f.CreateUser(ctx, a, login))
 		} else {
 			must(s, f.CreateUser(ctx, a))
-			_, err := f.CreateKey(ctx, a.ID, login)
+			_, err := f.AddKey(ctx, a.ID, login)
 			must(s, err)
 		}
 		equal(s, "hashes made by the import", hasher.Calls.Load(), int64(0))
 		_, err := f.SignIn(ctx, login)
-		wantErr(s, "signing in with the hash", err, gormkey.ErrInvalidArgument)
-		login.PasswordHash, login.Password = "", goodPassword
+		wantErr(s, "signing in with the hash", err, gormkey.ErrUsage)
+		login = email(login.ID)
 		_, err = f.SignIn(ctx, login)
 		must(s, err)
-		key, err := f.GetKey(ctx, "email", login.ID)
+		key, err := f.GetKey(ctx, keyID("email", login.ID))
 		must(s, err)
 		if !strings.HasPrefix(string(*key.HashedPassword), "$argon2id$") {
 			s.Errorf("hash %d was not replaced", i)
@@ -387,9 +388,8 @@ func importHashes(s *suite) {
 		hasher.Calls.Store(0)
 	}
 	for name, c := range map[string]gormkey.Credentials{
-		"unknown format": {Provider: "email", ID: "x", PasswordHash: "{SSHA}abc"}, "too much work": {Provider: "email", ID: "x", PasswordHash: "$2a$20$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"},
-		"with a password": {Provider: "email", ID: "x", PasswordHash: bcryptHash, Password: goodPassword}, "with NoPassword": {Provider: "email", ID: "x", PasswordHash: bcryptHash, NoPassword: true},
-		"too long": {Provider: "email", ID: "x", PasswordHash: gormkey.HashedPassword(strings.Repeat("x", 256))},
+		"unknown format": gormkey.Imported("email", "x", "{SSHA}abc"), "too much work": gormkey.Imported("email", "x", "$2a$20$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"),
+		"too long": gormkey.Imported("email", "x", gormkey.HashedPassword(strings.Repeat("x", 256))),
 	} {
 		err := f.CreateUser(ctx, &account{Email: "x"}, c)
 		wantErr(s, name, err, gormkey.ErrInvalidArgument)

@@ -19,18 +19,18 @@ var luciaFaultCases = []testCase{
 	{"lucia/a session is ended or kept by the id that was shown", luciaByShownID},
 }
 
-// luciaSignOutFault: under LuciaV2 a session may be under two ids, which go together.
+// luciaSignOutFault: under WithLuciaV2 a session may be under two ids, which go together.
 func luciaSignOutFault(s *suite) {
-	f := s.accounts(gormkey.LuciaV2())
+	f := s.accounts(gormkey.WithLuciaV2())
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	failures := 0
 	for n := 1; ; n++ {
 		s.bound(n)
-		session, err := auth.CreateSession(ctx, ada.ID)
+		session, err := auth.OpenSession(ctx, ada.ID)
 		must(s, err)
 		// And one of a process that hashes them already.
 		must(s, f.db.Session(&gorm.Session{NewDB: true}).Create(&gormkey.Session[account]{
@@ -51,11 +51,11 @@ func luciaSignOutFault(s *suite) {
 		}
 		failures++
 		if isErr(err, gormkey.ErrOutcomeUnknown) { // the commit
-			must(s, f.InvalidateAllUserSessions(ctx, ada.ID))
+			must(s, f.EndAllSessions(ctx, ada.ID))
 			continue
 		}
 		equal(s, "rows after an error", rows(s, f.db), before)
-		must(s, f.InvalidateAllUserSessions(ctx, ada.ID))
+		must(s, f.EndAllSessions(ctx, ada.ID))
 	}
 	if failures == 0 {
 		s.Error("no statement was made to fail")
@@ -65,15 +65,16 @@ func luciaSignOutFault(s *suite) {
 // luciaEqualIDs: what a collation takes for equal is a duplicate of the id, not of another
 // column.
 func luciaEqualIDs(s *suite) {
-	f := s.accounts(gormkey.LuciaV2())
+	f := s.accounts(gormkey.WithLuciaV2())
 	ctx := s.Context()
-	must(s, f.CreateUser(ctx, &account{User: gormkey.User{ID: "abcdefgh1"}, Email: "a"}, gormkey.Credentials{Provider: "github", ID: "abc", NoPassword: true}))
+	must(s, f.CreateUser(ctx, &account{User: gormkey.User{ID: "abcdefgh1"}, Email: "a"}, gormkey.Proved("github", "abc")))
 	const token = "abcdefghijklmnopqrstuvwxyz"
-	must(s, f.CreateSessionInto(ctx, "abcdefgh1", &device{Session: gormkey.Session[account]{Token: token}}))
+	with := func(token gormkey.Token) func(*device) { return func(d *device) { d.Token = token } }
+	must(s, second(f.OpenSession(ctx, "abcdefgh1", with(token))))
 
 	user := f.CreateUser(ctx, &account{User: gormkey.User{ID: "ABCDEFGH1"}, Email: "b"})
-	key := f.CreateKeyInto(ctx, "abcdefgh1", gormkey.Credentials{Provider: "github", ID: "ABC", NoPassword: true}, &login{})
-	session := f.CreateSessionInto(ctx, "abcdefgh1", &device{Session: gormkey.Session[account]{Token: "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}})
+	key := second(f.AddKey(ctx, "abcdefgh1", gormkey.Proved("github", "ABC")))
+	session := second(f.OpenSession(ctx, "abcdefgh1", with("ABCDEFGHIJKLMNOPQRSTUVWXYZ")))
 	if f.db.Name() == "mysql" {
 		wantErr(s, "user", user, gormkey.ErrDuplicateUser)
 		wantErr(s, "key", key, gormkey.ErrDuplicateKey)
@@ -90,7 +91,7 @@ func luciaEqualIDs(s *suite) {
 // luciaEvents: a session's id is its token, and events name the session by its hash.
 func luciaEvents(s *suite) {
 	var got []gormkey.Event
-	f := s.accounts(gormkey.LuciaV2(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+	f := s.accounts(gormkey.WithLuciaV2(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
 		got = append(got, e)
 		return nil
 	}))
@@ -101,9 +102,9 @@ func luciaEvents(s *suite) {
 	f.clock.Advance(gormkey.DefaultActivePeriod + 1e9)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
-	second, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(session.Token))
+	second, err := f.SignIn(ctx, email(ada.Email), f.Replacing(session.Token))
 	must(s, err)
-	must(s, f.InvalidateUserSession(ctx, ada.ID, second.ID))
+	must(s, f.EndSession(ctx, ada.ID, second.ID))
 	named := 0
 	for _, e := range got {
 		switch e.SessionID {
@@ -120,7 +121,7 @@ func luciaEvents(s *suite) {
 // luciaShownIDs: a session's id is its token, and whatever prints, logs or encodes the
 // session shows the hash.
 func luciaShownIDs(s *suite) {
-	f := s.accounts(gormkey.LuciaV2())
+	f := s.accounts(gormkey.WithLuciaV2())
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(s.Context(), email(ada.Email))
 	must(s, err)
@@ -149,10 +150,10 @@ func luciaShownIDs(s *suite) {
 // luciaByShownID: the list of a user's devices shows hashes, and what it sends back names a
 // session, stored by its token or by its hash.
 func luciaByShownID(s *suite) {
-	f := s.accounts(gormkey.LuciaV2())
+	f := s.accounts(gormkey.WithLuciaV2())
 	ctx := s.Context()
 	ada, eve := signUp(s, f, "ada"), signUp(s, f, "eve")
-	open := func(user *account) *gormkey.Session[account] {
+	open := func(user *account) *device {
 		session, err := f.SignIn(ctx, email(user.Email))
 		must(s, err)
 		return session
@@ -162,29 +163,29 @@ func luciaByShownID(s *suite) {
 		equal(s, what, count(s, f.db, "user_session"), want)
 	}
 	first, second, third, hers := open(ada), open(ada), open(ada), open(eve)
-	shown := func(session *gormkey.Session[account]) gormkey.SessionID { return session.Token.ID() }
+	shown := func(session *device) gormkey.SessionID { return session.Token.ID() }
 	must(s, f.db.Exec("UPDATE user_session SET id = ? WHERE id = ?", string(shown(third)), string(third.ID)).Error)
 
-	wantErr(s, "another user's", f.InvalidateUserSession(ctx, ada.ID, shown(hers)), gormkey.ErrInvalidSession)
-	wantErr(s, "without its user", f.InvalidateSession(ctx, shown(first)), gormkey.ErrInvalidArgument)
+	wantErr(s, "another user's", f.EndSession(ctx, ada.ID, shown(hers)), gormkey.ErrInvalidSession)
+	wantErr(s, "without its user", f.EndSessionOfAnyone(ctx, shown(first)), gormkey.ErrInvalidArgument)
 	live("after two refusals", 4)
-	must(s, f.InvalidateUserSession(ctx, ada.ID, shown(first)))
-	wantErr(s, "the same again", f.InvalidateUserSession(ctx, ada.ID, shown(first)), gormkey.ErrInvalidSession)
+	must(s, f.EndSession(ctx, ada.ID, shown(first)))
+	wantErr(s, "the same again", f.EndSession(ctx, ada.ID, shown(first)), gormkey.ErrInvalidSession)
 	live("after one", 3)
-	must(s, f.InvalidateUserSession(ctx, ada.ID, third.ID)) // as it was read before its row was hashed
+	must(s, f.EndSession(ctx, ada.ID, third.ID)) // as it was read before its row was hashed
 	live("after the moved one", 2)
 
 	open(ada)
-	must(s, f.InvalidateOtherSessions(ctx, ada.ID, shown(second)))
+	must(s, f.EndOtherSessions(ctx, ada.ID, shown(second)))
 	_, err := f.ValidateSession(ctx, second.Token)
 	must(s, err)
 	live("after all but one", 2)
 	open(ada)
-	_, err = f.ChangePassword(ctx, email(ada.Email), shown(second))
+	_, err = f.OverwritePassword(ctx, email(ada.Email), shown(second))
 	must(s, err)
 	_, err = f.ValidateSession(ctx, second.Token)
 	must(s, err)
 	live("after a new password", 2)
-	must(s, f.InvalidateSession(ctx, second.ID))
+	must(s, f.EndSessionOfAnyone(ctx, second.ID))
 	live("at the end", 1)
 }

@@ -61,11 +61,11 @@ func migrateTwice(s *suite) {
 	for _, absolute := range []bool{false, true} {
 		db := s.newDB(s.T)
 		record := recordDDL(db)
-		opts := []gormkey.Option{gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{})}
+		opts := []gormkey.Option{}
 		if absolute {
 			opts = append(opts, gormkey.WithAbsoluteLifetime(30*24*time.Hour))
 		}
-		plugin := newPlugin[account](s, opts...)
+		plugin := newAccounts(s, opts...)
 		must(s, db.Use(plugin))
 		must(s, plugin.AutoMigrate(db))
 		first := strings.Join(record.taken(), "\n")
@@ -91,7 +91,7 @@ func migrateTwice(s *suite) {
 		}
 		other := s.again(db)
 		record = recordDDL(other)
-		next := newPlugin[account](s, opts...)
+		next := newAccounts(s, opts...)
 		must(s, other.Use(next))
 		must(s, next.AutoMigrate(other))
 		if again := record.taken(); len(again) > 0 {
@@ -103,7 +103,7 @@ func migrateTwice(s *suite) {
 func migratePlainly(s *suite) {
 	ours, plain := s.newDB(s.T), s.newDB(s.T)
 	a, b := recordDDL(ours), recordDDL(plain)
-	p, q := newPlugin[account](s), newPlugin[account](s)
+	p, q := newAccounts(s), newAccounts(s)
 	must(s, ours.Use(p))
 	must(s, plain.Use(q))
 	must(s, p.AutoMigrate(ours))
@@ -124,7 +124,7 @@ func migrateAtOnce(s *suite) {
 		handles[i] = s.again(db)
 	}
 	atOnce(repeat(processes, func(i int) {
-		plugin := newPlugin[account](s, gormkey.WithSessionModel(&device{}))
+		plugin := newAccounts(s)
 		if errs[i] = handles[i].Use(plugin); errs[i] == nil {
 			errs[i] = plugin.AutoMigrate(handles[i], &Note{})
 		}
@@ -145,7 +145,7 @@ type post struct {
 
 func migrateRefusedPlugin(s *suite) {
 	db := s.newDB(s.T)
-	bad := newPlugin[account](s, gormkey.WithUserIDLength(3))
+	bad := newAccounts(s, gormkey.WithUserIDLength(3))
 	if err := db.Use(bad); err == nil {
 		s.Fatal("got no error")
 	}
@@ -159,17 +159,17 @@ func migrateRefusedPlugin(s *suite) {
 
 func migrateRefuses(s *suite) {
 	db := s.newDB(s.T)
-	plugin := newPlugin[account](s)
+	plugin := newAccounts(s)
 	wantErr(s, "before Use", plugin.AutoMigrate(db), gormkey.ErrNotRegistered)
 	must(s, db.Use(plugin))
-	wantErr(s, "nil", plugin.AutoMigrate(nil), gormkey.ErrInvalidArgument)
+	wantErr(s, "nil", plugin.AutoMigrate(nil), gormkey.ErrUsage)
 	wantErr(s, "DryRun", plugin.AutoMigrate(db.Session(&gorm.Session{DryRun: true})), gormkey.ErrDryRun)
-	wantErr(s, "another database", plugin.AutoMigrate(s.newDB(s.T)), gormkey.ErrInvalidArgument)
+	wantErr(s, "another database", plugin.AutoMigrate(s.newDB(s.T)), gormkey.ErrUsage)
 	err := db.Transaction(func(tx *gorm.DB) error { return plugin.AutoMigrate(tx) })
 	if db.Name() == "postgres" {
 		must(s, err)
 	} else {
-		wantErr(s, "in a transaction", err, gormkey.ErrInvalidArgument)
+		wantErr(s, "in a transaction", err, gormkey.ErrUsage)
 	}
 	cancelled, cancel := context.WithCancel(s.Context())
 	cancel()

@@ -1,6 +1,7 @@
 package gormkeytest
 
 import (
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -55,7 +56,7 @@ func namesTables(s *suite) {
 	}
 	for _, name := range names {
 		tables := gormkey.WithTableNames(gormkey.TableNames{User: name, Key: name + "k", Session: name + "s"})
-		f := open[named](s, s.again(db), tables, gormkey.WithKeyModel(&namedKey{}))
+		f := openOf[named, namedKey, gormkey.Session[named]](s, s.again(db), tables)
 		ctx := s.Context()
 		u := &named{Email: "u@example.com", Age: 7}
 		must(s, f.CreateUser(ctx, u, email("u@example.com")))
@@ -66,29 +67,29 @@ func namesTables(s *suite) {
 		equalLists(s, name+": DDL of the second run", record.taken(), nil)
 		rest(s, f.db)
 		if s.batches {
-			nextRelease[grown](s, f.db, name, session.Token, tables)
+			nextRelease[grown, gormkey.Key[grown]](s, f.db, name, session.Token, tables)
 			continue
 		}
-		nextRelease[renamed](s, f.db, name, session.Token, tables, gormkey.WithKeyModel(&renamedKey{}))
+		nextRelease[renamed, renamedKey](s, f.db, name, session.Token, tables)
 	}
 }
 
 // nextRelease migrates the tables to another user model, twice.
-func nextRelease[U any, P gormkey.UserModel[U]](s *suite, db *gorm.DB, name string, token gormkey.Token, opts ...gormkey.Option) {
+func nextRelease[U, K any, PU gormkey.UserModel[U], PK gormkey.KeyModel[U, K]](s *suite, db *gorm.DB, name string, token gormkey.Token, opts ...gormkey.Option) {
 	s.Helper()
 	next := s.again(db)
 	record := recordDDL(next)
-	plugin := newPlugin[U, P](s, append(opts, gormkey.WithClock(NewClock().Now))...)
+	plugin := gormkey.NewOf[U, K, gormkey.Session[U], PU, PK](append(append(slices.Clone(s.options), opts...), gormkey.WithClock(NewClock().Now))...)
 	must(s, next.Use(plugin))
 	must(s, plugin.AutoMigrate(next))
 	record.taken()
 	must(s, plugin.AutoMigrate(next))
 	equalLists(s, name+": DDL after the change", record.taken(), nil)
-	auth, err := gormkey.From[U](next)
+	auth, err := plugin.Repository()
 	must(s, err)
 	_, err = auth.ValidateSession(s.Context(), token)
 	must(s, err)
-	_, err = auth.GetKey(s.Context(), "email", "u@example.com")
+	_, err = auth.GetKey(s.Context(), keyID("email", "u@example.com"))
 	must(s, err)
 	findings, err := auth.Audit(s.Context())
 	must(s, err)
@@ -184,6 +185,6 @@ func namesColumns(s *suite) {
 	got, err := auth.GetUser(s.Context(), u.ID)
 	must(s, err)
 	equal(s, "the user after a release", *got, foreigner{User: u.User, Ärger: "none", Größe: 180, Gr: 2, First: "f", Given: "g", Surname: "s"})
-	_, err = auth.GetKey(s.Context(), "email", "u@example.com")
+	_, err = auth.GetKey(s.Context(), keyID("email", "u@example.com"))
 	must(s, err)
 }

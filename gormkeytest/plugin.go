@@ -87,7 +87,7 @@ func pluginTwoDatabases(s *suite) {
 		s.Error("a plugin of another database: got no error")
 	}
 	_, err = a.With(b.db).GetUser(ctx, "x")
-	wantErr(s, "handle of another database", err, gormkey.ErrInvalidArgument)
+	wantErr(s, "handle of another database", err, gormkey.ErrUsage)
 }
 
 // pluginConfigurations: none of GORM's settings changes an answer.
@@ -103,16 +103,16 @@ func pluginConfigurations(s *suite) {
 	} {
 		db := s.newDB(s.T)
 		set(db.Config)
-		f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}))
+		f := openAccounts(s, db)
 		ctx := s.Context()
 		ada := signUp(s, f, "ada")
 		wantErr(s, name+": taken email", f.CreateUser(ctx, &account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
 		wantErr(s, name+": taken key", f.CreateUser(ctx, &account{Email: "b"}, email(ada.Email)), gormkey.ErrDuplicateKey)
 		equal(s, name+": rows", rows(s, f.db), [3]int64{1, 1, 0})
-		phone := device{Country: "NO"}
-		must(s, f.SignInInto(ctx, email(ada.Email), &phone))
+		phone, err := f.SignIn(ctx, email(ada.Email), as(device{Country: "NO"}))
+		must(s, err)
 		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
-		got, err := gormkey.ValidateSessionAs[device](ctx, f.Repository, phone.Token)
+		got, err := f.ValidateSession(ctx, phone.Token)
 		must(s, err)
 		equal(s, name+": country", got.Country, "NO")
 		equal(s, name+": renewed", got.Fresh, true)
@@ -182,6 +182,14 @@ type ownerDevice struct {
 	UserID string `gorm:"column:owner"`
 }
 
+type pointerDevice struct{ *gormkey.Session[account] }
+
+type pointerLogin struct{ *gormkey.Key[account] }
+
+func useOf[U, K, S any, PU gormkey.UserModel[U], PK gormkey.KeyModel[U, K], PS gormkey.SessionModel[U, S]]() func(db *gorm.DB) error {
+	return func(db *gorm.DB) error { return db.Use(gormkey.NewOf[U, K, S, PU, PK, PS]()) }
+}
+
 func use[U any, P gormkey.UserModel[U]](opts ...gormkey.Option) func(db *gorm.DB) error {
 	return func(db *gorm.DB) error { return db.Use(gormkey.New[U, P](opts...)) }
 }
@@ -200,10 +208,8 @@ func pluginRefused(s *suite) {
 		"second primary key":   {use[withSecondKey](), "primary key"},
 		"table in two places":  {use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "others"})), "name it in one place"},
 		"has-many":             {use[withHasMany](), `gorm:"foreignKey:UserID"`},
-		"session model":        {use[account](gormkey.WithSessionModel(&account{})), "WithSessionModel"},
-		"session by value":     {use[account](gormkey.WithSessionModel(device{})), "WithSessionModel"},
-		"other user's model":   {use[admin](gormkey.WithSessionModel(&device{})), "WithSessionModel"},
-		"key model":            {use[account](gormkey.WithKeyModel(&device{})), "WithKeyModel"},
+		"session by pointer":   {useOf[account, gormkey.Key[account], pointerDevice](), "by value"},
+		"key by pointer":       {useOf[account, pointerLogin, gormkey.Session[account]](), "by value"},
 		"equal tables":         {use[account](gormkey.WithTableNames(gormkey.TableNames{User: "t", Key: "T"})), "must differ"},
 		"hostile table":        {use[account](gormkey.WithTableNames(gormkey.TableNames{User: "t; DROP TABLE x"})), "WithTableNames: User"},
 		"three parts":          {use[account](gormkey.WithTableNames(gormkey.TableNames{Session: "a.b.c"})), "WithTableNames: Session"},
@@ -217,11 +223,11 @@ func pluginRefused(s *suite) {
 		"long ids":             {use[account](gormkey.WithUserIDGenerator(func() string { return strings.Repeat("x", 16) })), "WithUserIDGenerator"},
 		"empty ids":            {use[account](gormkey.WithUserIDGenerator(func() string { return "" })), "WithUserIDGenerator"},
 		"uuid":                 {use[account](gormkey.WithUserIDType("uuid")), "WithUserIDGenerator"},
-		"soft-deleted session": {use[account](gormkey.WithSessionModel(&softDevice{})), "keys and sessions end for good"},
-		"soft-deleted key":     {use[account](gormkey.WithKeyModel(&softLogin{})), "keys and sessions end for good"},
-		"hidden password":      {use[account](gormkey.WithKeyModel(&hidingLogin{})), "hides HashedPassword"},
-		"hidden expiry":        {use[account](gormkey.WithSessionModel(&hidingDevice{})), `column "idle_expires"`},
-		"hidden owner":         {use[account](gormkey.WithSessionModel(&ownerDevice{})), "hides UserID"},
+		"soft-deleted session": {useOf[account, gormkey.Key[account], softDevice](), "keys and sessions end for good"},
+		"soft-deleted key":     {useOf[account, softLogin, gormkey.Session[account]](), "keys and sessions end for good"},
+		"hidden password":      {useOf[account, hidingLogin, gormkey.Session[account]](), "hides HashedPassword"},
+		"hidden expiry":        {useOf[account, gormkey.Key[account], hidingDevice](), `column "idle_expires"`},
+		"hidden owner":         {useOf[account, gormkey.Key[account], ownerDevice](), "hides UserID"},
 		"nil clock":            {use[account](gormkey.WithClock(nil)), "WithClock"},
 		"hasher out of bounds": {use[account](gormkey.WithPasswordHasher(password.Argon2id{Memory: 1 << 22})), "WithPasswordHasher"},
 		"nil hasher":           {use[account](gormkey.WithPasswordHasher(nil)), "WithPasswordHasher"},
@@ -247,7 +253,7 @@ func pluginRefused(s *suite) {
 		db := s.newDB(s.T)
 		set(db.Config)
 		if !s.declared {
-			must(s, db.Use(newPlugin[account](s)))
+			must(s, db.Use(newAccounts(s)))
 			continue
 		}
 		if err := use[account]()(db); err == nil || !strings.Contains(err.Error(), name) {
@@ -266,7 +272,7 @@ func pluginRefused(s *suite) {
 			db.Config.DisableForeignKeyConstraintWhenMigrating = true
 		}
 		must(s, parse(db))
-		if err := db.Use(newPlugin[account](s)); err == nil || !strings.Contains(err.Error(), "right after gorm.Open") {
+		if err := db.Use(newAccounts(s)); err == nil || !strings.Contains(err.Error(), "right after gorm.Open") {
 			s.Errorf("Use after %s: got %v", name, err)
 		}
 	}
@@ -289,7 +295,7 @@ func pluginUserIDField(s *suite) {
 	if err := f.db.Create(&gormkey.Key[numbered]{ID: "email:orphan", UserID: "nobody"}).Error; err == nil {
 		s.Error("a key of nobody: got no error")
 	}
-	must(s, f.DeleteKey(ctx, "email", "u"))
+	must(s, f.RemoveKey(ctx, u.ID, keyID("email", "u")))
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 1})
 	must(s, f.db.Delete(&numbered{}, "id = ?", u.ID).Error)
 	equal(s, "rows after a plain delete", rows(s, f.db), [3]int64{0, 0, 0})
@@ -331,7 +337,7 @@ func pluginHandleSettings(s *suite) {
 		must(s, err)
 		_, err = auth.ValidateSession(ctx, session.Token)
 		_, signInErr := auth.SignIn(ctx, email("u"))
-		_, createErr := auth.CreateSession(ctx, u.ID)
+		_, createErr := auth.OpenSession(ctx, u.ID)
 		if tenant == "a" {
 			must(s, err)
 			must(s, signInErr)
@@ -340,7 +346,7 @@ func pluginHandleSettings(s *suite) {
 		}
 		wantErr(s, "session of another tenant", err, gormkey.ErrInvalidSession)
 		wantErr(s, "sign-in in another tenant", signInErr, gormkey.ErrInvalidCredentials)
-		wantErr(s, "new session in another tenant", createErr, gormkey.ErrInvalidUser)
+		wantErr(s, "new session in another tenant", createErr, gormkey.ErrUserNotFound)
 	}
 	err = db.Transaction(func(tx *gorm.DB) error {
 		err := f.With(tx).CreateUser(ctx, &tenanted{Tenant: "a"}, email("u"))

@@ -131,7 +131,7 @@ func raceDelete(s *suite, opts ...gormkey.Option) {
 		switch {
 		case err == nil:
 			created.Add(1)
-		case isErr(err, gormkey.ErrInvalidUser), isErr(err, gormkey.ErrInvalidCredentials):
+		case isErr(err, gormkey.ErrUserNotFound), isErr(err, gormkey.ErrInvalidCredentials):
 			refused.Add(1)
 		default:
 			s.Errorf("%s: %v", what, err)
@@ -143,13 +143,13 @@ func raceDelete(s *suite, opts ...gormkey.Option) {
 		turns := newTurns(round)
 		fs := repeat(4, func(i int) {
 			turns.afterSecond(i)
-			_, err := f.CreateSession(ctx, u.ID)
-			note("CreateSession", err)
+			_, err := f.OpenSession(ctx, u.ID)
+			note("OpenSession", err)
 			turns.firstDone()
 		})
 		fs = append(fs, repeat(2, func(i int) {
-			_, err := f.CreateKey(ctx, u.ID, gormkey.Credentials{Provider: "github", ID: fmt.Sprintf("%d-%d", round, i), NoPassword: true})
-			note("CreateKey", err)
+			_, err := f.AddKey(ctx, u.ID, gormkey.Proved("github", fmt.Sprintf("%d-%d", round, i)))
+			note("AddKey", err)
 		})...)
 		fs = append(fs, repeat(2, func(int) {
 			_, err := f.SignIn(ctx, email(u.Email))
@@ -181,7 +181,7 @@ func racePasswordChange(s *suite, opts ...gormkey.Option) {
 	for round := range rounds(60) {
 		next := old
 		next.Password = fmt.Sprintf("password of round %d", round)
-		var sessions [3]*gormkey.Session[account]
+		var sessions [3]*device
 		turns := newTurns(round)
 		fs := repeat(3, func(i int) {
 			turns.afterSecond(i)
@@ -197,7 +197,7 @@ func racePasswordChange(s *suite, opts ...gormkey.Option) {
 		fs = append(fs, func() {
 			turns.afterFirst()
 			defer turns.secondDone()
-			if _, err := f.ChangePassword(ctx, next, ""); err != nil {
+			if _, err := f.OverwritePassword(ctx, next, ""); err != nil {
 				s.Errorf("ChangePassword: %v", err)
 			}
 		})
@@ -226,7 +226,7 @@ func raceInvalidate(s *suite) {
 	ada := signUp(s, f, "ada")
 	var valid, refused atomic.Int64
 	for round := range rounds(40) {
-		session, err := f.CreateSession(ctx, ada.ID)
+		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
 		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute) // each validation wants to renew
 		var ended atomic.Bool
@@ -252,8 +252,8 @@ func raceInvalidate(s *suite) {
 		fs = append(fs, func() {
 			turns.afterFirst()
 			defer turns.secondDone()
-			if err := f.InvalidateSession(ctx, session.ID); err != nil {
-				s.Errorf("InvalidateSession: %v", err)
+			if err := f.EndSessionOfAnyone(ctx, session.ID); err != nil {
+				s.Errorf("EndSessionOfAnyone: %v", err)
 			}
 			ended.Store(true)
 		})
@@ -267,7 +267,7 @@ func raceInvalidate(s *suite) {
 
 func raceRenewals(s *suite) {
 	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.SessionRenewed {
+		if e.Type == gormkey.EventSessionRenewed {
 			return tx.Create(&renewal{}).Error
 		}
 		return nil
@@ -275,7 +275,7 @@ func raceRenewals(s *suite) {
 	must(s, f.db.AutoMigrate(&renewal{}))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	n := rounds(20)
 	for range n {
@@ -319,11 +319,11 @@ func raceLastKeys(s *suite) {
 		must(s, f.CreateUser(ctx, u, email(u.Email+"a"), email(u.Email+"b")))
 		var kept atomic.Int64
 		atOnce(repeat(2, func(i int) {
-			err := f.DeleteKey(ctx, "email", u.Email+[]string{"a", "b"}[i])
+			err := f.RemoveKey(ctx, u.ID, keyID("email", u.Email+[]string{"a", "b"}[i]))
 			if isErr(err, gormkey.ErrLastKey) {
 				kept.Add(1)
 			} else if err != nil {
-				s.Errorf("DeleteKey: %v", err)
+				s.Errorf("RemoveKey: %v", err)
 			}
 		})...)
 		if kept.Load() != 1 {
@@ -342,11 +342,11 @@ func raceLastKeys(s *suite) {
 				if err := tx.Find(&account{}, "id = ?", u.ID).Error; err != nil { // begins a snapshot
 					return err
 				}
-				return f.With(tx).DeleteKey(ctx, "email", u.Email+[]string{"a", "b"}[i])
+				return f.With(tx).RemoveKey(ctx, u.ID, keyID("email", u.Email+[]string{"a", "b"}[i]))
 			})
 			// At SERIALIZABLE, if that is the server's level, one may be a deadlock's victim.
 			if err != nil && !isErr(err, gormkey.ErrLastKey) && !gormkey.Retryable(err) {
-				s.Errorf("DeleteKey in a transaction: %v", err)
+				s.Errorf("RemoveKey in a transaction: %v", err)
 			}
 		})...)
 		equal(s, "keys left by callers' transactions", count(s, f.db, "user_key", "user_id = ?", u.ID), 1)
@@ -360,7 +360,7 @@ func raceCleanups(s *suite) {
 	f.clock.Advance(50 * 365 * 24 * time.Hour)
 	var deleted atomic.Int64
 	atOnce(repeat(4, func(int) {
-		n, err := f.DeleteDeadSessions(ctx, gormkey.BatchSize(37))
+		n, err := f.DeleteDeadSessions(ctx, gormkey.WithBatchSize(37))
 		if err != nil {
 			s.Errorf("DeleteDeadSessions: %v", err)
 		}
@@ -371,7 +371,7 @@ func raceCleanups(s *suite) {
 		return // where nobody else writes during a transaction
 	}
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(ctx, ada.ID)
+	_, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	f.clock.Advance(365 * 24 * time.Hour)
 	must(s, f.db.Transaction(func(tx *gorm.DB) error { // whose snapshot may show what is gone
@@ -392,7 +392,7 @@ func raceMixed(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	const people = 5
-	allowed := []error{gormkey.ErrInvalidUser, gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrInvalidKey, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateAttribute, gormkey.ErrLastKey}
+	allowed := []error{gormkey.ErrUserNotFound, gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrKeyNotFound, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateAttribute, gormkey.ErrLastKey}
 	atOnce(repeat(6, func(worker int) {
 		for i := range rounds(30) {
 			name := fmt.Sprintf("p%d", (worker+i)%people)
@@ -420,14 +420,14 @@ func raceMixed(s *suite) {
 			case 0:
 				check("SignOut", f.SignOut(ctx, session.Token))
 			case 1:
-				_, err = f.ChangePassword(ctx, email(name), session.ID)
+				_, err = f.OverwritePassword(ctx, email(name), session.ID)
 				check("ChangePassword", err)
 			case 2:
 				check("DeleteUser", f.DeleteUser(ctx, session.UserID))
 			case 3:
-				_, err = f.CreateKey(ctx, session.UserID, gormkey.Credentials{Provider: "github", ID: name, NoPassword: true})
-				check("CreateKey", err)
-				check("DeleteKey", f.DeleteKey(ctx, "github", name))
+				_, err = f.AddKey(ctx, session.UserID, gormkey.Proved("github", name))
+				check("AddKey", err)
+				check("RemoveKey", f.RemoveKey(ctx, session.UserID, keyID("github", name)))
 			}
 		}
 	})...)

@@ -11,14 +11,14 @@ import (
 // sign-in writes it too.
 var passwordRaceCases = []testCase{
 	{"race/R08 shared keys, change against rehash", func(s *suite) {
-		raceRehash(s, func(f *fixture[account], _ *account, name, next string) error {
-			_, err := f.ChangePassword(s.Context(), gormkey.Credentials{Provider: "username", ID: name, Password: next}, "")
+		raceRehash(s, func(f *accounts, _ *account, name, next string) error {
+			_, err := f.OverwritePassword(s.Context(), gormkey.Credentials{Provider: "username", ID: name, Password: next}, "")
 			return err
 		})
 	}},
 	{"race/R08 shared keys, reset against rehash", func(s *suite) {
-		raceRehash(s, func(f *fixture[account], a *account, name, next string) error {
-			token, err := f.IssueToken(s.Context(), a.ID, gormkey.ResetPassword, "username:"+name, hour)
+		raceRehash(s, func(f *accounts, a *account, name, next string) error {
+			token, err := f.IssueToken(s.Context(), a.ID, gormkey.PurposeResetPassword, "username:"+name, hour)
 			if err == nil {
 				_, err = f.ResetPassword(s.Context(), token, next)
 			}
@@ -33,7 +33,7 @@ const oldHash gormkey.HashedPassword = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQ
 
 // raceRehash: however a change and the rehash of a sign-in meet, no key keeps the old
 // password, and each has the new one.
-func raceRehash(s *suite, change func(f *fixture[account], a *account, name, next string) error) {
+func raceRehash(s *suite, change func(f *accounts, a *account, name, next string) error) {
 	f := s.withTokens()
 	ctx := s.Context()
 	var used, refused atomic.Int64
@@ -41,8 +41,8 @@ func raceRehash(s *suite, change func(f *fixture[account], a *account, name, nex
 		name, next := fmt.Sprint("user", round), fmt.Sprint("the next password ", round)
 		a := &account{Email: name}
 		must(s, f.CreateUser(ctx, a,
-			gormkey.Credentials{Provider: "email", ID: name, PasswordHash: oldHash},
-			gormkey.Credentials{Provider: "username", ID: name, PasswordHash: oldHash}))
+			gormkey.Imported("email", name, oldHash),
+			gormkey.Imported("username", name, oldHash)))
 		turns := newTurns(round)
 		fs := repeat(2, func(i int) {
 			turns.afterSecond(i)
@@ -73,7 +73,7 @@ func raceRehash(s *suite, change func(f *fixture[account], a *account, name, nex
 }
 
 // wantPassword wants both keys of a name to have a password, and not the old one.
-func wantPassword(s *suite, f *fixture[account], name, password, old string) {
+func wantPassword(s *suite, f *accounts, name, password, old string) {
 	s.Helper()
 	for _, provider := range []string{"email", "username"} {
 		c := gormkey.Credentials{Provider: provider, ID: name, Password: old}
@@ -96,7 +96,7 @@ func raceShare(s *suite) {
 	for round := range fullRounds(30, 300) {
 		name, next := fmt.Sprint("user", round), fmt.Sprint("the next password ", round)
 		login := gormkey.Credentials{Provider: "email", ID: name, Password: goodPassword}
-		must(s, f.CreateUser(ctx, &account{Email: name}, gormkey.Credentials{Provider: "email", ID: name, PasswordHash: oldHash}))
+		must(s, f.CreateUser(ctx, &account{Email: name}, gormkey.Imported("email", name, oldHash)))
 		atOnce(
 			func() {
 				if _, err := f.UseKey(ctx, login); err != nil && !isErr(err, gormkey.ErrInvalidCredentials) {
@@ -104,7 +104,7 @@ func raceShare(s *suite) {
 				}
 			},
 			func() {
-				if _, err := f.ShareKey(ctx, "username", name, "email", name); err != nil {
+				if _, err := f.ShareKey(ctx, keyID("username", name), keyID("email", name)); err != nil {
 					s.Errorf("round %d: ShareKey: %v", round, err)
 				}
 			},
@@ -112,7 +112,7 @@ func raceShare(s *suite) {
 				if round%2 == 0 { // so that half of the rounds are sharing against the rehash alone
 					changed := login
 					changed.Password = next
-					if _, err := f.ChangePassword(ctx, changed, ""); err != nil {
+					if _, err := f.OverwritePassword(ctx, changed, ""); err != nil {
 						s.Errorf("round %d: ChangePassword: %v", round, err)
 					}
 				}
@@ -123,7 +123,7 @@ func raceShare(s *suite) {
 			changedBefore++
 		}
 		last := "the last password"
-		_, err := f.ChangePassword(ctx, gormkey.Credentials{Provider: "username", ID: name, Password: last}, "")
+		_, err := f.OverwritePassword(ctx, gormkey.Credentials{Provider: "username", ID: name, Password: last}, "")
 		must(s, err)
 		wantPassword(s, f, name, last, goodPassword)
 		changedAfter++

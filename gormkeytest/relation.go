@@ -2,6 +2,7 @@ package gormkeytest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -240,14 +241,14 @@ type page struct {
 func relationKeys(s *suite) {
 	db := s.newDB(s.T)
 	record := recordDDL(db)
-	plugin := newPlugin[account](s, gormkey.WithKeyModel(&credit{}), gormkey.WithSessionModel(&visited{}), gormkey.WithPasswordHasher(FastHasher()))
+	plugin := gormkey.NewOf[account, credit, visited](append(slices.Clone(s.options), gormkey.WithPasswordHasher(FastHasher()))...)
 	must(s, db.Use(plugin))
 	must(s, plugin.AutoMigrate(db, &creditUse{}, &page{}))
-	auth, err := gormkey.From[account](db)
+	auth, err := plugin.Repository()
 	must(s, err)
 	ctx := s.Context()
 	long := strings.Repeat("x", 240) + "@example.com"
-	must(s, auth.CreateUser(ctx, &account{Email: "ada@example.com"}, email("ada@example.com"), gormkey.Credentials{Provider: "x", ID: long, NoPassword: true}))
+	must(s, auth.CreateUser(ctx, &account{Email: "ada@example.com"}, email("ada@example.com"), gormkey.Proved("x", long)))
 	session, err := auth.SignIn(ctx, email("ada@example.com"))
 	must(s, err)
 	for i, key := range []string{"email:ada@example.com", "x:" + long} {

@@ -28,16 +28,16 @@ func replacingNothing(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	ending := "DELETE"
 	if s.vitess { // which looks whose session it is
 		ending = "SELECT `user_id` FROM `user_session`"
 	}
-	sent := func(opts ...gormkey.SignInOption) (deletes []string) {
+	sent := func(set ...func(*device)) (deletes []string) {
 		s.Helper()
 		recorder.taken()
-		_, err := auth.SignIn(ctx, email(ada.Email), opts...)
+		_, err := auth.SignIn(ctx, email(ada.Email), set...)
 		must(s, err)
 		for _, st := range recorder.taken() {
 			if strings.HasPrefix(st.sql, ending) {
@@ -46,15 +46,15 @@ func replacingNothing(s *suite) {
 		}
 		return deletes
 	}
-	equal(s, "deletes for no token", len(sent(gormkey.Replacing(""), gormkey.Replacing("x"), gormkey.Replacing("' OR 1=1 -- and more of it"))), 0)
+	equal(s, "deletes for no token", len(sent(f.Replacing(""), f.Replacing("x"), f.Replacing("' OR 1=1 -- and more of it"))), 0)
 	first, other := newToken(), gormkey.Token(strings.Repeat("a", 40))
-	equal(s, "deletes for one token", len(sent(gormkey.Replacing(first), gormkey.Replacing(first))), 1)
+	equal(s, "deletes for one token", len(sent(f.Replacing(first), f.Replacing(first))), 1)
 	// In one order, so that two sign-ins do not wait for each other.
-	if there, back := sent(gormkey.Replacing(first), gormkey.Replacing(other)), sent(gormkey.Replacing(other), gormkey.Replacing(first)); len(there) != 2 || !slices.Equal(there, back) {
+	if there, back := sent(f.Replacing(first), f.Replacing(other)), sent(f.Replacing(other), f.Replacing(first)); len(there) != 2 || !slices.Equal(there, back) {
 		s.Errorf("got %v, and %v the other way round", there, back)
 	}
-	own := gormkey.Session[account]{Token: first}
-	must(s, auth.CreateSessionInto(ctx, ada.ID, &own, gormkey.Replacing(first)))
+	own, err := auth.OpenSession(ctx, ada.ID, func(d *device) { d.Token = first }, f.Replacing(first))
+	must(s, err)
 	got, err := auth.ValidateSession(ctx, first)
 	must(s, err)
 	equal(s, "a session that replaces its own token", got.ID, own.ID)
@@ -67,7 +67,7 @@ func signInEmptyHash(s *suite) {
 	ada := signUp(s, f, "ada")
 	hash, err := FastHasher().Hash("")
 	must(s, err)
-	_, err = f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "old", ID: "1", PasswordHash: gormkey.HashedPassword(hash)})
+	_, err = f.AddKey(ctx, ada.ID, gormkey.Imported("old", "1", gormkey.HashedPassword(hash)))
 	must(s, err)
 	for what, call := range map[string]func(c gormkey.Credentials) error{
 		"SignIn": func(c gormkey.Credentials) error { return second(f.SignIn(ctx, c)) },
@@ -85,45 +85,45 @@ func keySameHash(s *suite) {
 	hasher := &countingHasher{Hasher: FastHasher()}
 	f := s.withTokens(gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
-	login := func(name, password string) gormkey.Credentials {
+	loginOf := func(name, password string) gormkey.Credentials {
 		return gormkey.Credentials{Provider: "email", ID: name, Password: password}
 	}
 	var ids []string
 	for _, name := range []string{"ada", "bob"} {
 		a := &account{Email: name}
-		must(s, f.CreateUser(ctx, a, gormkey.Credentials{Provider: "email", ID: name, PasswordHash: oldHash}))
+		must(s, f.CreateUser(ctx, a, gormkey.Imported("email", name, oldHash)))
 		ids = append(ids, a.ID)
 	}
 	stored := func(name string) gormkey.HashedPassword {
-		key, err := f.GetKey(ctx, "email", name)
+		key, err := f.GetKey(ctx, keyID("email", name))
 		must(s, err)
 		return *key.HashedPassword
 	}
-	key, err := f.UseKey(ctx, login("ada", goodPassword)) // which is of an outdated hash
+	key, err := f.UseKey(ctx, loginOf("ada", goodPassword)) // which is of an outdated hash
 	must(s, err)
 	equal(s, "the hash is a new one", stored("ada") != oldHash, true)
 	equal(s, "the hash that is returned", *key.HashedPassword == stored("ada"), true)
 	equal(s, "the other's hash after a rehash", stored("bob") == oldHash, true)
 
-	again := gormkey.Credentials{Provider: "email", ID: "ada", PasswordHash: oldHash}
-	for what, change := range map[string]func() (*gormkey.Key[account], error){
-		"UpdateKeyPassword": func() (*gormkey.Key[account], error) {
-			return f.UpdateKeyPassword(ctx, login("ada", "the next password"))
+	again := gormkey.Imported("email", "ada", oldHash)
+	for what, change := range map[string]func() (*login, error){
+		"OverwritePassword": func() (*login, error) {
+			return f.OverwritePassword(ctx, loginOf("ada", "the next password"), "")
 		},
-		"ChangePassword": func() (*gormkey.Key[account], error) {
-			return f.ChangePassword(ctx, login("ada", "the next password"), "")
+		"ChangePassword": func() (*login, error) {
+			return f.OverwritePassword(ctx, loginOf("ada", "the next password"), "")
 		},
-		"ResetPassword": func() (*gormkey.Key[account], error) {
-			return f.ResetPassword(ctx, issue(s, f, ids[0], gormkey.ResetPassword, "email:ada"), "the next password")
+		"ResetPassword": func() (*login, error) {
+			return f.ResetPassword(ctx, issue(s, f, ids[0], gormkey.PurposeResetPassword, "email:ada"), "the next password")
 		},
 	} {
-		_, err := f.UpdateKeyPassword(ctx, again)
+		_, err := f.OverwritePassword(ctx, again, "")
 		must(s, err)
 		key, err := change()
 		must(s, err)
 		equal(s, what+": the hash that is returned", *key.HashedPassword == stored("ada"), true)
 		equal(s, what+": the other's hash", stored("bob") == oldHash, true)
-		_, err = f.UseKey(ctx, login("ada", goodPassword))
+		_, err = f.UseKey(ctx, loginOf("ada", goodPassword))
 		wantErr(s, what+": the old password", err, gormkey.ErrInvalidCredentials)
 	}
 }
@@ -134,7 +134,7 @@ func sessionSameTime(s *suite) {
 	ada := signUp(s, f, "ada")
 	var want []string
 	for range 6 {
-		session, err := f.CreateSession(s.Context(), ada.ID)
+		session, err := f.OpenSession(s.Context(), ada.ID)
 		must(s, err)
 		want = append(want, string(session.ID))
 	}
@@ -157,15 +157,16 @@ type seat struct {
 }
 
 func sessionTaken(s *suite) {
-	f := open[account](s, s.newDB(s.T), gormkey.WithSessionModel(&seat{}))
+	f := openOf[account, login, seat](s, s.newDB(s.T))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	first, second := &seat{Number: "1"}, &seat{Number: "2"}
-	must(s, f.CreateSessionInto(ctx, ada.ID, first))
-	must(s, f.CreateSessionInto(ctx, ada.ID, second))
+	_, err := f.OpenSession(ctx, ada.ID, as(seat{Number: "1"}))
+	must(s, err)
+	second, err := f.OpenSession(ctx, ada.ID, as(seat{Number: "2"}))
+	must(s, err)
 	before := snapshot(s, f)
-	err := f.CreateSessionInto(ctx, ada.ID, &seat{Number: "1"})
-	wantErr(s, "CreateSessionInto", err, gormkey.ErrDuplicateAttribute)
+	_, err = f.OpenSession(ctx, ada.ID, as(seat{Number: "1"}))
+	wantErr(s, "OpenSession", err, gormkey.ErrDuplicateAttribute)
 	equal(s, "a taken value is a session that is taken", isErr(err, gormkey.ErrDuplicateSession), false)
 	_, err = f.UpdateSessionAttributes(ctx, second.ID, map[string]any{"Number": "1"})
 	wantErr(s, "UpdateSessionAttributes", err, gormkey.ErrDuplicateAttribute)
@@ -180,7 +181,7 @@ func sessionActiveAbsolute(s *suite) {
 	f := s.accounts(gormkey.WithSessionPeriods(10*time.Hour, time.Hour), gormkey.WithAbsoluteLifetime(12*time.Hour))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	end := gormkey.UnixMilli(f.clock.Now().Add(12 * time.Hour).UnixMilli())
 	equal(s, "absolute end", session.AbsoluteExpires, end)
@@ -196,7 +197,7 @@ func sessionActiveAbsolute(s *suite) {
 	// One that is idle and ends there already is not renewed, and no statement asks for it.
 	must(s, f.db.Table("user_session").Where("id = ?", session.ID).Update("active_expires", session.ActiveExpires).Error)
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	got, err = auth.ValidateSession(ctx, session.Token)
 	must(s, err)
@@ -221,21 +222,20 @@ func keyTrusting(s *suite) {
 	ada := &account{Email: "ada"}
 	must(s, f.CreateUser(ctx, ada))
 	for what, c := range map[string]gormkey.Credentials{
-		"an empty password":         {},
-		"a hash that is too long":   {PasswordHash: gormkey.HashedPassword(strings.Repeat("x", 256))},
-		"a hash with a blank after": {PasswordHash: "x "},
-		"a hash with NUL":           {PasswordHash: "x\x00"},
+		"an empty password":         {Provider: "email", ID: "ada"},
+		"a hash that is too long":   gormkey.Imported("email", "ada", gormkey.HashedPassword(strings.Repeat("x", 256))),
+		"a hash with a blank after": gormkey.Imported("email", "ada", "x "),
+		"a hash with NUL":           gormkey.Imported("email", "ada", "x\x00"),
 	} {
-		c.Provider, c.ID = "email", "ada"
-		_, err := f.CreateKey(ctx, ada.ID, c)
+		_, err := f.AddKey(ctx, ada.ID, c)
 		wantErr(s, what, err, gormkey.ErrInvalidArgument)
 		wantErr(s, what+", with a user", f.CreateUser(ctx, &account{Email: "b"}, c), gormkey.ErrInvalidArgument)
 	}
 	hasher.made += "x"
-	_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "ada", Password: "p"})
+	_, err := f.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "ada", Password: "p"})
 	wantErr(s, "a hash that is made too long", err, gormkey.ErrInvalidArgument)
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 0, 0})
 	hasher.made = hasher.made[1:]
-	_, err = f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "ada", Password: "p"})
+	_, err = f.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "ada", Password: "p"})
 	must(s, err)
 }

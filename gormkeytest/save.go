@@ -25,11 +25,11 @@ func saveEnded(s *suite) {
 	ctx := s.Context()
 	ada := &household{Email: "ada@example.com"}
 	must(s, f.CreateUser(ctx, ada, email(ada.Email), email("second@example.com")))
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	kept, err := f.CreateSession(ctx, ada.ID)
+	kept, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	_, err = f.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", hour)
+	_, err = f.IssueToken(ctx, ada.ID, gormkey.PurposeMagicLink, "", hour)
 	must(s, err)
 	var loaded household
 	must(s, f.db.Preload("Keys").Preload("Sessions").Preload("Token").First(&loaded, "id = ?", ada.ID).Error)
@@ -37,8 +37,8 @@ func saveEnded(s *suite) {
 	if key.ID != "email:second@example.com" {
 		key = loaded.Keys[0]
 	}
-	must(s, f.InvalidateSession(ctx, session.ID)) // which also voids the token
-	must(s, f.DeleteKey(ctx, "email", "second@example.com"))
+	must(s, f.EndSessionOfAnyone(ctx, session.ID)) // which also voids the token
+	must(s, f.RemoveKey(ctx, ada.ID, keyID("email", "second@example.com")))
 	before := rows(s, f.db)
 
 	stale := func() *gormkey.Session[household] { copied := *session; return &copied }
@@ -53,7 +53,7 @@ func saveEnded(s *suite) {
 		"a session, without GORM's transaction": {func(db *gorm.DB) error {
 			return db.Session(&gorm.Session{SkipDefaultTransaction: true}).Save(stale()).Error
 		}, gormkey.ErrInvalidSession},
-		"a key":              {func(db *gorm.DB) error { return db.Save(&key).Error }, gormkey.ErrInvalidKey},
+		"a key":              {func(db *gorm.DB) error { return db.Save(&key).Error }, gormkey.ErrKeyNotFound},
 		"a token":            {func(db *gorm.DB) error { return db.Save(loaded.Token).Error }, gormkey.ErrInvalidToken},
 		"the user with them": {func(db *gorm.DB) error { return db.Save(&loaded).Error }, nil},
 		"an update of the user with them": {func(db *gorm.DB) error {
@@ -91,14 +91,14 @@ func saveLiving(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	d := &device{Country: "NL"}
-	must(s, f.CreateSessionInto(ctx, ada.ID, d))
+	d, err := f.OpenSession(ctx, ada.ID, as(device{Country: "NL"}))
+	must(s, err)
 	d.Country = "BE"
 	must(s, f.db.Save(d).Error)
 	must(s, f.db.Save(d).Error) // which changes nothing, so that GORM goes on to an upsert on MySQL
 	must(s, f.db.Save([]*device{d}).Error)
-	var stored device
-	must(s, f.ValidateSessionInto(ctx, d.Token, &stored))
+	stored, err := f.ValidateSession(ctx, d.Token)
+	must(s, err)
 	equal(s, "country", stored.Country, "BE")
 	ada.Name = "Ada"
 	must(s, f.db.Save(ada).Error)

@@ -184,7 +184,7 @@ func schemaToggle(s *suite) {
 	db := s.newDB(s.T)
 	must(s, db.Use(on))
 	must(s, on.AutoMigrate(db))
-	wantErr(s, "dropping what the next AutoMigrate adds", on.DropForeignKeys(db), gormkey.ErrInvalidArgument)
+	wantErr(s, "dropping what the next AutoMigrate adds", on.DropForeignKeys(db), gormkey.ErrUsage)
 
 	offDB := s.again(db)
 	off := gormkey.New[owned](gormkey.WithoutForeignKeys())
@@ -192,7 +192,7 @@ func schemaToggle(s *suite) {
 	must(s, off.AutoMigrate(offDB))
 	auth, err := gormkey.From[owned](offDB)
 	must(s, err)
-	f := &fixture[owned]{Repository: auth, db: offDB, plugin: off}
+	f := &fixture[owned]{RepositoryOf: auth, db: offDB, plugin: off}
 	addPeople(s, f)
 	findings, err := auth.Audit(ctx)
 	must(s, err)
@@ -300,7 +300,7 @@ func schemaMigrate(s *suite) {
 	equal(s, "rows", counts(), [3]int64{1, 1, 1})
 	equal(s, "column", old.db.Migrator().HasColumn(&v1{}, "Age"), false)
 	equal(s, "indexes", indexes(s, old.db), before)
-	wantErr(s, "nil", old.plugin.Migrate(old.db, nil), gormkey.ErrInvalidArgument)
+	wantErr(s, "nil", old.plugin.Migrate(old.db, nil), gormkey.ErrUsage)
 }
 
 // indexes returns the names of the indexes on SQLite.

@@ -41,25 +41,25 @@ func securityExactIDs(s *suite) {
 		name := fmt.Sprintf("%d-", i)
 		owner := &account{User: gormkey.User{ID: name + p[0]}, Email: name + "owner"}
 		must(s, f.CreateUser(ctx, owner, email(name+p[0])))
-		session, err := f.CreateSession(ctx, owner.ID)
+		session, err := f.OpenSession(ctx, owner.ID)
 		must(s, err)
 		for what, err := range map[string]error{
 			"GetUser": second(f.GetUser(ctx, name+p[1])),
-			"GetKey":  second(f.GetKey(ctx, "email", name+p[1])),
+			"GetKey":  second(f.GetKey(ctx, keyID("email", name+p[1]))),
 			"SignIn":  second(f.SignIn(ctx, email(name+p[1]))),
 			"UpdateUserAttributes": second(f.UpdateUserAttributes(ctx, name+p[1], map[string]any{
 				"Name": "changed",
 			})),
-			"UpdateKeyPassword": second(f.UpdateKeyPassword(ctx, email(name+p[1]))),
-			"CreateSession":     second(f.CreateSession(ctx, name+p[1])),
+			"OverwritePassword": second(f.OverwritePassword(ctx, email(name+p[1]), "")),
+			"OpenSession":       second(f.OpenSession(ctx, name+p[1])),
 		} {
 			if err == nil {
 				s.Errorf("%s: %q matched %q", what, p[1], p[0])
 			}
 		}
 		must(s, f.DeleteUser(ctx, name+p[1]))
-		must(s, f.DeleteKey(ctx, "email", name+p[1], gormkey.AllowLastKey()))
-		must(s, f.InvalidateAllUserSessions(ctx, name+p[1]))
+		must(s, f.RemoveKey(ctx, owner.ID, keyID("email", name+p[1]), gormkey.AllowLastKey()))
+		must(s, f.EndAllSessions(ctx, name+p[1]))
 		got, err := f.ValidateSession(ctx, session.Token)
 		if err != nil || got.User.Name == "changed" {
 			s.Errorf("%q: the owner's rows were touched: %v", p, err)
@@ -72,16 +72,16 @@ func securityExactIDs(s *suite) {
 			s.Errorf("%q beside %q: %v", p[1], p[0], err)
 		}
 	}
-	session, err := f.CreateSession(ctx, "0-AbC")
+	session, err := f.OpenSession(ctx, "0-AbC")
 	must(s, err)
 	for _, tail := range []string{"\xff", "\xff\xfe", "\xc3", "\x00", "\xed\xa0\x80", " "} {
 		for what, err := range map[string]error{
-			"InvalidateSession": f.InvalidateSession(ctx, session.ID+gormkey.SessionID(tail)), "GetUser": second(f.GetUser(ctx, "0-AbC"+tail)), "DeleteUser": f.DeleteUser(ctx, "0-AbC"+tail),
+			"EndSessionOfAnyone": f.EndSessionOfAnyone(ctx, session.ID+gormkey.SessionID(tail)), "GetUser": second(f.GetUser(ctx, "0-AbC"+tail)), "DeleteUser": f.DeleteUser(ctx, "0-AbC"+tail),
 		} {
 			wantErr(s, what+" with a tail", err, gormkey.ErrInvalidArgument)
 		}
 	}
-	must(s, f.InvalidateSession(ctx, gormkey.SessionID(strings.ToUpper(string(session.ID)))))
+	must(s, f.EndSessionOfAnyone(ctx, gormkey.SessionID(strings.ToUpper(string(session.ID)))))
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	_, err = f.ValidateSession(ctx, gormkey.Token(strings.ToUpper(string(session.Token))))
@@ -146,7 +146,7 @@ func securityCanaries(s *suite) {
 	logs := new(logBuffer)
 	db := s.newDB(s.T)
 	db.Config.Logger = logger.New(logs, logger.Config{LogLevel: logger.Info, SlowThreshold: time.Nanosecond})
-	f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}))
+	f := openAccounts(s, db)
 	ctx := s.Context()
 	const canary = "canary-password-71f0"
 	secrets := []string{canary}
@@ -165,15 +165,15 @@ func securityCanaries(s *suite) {
 	must(s, f.CreateUser(ctx, ada, login))
 	session, err := f.SignIn(ctx, login)
 	must(s, err)
-	key, err := f.GetKey(ctx, "email", "ada@example.com")
+	key, err := f.GetKey(ctx, keyID("email", "ada@example.com"))
 	must(s, err)
 	secrets = append(secrets, string(session.Token), string(*key.HashedPassword), strings.Split(string(*key.HashedPassword), "$")[5])
 	validated, err := f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	show(login, session, *session, validated, session.Token, key, *key, *key.HashedPassword, ada)
-	var device device
-	must(s, f.ValidateSessionInto(ctx, session.Token, &device))
-	show(device, &device)
+	replacing := &device{}
+	f.Replacing(session.Token)(replacing)
+	show(replacing, *replacing)
 
 	fail := func(err error) {
 		if err == nil {
@@ -191,9 +191,8 @@ func securityCanaries(s *suite) {
 	fail(f.CreateUser(ctx, &account{Email: "b"}, login))
 	fail(f.CreateUser(ctx, &account{Email: "ada@example.com"}, login))
 	fail(second(f.ValidateSession(ctx, session.Token+"x")))
-	fail(second(f.CreateKey(ctx, ada.ID, login)))
-	again := gormkey.Session[account]{Token: session.Token}
-	fail(f.CreateSessionInto(ctx, ada.ID, &again))
+	fail(second(f.AddKey(ctx, ada.ID, login)))
+	fail(second(f.OpenSession(ctx, ada.ID, func(d *device) { d.Token = session.Token })))
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
 	fail(second(f.SignIn(cancelled, login)))
@@ -203,7 +202,7 @@ func securityCanaries(s *suite) {
 	fail(second(f.SignIn(ctx, login)))
 	fail(f.SignOut(ctx, session.Token))
 	must(s, f.db.Exec("DROP TABLE user_key").Error)
-	fail(second(f.UpdateKeyPassword(ctx, login)))
+	fail(second(f.OverwritePassword(ctx, login, "")))
 	fail(f.CreateUser(ctx, &account{Email: "c"}, login))
 	fail(f.db.Where("id = ?", session.Token).First(&gormkey.Session[account]{}).Error) // a token cannot be bound
 
@@ -238,7 +237,7 @@ func securityPasswords(s *suite) {
 		{"64 characters of four bytes", strings.Repeat("😀", 64), strings.Repeat("😀", 64), true},
 	} {
 		credentials := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: c.stored}
-		_, err := f.UpdateKeyPassword(ctx, credentials)
+		_, err := f.OverwritePassword(ctx, credentials, "")
 		must(s, err)
 		credentials.Password = c.typed
 		_, err = f.SignIn(ctx, credentials)
@@ -266,9 +265,9 @@ func securityErrorText(s *suite) {
 
 	// Nor does the log: it has the code. What is taken is an answer, and no error there.
 	logs := new(logBuffer)
-	auth, err := gormkey.From[account](f.db.Session(&gorm.Session{Logger: logs}))
+	auth, err := from(f.db.Session(&gorm.Session{Logger: logs}))
 	must(s, err)
-	_, err = auth.CreateKey(s.Context(), ada.ID, email(ada.Email))
+	_, err = auth.AddKey(s.Context(), ada.ID, email(ada.Email))
 	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
 	statement := "INSERT"
 	if s.vitess { // which looks before it locks
@@ -278,7 +277,7 @@ func securityErrorText(s *suite) {
 		s.Errorf("the log of a taken key: %s", text)
 	}
 	recorder := record(f.db)
-	auth, err = gormkey.From[account](f.db.Session(&gorm.Session{Logger: logs}))
+	auth, err = from(f.db.Session(&gorm.Session{Logger: logs}))
 	must(s, err)
 	recorder.inject = func(string) error { return quotingError{} }
 	_, err = auth.GetUser(s.Context(), ada.ID)

@@ -1,6 +1,7 @@
 package gormkeytest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gormkey/gormkey"
@@ -32,14 +33,14 @@ func sessionLife(s *suite) {
 		now   int64
 		state gormkey.SessionState
 	}{
-		{"created", created, gormkey.Active},
-		{"last active ms", created + 86_400_000, gormkey.Active},
-		{"first idle ms", created + 86_400_001, gormkey.Idle},
-		{"last idle ms", created + 1_296_000_000, gormkey.Idle},
-		{"first dead ms", created + 1_296_000_001, gormkey.Dead},
+		{"created", created, gormkey.StateActive},
+		{"last active ms", created + 86_400_000, gormkey.StateActive},
+		{"first idle ms", created + 86_400_001, gormkey.StateIdle},
+		{"last idle ms", created + 1_296_000_000, gormkey.StateIdle},
+		{"first dead ms", created + 1_296_000_001, gormkey.StateDead},
 	} {
 		f.clock.Advance(time.UnixMilli(created).Sub(f.clock.Now()))
-		session, err := f.CreateSession(ctx, ada.ID)
+		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
 		equal(s, "fresh on creation", session.Fresh, true)
 		equal(s, "active_expires", session.ActiveExpires, created+86_400_000)
@@ -48,7 +49,7 @@ func sessionLife(s *suite) {
 		got, err := f.GetSession(ctx, session.Token)
 		list, listErr := f.UserSessions(ctx, ada.ID)
 		must(s, listErr)
-		if c.state == gormkey.Dead {
+		if c.state == gormkey.StateDead {
 			wantErr(s, c.name+": GetSession", err, gormkey.ErrInvalidSession)
 			_, err = f.ValidateSession(ctx, session.Token)
 			wantErr(s, c.name+": ValidateSession", err, gormkey.ErrInvalidSession)
@@ -56,18 +57,18 @@ func sessionLife(s *suite) {
 			continue
 		}
 		must(s, err)
-		equal(s, c.name+": state", got.State(gormkey.UnixMilli(c.now)), c.state)
+		equal(s, c.name+": state", got.State(time.UnixMilli(c.now)), c.state)
 		equal(s, c.name+": GetSession is fresh", got.Fresh, false)
 		equal(s, c.name+": GetSession's expiry", got.IdleExpires, session.IdleExpires)
 		equal(s, c.name+": listed", len(list), 1)
 		got, err = f.ValidateSession(ctx, session.Token)
 		must(s, err)
-		equal(s, c.name+": renewed", got.Fresh, c.state == gormkey.Idle)
+		equal(s, c.name+": renewed", got.Fresh, c.state == gormkey.StateIdle)
 		if got.Fresh {
 			equal(s, c.name+": active_expires", int64(got.ActiveExpires), c.now+86_400_000)
 			equal(s, c.name+": idle_expires", int64(got.IdleExpires), c.now+1_296_000_000)
 		}
-		must(s, f.InvalidateSession(ctx, session.ID))
+		must(s, f.EndSessionOfAnyone(ctx, session.ID))
 	}
 }
 
@@ -106,9 +107,9 @@ func sessionMonotone(s *suite) {
 	late := NewClock()
 	late.Advance(-10 * time.Minute)
 	other := s.again(f.db)
-	behind := newPlugin[account](s, gormkey.WithClock(late.Now), gormkey.WithSessionPeriods(time.Minute, time.Hour))
+	behind := newAccounts(s, gormkey.WithClock(late.Now), gormkey.WithSessionPeriods(time.Minute, time.Hour))
 	must(s, other.Use(behind))
-	slow, err := gormkey.From[account](other)
+	slow, err := from(other)
 	must(s, err)
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
@@ -116,8 +117,8 @@ func sessionMonotone(s *suite) {
 	for i := range 40 {
 		f.clock.Advance(12 * time.Minute)
 		late.Advance(12 * time.Minute)
-		repositories := []*gormkey.Repository[account]{f.Repository, slow}
-		for _, r := range []*gormkey.Repository[account]{repositories[i%2], repositories[1-i%2]} {
+		repositories := []*accountsAuth{f.RepositoryOf, slow}
+		for _, r := range []*accountsAuth{repositories[i%2], repositories[1-i%2]} {
 			if _, err := r.ValidateSession(ctx, session.Token); err != nil {
 				s.Fatalf("round %d: %v", i, err)
 			}
@@ -179,10 +180,10 @@ func sessionAbsoluteLater(s *suite) {
 	equal(s, "column without the option", f.db.Migrator().HasColumn("user_session", "absolute_expires"), false)
 
 	other := s.again(f.db)
-	plugin := newPlugin[account](s, gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(30*24*time.Hour), gormkey.WithSessionModel(&device{}))
+	plugin := newAccounts(s, gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(30*24*time.Hour))
 	must(s, other.Use(plugin))
 	must(s, plugin.AutoMigrate(other))
-	limited, err := gormkey.From[account](other)
+	limited, err := from(other)
 	must(s, err)
 	f.clock.Advance(48 * time.Hour)
 	got, err := limited.ValidateSession(ctx, session.Token)
@@ -192,12 +193,12 @@ func sessionAbsoluteLater(s *suite) {
 	must(s, err)
 
 	// A lifetime shorter than what the session has left ends it that much sooner.
-	older, err := f.CreateSession(ctx, ada.ID)
+	older, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	third := s.again(f.db)
-	strict := newPlugin[account](s, gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(24*time.Hour), gormkey.WithSessionModel(&device{}))
+	strict := newAccounts(s, gormkey.WithClock(f.clock.Now), gormkey.WithAbsoluteLifetime(24*time.Hour))
 	must(s, third.Use(strict))
-	day, err := gormkey.From[account](third)
+	day, err := from(third)
 	must(s, err)
 	f.clock.Advance(25 * time.Hour)
 	_, err = day.ValidateSession(ctx, older.Token)
@@ -214,42 +215,34 @@ func sessionOwnColumns(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	phone := device{Country: "NO", UserAgent: "phone"}
-	must(s, f.SignInInto(ctx, email(ada.Email), &phone))
-	laptop := device{UserAgent: "laptop"}
-	must(s, f.CreateSessionInto(ctx, ada.ID, &laptop))
-	var got device
-	must(s, f.ValidateSessionInto(ctx, phone.Token, &got))
+	phone, err := f.SignIn(ctx, email(ada.Email), as(device{Country: "NO", UserAgent: "phone"}))
+	must(s, err)
+	laptop, err := f.OpenSession(ctx, ada.ID, func(d *device) { d.UserAgent = "?" }, func(d *device) { d.UserAgent = "laptop" })
+	must(s, err)
+	got, err := f.ValidateSession(ctx, phone.Token)
+	must(s, err)
 	if got.Country != "NO" || got.UserAgent != "phone" || got.User.Email != ada.Email || got.Token != phone.Token {
 		s.Errorf("got %+v", got)
 	}
-	list, err := gormkey.UserSessionsAs[device](ctx, f.Repository, ada.ID)
+	list, err := f.UserSessions(ctx, ada.ID)
 	must(s, err)
-	equal(s, "devices", len(list), 2)
-	base, err := f.UpdateSessionAttributes(ctx, laptop.ID, map[string]any{"Country": "SE", "user_agent": "tablet"})
+	agents := []string{list[0].UserAgent, list[1].UserAgent}
+	slices.Sort(agents)
+	equalLists(s, "devices", agents, []string{"laptop", "phone"})
+	got, err = f.UpdateSessionAttributes(ctx, laptop.ID, map[string]any{"Country": "SE", "user_agent": "tablet"})
 	must(s, err)
-	equal(s, "owner", base.UserID, ada.ID)
-	as, err := gormkey.ValidateSessionAs[device](ctx, f.Repository, laptop.Token)
-	must(s, err)
-	if as.Country != "SE" || as.UserAgent != "tablet" {
-		s.Errorf("after an update: got %+v", as)
+	if got.UserID != ada.ID || got.Country != "SE" || got.UserAgent != "tablet" || got.User.Email != ada.Email {
+		s.Errorf("after an update: got %+v", got)
 	}
-	must(s, f.UpdateSessionAttributesInto(ctx, laptop.ID, map[string]any{"UserAgent": "desktop"}, &got))
-	if got.UserAgent != "desktop" || got.Country != "SE" || got.User.Email != ada.Email {
-		s.Errorf("UpdateSessionAttributesInto: got %+v", got)
-	}
-	must(s, f.GetSessionInto(ctx, laptop.Token, &got))
-	equal(s, "GetSessionInto", got.UserAgent, "desktop")
-	wantErr(s, "unknown session", f.UpdateSessionAttributesInto(ctx, "nosuch", nil, &got), gormkey.ErrInvalidSession)
-	equal(s, "destination after an error", got.UserAgent, "")
-	_, err = f.UpdateSessionAttributes(ctx, "nosuch", map[string]any{"Country": "SE"})
+	got, err = f.GetSession(ctx, laptop.Token)
+	must(s, err)
+	equal(s, "GetSession", got.UserAgent, "tablet")
+	got, err = f.UpdateSessionAttributes(ctx, "nosuch", map[string]any{"Country": "SE"})
 	wantErr(s, "unknown session", err, gormkey.ErrInvalidSession)
-	got = device{UserAgent: "left over"}
-	wantErr(s, "unknown token", f.ValidateSessionInto(ctx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &got), gormkey.ErrInvalidSession)
-	equal(s, "destination after an error", got.UserAgent, "")
-	type stranger struct{ gormkey.Session[account] }
-	wantErr(s, "unregistered struct", f.ValidateSessionInto(ctx, phone.Token, &stranger{}), gormkey.ErrInvalidArgument)
-	wantErr(s, "nil struct", f.ValidateSessionInto(ctx, phone.Token, (*device)(nil)), gormkey.ErrInvalidArgument)
+	equal(s, "session after an error", got == nil, true)
+	got, err = f.ValidateSession(ctx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	wantErr(s, "unknown token", err, gormkey.ErrInvalidSession)
+	equal(s, "session after an error", got == nil, true)
 
 	var plain device
 	must(s, f.db.InnerJoins("User").First(&plain, "user_session.id = ?", phone.ID).Error)
@@ -261,17 +254,18 @@ func sessionOwnToken(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	own := gormkey.Token("A_token-of-22-charactrs")
-	session := gormkey.Session[account]{Token: own}
-	must(s, f.CreateSessionInto(ctx, ada.ID, &session))
+	with := func(token gormkey.Token) func(*device) { return func(d *device) { d.Token = token } }
+	session, err := f.OpenSession(ctx, ada.ID, with(own))
+	must(s, err)
 	equal(s, "token", session.Token, own)
 	got, err := f.ValidateSession(ctx, own)
 	must(s, err)
 	equal(s, "owner", got.UserID, ada.ID)
-	again := gormkey.Session[account]{Token: own}
-	wantErr(s, "token in use", f.CreateSessionInto(ctx, ada.ID, &again), gormkey.ErrDuplicateSession)
+	_, err = f.OpenSession(ctx, ada.ID, with(own))
+	wantErr(s, "token in use", err, gormkey.ErrDuplicateSession)
 	for _, bad := range []gormkey.Token{"1", "aaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaa ", "aaaaaaaaaaaaaaaaaaaaaé"} {
-		again := gormkey.Session[account]{Token: bad}
-		wantErr(s, "malformed own token", f.CreateSessionInto(ctx, ada.ID, &again), gormkey.ErrInvalidArgument)
+		_, err = f.OpenSession(ctx, ada.ID, with(bad))
+		wantErr(s, "malformed own token", err, gormkey.ErrUsage)
 	}
 	equal(s, "sessions", count(s, f.db, "user_session"), 1)
 }
@@ -295,14 +289,14 @@ func sessionListAndEnd(s *suite) {
 	equal(s, "newest first", list[0].ID, tokens[3].ID())
 	equal(s, "token in a list", list[0].Token, "")
 	_, err = f.UserSessions(ctx, "nobody")
-	wantErr(s, "sessions of nobody", err, gormkey.ErrInvalidUser)
+	wantErr(s, "sessions of nobody", err, gormkey.ErrUserNotFound)
 
-	wantErr(s, "another user's session", f.InvalidateUserSession(ctx, ada.ID, bobs.ID), gormkey.ErrInvalidSession)
+	wantErr(s, "another user's session", f.EndSession(ctx, ada.ID, bobs.ID), gormkey.ErrInvalidSession)
 	_, err = f.ValidateSession(ctx, bobs.Token)
 	must(s, err)
-	must(s, f.InvalidateUserSession(ctx, ada.ID, tokens[0].ID()))
-	wantErr(s, "the same once more", f.InvalidateUserSession(ctx, ada.ID, tokens[0].ID()), gormkey.ErrInvalidSession)
-	must(s, f.InvalidateOtherSessions(ctx, ada.ID, tokens[3].ID()))
+	must(s, f.EndSession(ctx, ada.ID, tokens[0].ID()))
+	wantErr(s, "the same once more", f.EndSession(ctx, ada.ID, tokens[0].ID()), gormkey.ErrInvalidSession)
+	must(s, f.EndOtherSessions(ctx, ada.ID, tokens[3].ID()))
 	list, err = f.UserSessions(ctx, ada.ID)
 	must(s, err)
 	if len(list) != 1 || list[0].ID != tokens[3].ID() {
@@ -315,8 +309,8 @@ func sessionListAndEnd(s *suite) {
 	wantErr(s, "signed out", err, gormkey.ErrInvalidSession)
 	_, err = f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	must(s, f.InvalidateAllUserSessions(ctx, ada.ID))
-	must(s, f.InvalidateAllUserSessions(ctx, "nobody"))
+	must(s, f.EndAllSessions(ctx, ada.ID))
+	must(s, f.EndAllSessions(ctx, "nobody"))
 	equal(s, "sessions left", rows(s, f.db), [3]int64{2, 2, 1})
 }
 
@@ -327,13 +321,13 @@ func sessionEnded(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	must(s, f.InvalidateSession(ctx, session.ID))
+	must(s, f.EndSessionOfAnyone(ctx, session.ID))
 	f.clock.Advance(48 * time.Hour) // idle: a renewal would write
 	_, err = f.ValidateSession(ctx, session.Token)
 	wantErr(s, "validate", err, gormkey.ErrInvalidSession)
 	_, err = f.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})
 	wantErr(s, "update", err, gormkey.ErrInvalidSession)
-	must(s, f.InvalidateSession(ctx, session.ID))
+	must(s, f.EndSessionOfAnyone(ctx, session.ID))
 	equal(s, "sessions", count(s, f.db, "user_session"), 0)
 }
 
@@ -342,13 +336,13 @@ func sessionDead(s *suite) {
 	ctx := s.Context()
 	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
 	for range 25 {
-		_, err := f.CreateSession(ctx, ada.ID)
+		_, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
-		_, err = f.CreateSession(ctx, bob.ID)
+		_, err = f.OpenSession(ctx, bob.ID)
 		must(s, err)
 	}
 	f.clock.Advance(15 * 24 * time.Hour) // the last idle millisecond
-	live, err := f.CreateSession(ctx, ada.ID)
+	live, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	n, err := f.DeleteDeadSessions(ctx)
 	must(s, err)
@@ -358,7 +352,7 @@ func sessionDead(s *suite) {
 	equal(s, "left after cleaning one user", count(s, f.db, "user_session"), 26)
 	var progress []int64
 	stop := 0
-	n, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(10), gormkey.OnProgress(func(deleted int64) error {
+	n, err = f.DeleteDeadSessions(ctx, gormkey.WithBatchSize(10), gormkey.WithProgress(func(deleted int64) error {
 		progress = append(progress, deleted)
 		if stop++; stop == 2 {
 			return errStop
@@ -367,7 +361,7 @@ func sessionDead(s *suite) {
 	}))
 	wantErr(s, "stopped cleanup", err, errStop)
 	equal(s, "deleted until stopped", n, 20)
-	n, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(10), gormkey.OnProgress(func(deleted int64) error { progress = append(progress, deleted); return nil }))
+	n, err = f.DeleteDeadSessions(ctx, gormkey.WithBatchSize(10), gormkey.WithProgress(func(deleted int64) error { progress = append(progress, deleted); return nil }))
 	must(s, err)
 	equal(s, "deleted by the rest", n, 5)
 	if len(progress) != 3 || progress[0] != 10 || progress[1] != 20 || progress[2] != 5 {
@@ -376,10 +370,10 @@ func sessionDead(s *suite) {
 	_, err = f.ValidateSession(ctx, live.Token)
 	must(s, err)
 	for _, size := range []int{0, -1, 10001} {
-		_, err = f.DeleteDeadSessions(ctx, gormkey.BatchSize(size))
-		wantErr(s, "batch size", err, gormkey.ErrInvalidArgument)
-		_, err = f.DeleteDeadSessions(ctx, gormkey.OnProgress(nil))
-		wantErr(s, "no progress", err, gormkey.ErrInvalidArgument)
+		_, err = f.DeleteDeadSessions(ctx, gormkey.WithBatchSize(size))
+		wantErr(s, "batch size", err, gormkey.ErrUsage)
+		_, err = f.DeleteDeadSessions(ctx, gormkey.WithProgress(nil))
+		wantErr(s, "no progress", err, gormkey.ErrUsage)
 	}
 }
 
@@ -388,7 +382,7 @@ func sessionOddExpiries(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	odd := []int64{0, -1, 1_700_000_001, 253402300800000}
 	if !s.batches { // whose integers are a JavaScript's

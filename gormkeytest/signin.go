@@ -59,14 +59,14 @@ func signInEqualWork(s *suite) {
 	hasher := &countingHasher{Hasher: FastHasher()}
 	var reasons []error
 	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.SignInFailed {
+		if e.Type == gormkey.EventSignInFailed {
 			reasons = append(reasons, e.Err)
 		}
 		return nil
 	}))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
+	_, err := f.AddKey(ctx, ada.ID, gormkey.Proved("github", "1"))
 	must(s, err)
 	with := func(provider, id, password string) gormkey.Credentials {
 		return gormkey.Credentials{Provider: provider, ID: id, Password: password}
@@ -77,13 +77,13 @@ func signInEqualWork(s *suite) {
 		reason      error
 	}{
 		{"right password", email(ada.Email), nil},
-		{"unknown key", with("email", "nobody@example.com", goodPassword), gormkey.ErrInvalidKey},
+		{"unknown key", with("email", "nobody@example.com", goodPassword), gormkey.ErrKeyNotFound},
 		{"wrong password", with("email", ada.Email, "wrong"), gormkey.ErrInvalidPassword},
 		{"empty password", with("email", ada.Email, ""), gormkey.ErrInvalidPassword},
 		{"key without a password", with("github", "1", goodPassword), gormkey.ErrInvalidPassword},
 		{"empty password on a key without one", with("github", "1", ""), gormkey.ErrInvalidPassword},
-		{"empty password on an unknown key", with("email", "nobody@example.com", ""), gormkey.ErrInvalidKey},
-		{"other letters", with("email", "Ada@example.com", goodPassword), gormkey.ErrInvalidKey},
+		{"empty password on an unknown key", with("email", "nobody@example.com", ""), gormkey.ErrKeyNotFound},
+		{"other letters", with("email", "Ada@example.com", goodPassword), gormkey.ErrKeyNotFound},
 	} {
 		for _, verb := range []struct {
 			name string
@@ -147,7 +147,7 @@ func signInEqualKinds(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	add := func(id string, hash gormkey.HashedPassword) {
-		_, err := f.CreateKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: id, PasswordHash: hash})
+		_, err := f.AddKey(ctx, ada.ID, gormkey.Imported("email", id, hash))
 		must(s, err)
 	}
 	add("bcrypt", "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG")
@@ -177,19 +177,19 @@ func signInNoPassword(s *suite) {
 	f := s.accounts()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
+	github := gormkey.Proved("github", "1")
 	_, err := f.SignIn(ctx, github)
 	wantErr(s, "unknown key", err, gormkey.ErrInvalidCredentials)
-	_, err = f.CreateKey(ctx, ada.ID, github)
+	_, err = f.AddKey(ctx, ada.ID, github)
 	must(s, err)
 	session, err := f.SignIn(ctx, github)
 	must(s, err)
 	equal(s, "owner", session.UserID, ada.ID)
-	_, err = f.SignIn(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, NoPassword: true})
+	_, err = f.SignIn(ctx, gormkey.Proved("email", ada.Email))
 	wantErr(s, "key with a password", err, gormkey.ErrInvalidCredentials)
 	github.Password = "x"
 	_, err = f.SignIn(ctx, github)
-	wantErr(s, "both", err, gormkey.ErrInvalidArgument)
+	wantErr(s, "both", err, gormkey.ErrUsage)
 }
 
 func signInFixation(s *suite) {
@@ -198,7 +198,7 @@ func signInFixation(s *suite) {
 	ada := signUp(s, f, "ada")
 	first, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	second, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(first.Token))
+	second, err := f.SignIn(ctx, email(ada.Email), f.Replacing(first.Token))
 	must(s, err)
 	if second.Token == first.Token || second.ID == first.ID {
 		s.Error("the token survived a sign-in")
@@ -206,20 +206,20 @@ func signInFixation(s *suite) {
 	_, err = f.ValidateSession(ctx, first.Token)
 	wantErr(s, "replaced session", err, gormkey.ErrInvalidSession)
 	planted := gormkey.Token("plantedplantedplantedplantedplantedplant")
-	third, err := f.SignIn(ctx, email(ada.Email), gormkey.Replacing(planted))
+	third, err := f.SignIn(ctx, email(ada.Email), f.Replacing(planted))
 	must(s, err)
 	_, err = f.ValidateSession(ctx, planted)
 	wantErr(s, "planted token", err, gormkey.ErrInvalidSession)
-	_, err = f.SignIn(ctx, email(ada.Email), gormkey.Replacing("' OR 1=1 --"))
+	_, err = f.SignIn(ctx, email(ada.Email), f.Replacing("' OR 1=1 --"))
 	must(s, err)
-	again := *third // a struct that is used again
-	must(s, f.SignInInto(ctx, email(ada.Email), &again))
+	again, err := f.SignIn(ctx, email(ada.Email), as(*third))
+	must(s, err)
 	if again.Token == third.Token {
 		s.Error("the token of a struct survived a sign-in")
 	}
 	wrong := email(ada.Email)
 	wrong.Password = "wrong"
-	_, err = f.SignIn(ctx, wrong, gormkey.Replacing(third.Token))
+	_, err = f.SignIn(ctx, wrong, f.Replacing(third.Token))
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
 	_, err = f.ValidateSession(ctx, third.Token) // a failed sign-in ends nothing
 	must(s, err)
@@ -229,7 +229,7 @@ func signInFixation(s *suite) {
 func signInReplacing(s *suite) {
 	ended := 0
 	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.SessionEnded {
+		if e.Type == gormkey.EventSessionEnded {
 			ended++
 		}
 		return nil
@@ -237,27 +237,27 @@ func signInReplacing(s *suite) {
 	ctx := s.Context()
 	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
 	open := func(owner *account) gormkey.Token {
-		session, err := f.CreateSession(ctx, owner.ID)
+		session, err := f.OpenSession(ctx, owner.ID)
 		must(s, err)
 		return session.Token
 	}
-	for what, signIn := range map[string]func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error){
-		"SignIn": func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error) {
-			return f.SignIn(ctx, email(ada.Email), opts...)
+	for what, signIn := range map[string]func(set ...func(*device)) (*device, error){
+		"SignIn": func(set ...func(*device)) (*device, error) {
+			return f.SignIn(ctx, email(ada.Email), set...)
 		},
-		"CreateSession": func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error) {
-			return f.CreateSession(ctx, ada.ID, opts...)
+		"OpenSession": func(set ...func(*device)) (*device, error) {
+			return f.OpenSession(ctx, ada.ID, set...)
 		},
-		"SignInWithToken": func(opts ...gormkey.SignInOption) (*gormkey.Session[account], error) {
-			link, err := f.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", time.Hour)
+		"SignInWithToken": func(set ...func(*device)) (*device, error) {
+			link, err := f.IssueToken(ctx, ada.ID, gormkey.PurposeMagicLink, "", time.Hour)
 			must(s, err)
-			return f.SignInWithToken(ctx, link, opts...)
+			return f.SignInWithToken(ctx, link, set...)
 		},
 	} {
 		first, second, other := open(ada), open(bob), open(ada)
 		unknown := gormkey.Token("plantedplantedplantedplantedplantedplant")
 		ended = 0
-		session, err := signIn(gormkey.Replacing(first), gormkey.Replacing(unknown), gormkey.Replacing(""), gormkey.Replacing(second), gormkey.Replacing(first))
+		session, err := signIn(f.Replacing(first), f.Replacing(unknown), f.Replacing(""), f.Replacing(second), f.Replacing(first))
 		must(s, err)
 		equal(s, what+": sessions that ended", ended, 2)
 		for name, token := range map[string]gormkey.Token{"the first": first, "the second": second, "the unknown": unknown} {
@@ -270,7 +270,7 @@ func signInReplacing(s *suite) {
 		}
 		wrong := email(ada.Email)
 		wrong.Password = "wrong"
-		_, err = f.SignIn(ctx, wrong, gormkey.Replacing(other), gormkey.Replacing(session.Token))
+		_, err = f.SignIn(ctx, wrong, f.Replacing(other), f.Replacing(session.Token))
 		wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
 		for _, token := range []gormkey.Token{other, session.Token} {
 			_, err = f.ValidateSession(ctx, token)
@@ -284,10 +284,10 @@ func signInRehash(s *suite) {
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	_, err := f.ShareKey(ctx, "username", "ada", "email", ada.Email)
+	_, err := f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 	must(s, err)
 	stored := func() gormkey.HashedPassword {
-		key, err := f.GetKey(ctx, "email", ada.Email)
+		key, err := f.GetKey(ctx, keyID("email", ada.Email))
 		must(s, err)
 		return *key.HashedPassword
 	}
@@ -301,7 +301,7 @@ func signInRehash(s *suite) {
 	must(s, err)
 	after := stored()
 	equal(s, "outdated hash kept", after == before, false)
-	shared, err := f.GetKey(ctx, "username", "ada")
+	shared, err := f.GetKey(ctx, keyID("username", "ada"))
 	must(s, err)
 	equal(s, "key that shares the password follows", *shared.HashedPassword == after, true)
 
@@ -310,7 +310,7 @@ func signInRehash(s *suite) {
 	other.Password = "changed in between"
 	hasher.AfterVerify = func() {
 		hasher.AfterVerify = nil
-		_, err := f.ChangePassword(ctx, other, "")
+		_, err := f.OverwritePassword(ctx, other, "")
 		must(s, err)
 	}
 	_, err = f.SignIn(ctx, email(ada.Email))
@@ -322,7 +322,7 @@ func signInRehash(s *suite) {
 	equal(s, "sessions", len(list), 1)
 	hasher.AfterVerify = func() {
 		hasher.AfterVerify = nil
-		_, err := f.UpdateKeyPassword(ctx, email(ada.Email))
+		_, err := f.OverwritePassword(ctx, email(ada.Email), "")
 		must(s, err)
 	}
 	_, err = f.UseKey(ctx, other) // verified, and then rehashed too late
@@ -354,7 +354,7 @@ func signInPolicy(s *suite) {
 	} {
 		credentials := email(ada.Email)
 		credentials.Password = c.password
-		_, err := f.UpdateKeyPassword(s.Context(), credentials)
+		_, err := f.OverwritePassword(s.Context(), credentials, "")
 		if !c.ok {
 			wantErr(s, "policy", err, gormkey.ErrInvalidArgument)
 			wantErr(s, "policy", err, password.ErrTooShort)

@@ -10,12 +10,12 @@ import (
 )
 
 // snapshot returns the content of the three tables as a text.
-func snapshot(s *suite, f *fixture[account]) string {
+func snapshot[U, K, S any](s *suite, f *fixtureOf[U, K, S]) string {
 	s.Helper()
 	return rowsOf(s, f, "auth_user") + rowsOf(s, f, "user_key") + rowsOf(s, f, "user_session")
 }
 
-func rowsOf(s *suite, f *fixture[account], table string) string {
+func rowsOf[U, K, S any](s *suite, f *fixtureOf[U, K, S], table string) string {
 	s.Helper()
 	var out strings.Builder
 	var all []map[string]any
@@ -27,7 +27,7 @@ func rowsOf(s *suite, f *fixture[account], table string) string {
 }
 
 // restore makes the tables again what they were before an operation that passed.
-func restore(s *suite, f *fixture[account], ada *account, session *gormkey.Session[account]) {
+func restore(s *suite, f *accounts, ada *account, session *device) {
 	s.Helper()
 	db := f.db.Session(&gorm.Session{NewDB: true, AllowGlobalUpdate: true})
 	must(s, db.Delete(&gormkey.Session[account]{}).Error)
@@ -35,5 +35,5 @@ func restore(s *suite, f *fixture[account], ada *account, session *gormkey.Sessi
 	must(s, db.Unscoped().Delete(&account{}).Error)
 	again := &account{User: gormkey.User{ID: ada.ID}, Email: ada.Email}
 	must(s, f.CreateUser(s.Context(), again, email(ada.Email)))
-	must(s, f.CreateSessionInto(s.Context(), ada.ID, &gormkey.Session[account]{Token: session.Token}))
+	must(s, second(f.OpenSession(s.Context(), ada.ID, func(d *device) { d.Token = session.Token })))
 }

@@ -19,10 +19,10 @@ var statementCases = []testCase{
 
 // verbs calls every operation that sends a statement, and hands its name and
 // statements to seen.
-func verbs(s *suite, f *fixture[account], seen func(verb string, sent []statement)) {
+func verbs(s *suite, f *accounts, seen func(verb string, sent []statement)) {
 	s.Helper()
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	ctx := s.Context()
 	do := func(verb string, call func() error) {
@@ -37,23 +37,26 @@ func verbs(s *suite, f *fixture[account], seen func(verb string, sent []statemen
 	}
 	ada := &account{Email: "ada@example.com"}
 	login := email(ada.Email)
-	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
-	var session *gormkey.Session[account]
+	github := gormkey.Proved("github", "1")
+	var session *device
 	do("CreateUser", func() error { return auth.CreateUser(ctx, ada, login) })
 	do("GetUser", func() error { _, err := auth.GetUser(ctx, ada.ID); return err })
 	do("UpdateUserAttributes", func() error {
 		_, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "x"})
 		return err
 	})
-	do("CreateKey", func() error { _, err := auth.CreateKey(ctx, ada.ID, github); return err })
-	do("ShareKey", func() error { _, err := auth.ShareKey(ctx, "username", "ada", "email", ada.Email); return err })
-	do("GetKey", func() error { _, err := auth.GetKey(ctx, "github", "1"); return err })
+	do("AddKey", func() error { _, err := auth.AddKey(ctx, ada.ID, github); return err })
+	do("ShareKey", func() error {
+		_, err := auth.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
+		return err
+	})
+	do("GetKey", func() error { _, err := auth.GetKey(ctx, keyID("github", "1")); return err })
 	do("UserKeys", func() error { _, err := auth.UserKeys(ctx, ada.ID); return err })
-	do("DeleteKey", func() error { return auth.DeleteKey(ctx, "github", "1") })
+	do("RemoveKey", func() error { return auth.RemoveKey(ctx, ada.ID, keyID("github", "1")) })
 	do("UseKey", func() error { _, err := auth.UseKey(ctx, login); return err })
-	do("CreateSession", func() (err error) { session, err = auth.CreateSession(ctx, ada.ID); return err })
+	do("OpenSession", func() (err error) { session, err = auth.OpenSession(ctx, ada.ID); return err })
 	do("SignIn", func() error { _, err := auth.SignIn(ctx, login); return err })
-	do("SignIn, replacing", func() error { _, err := auth.SignIn(ctx, login, gormkey.Replacing(newToken())); return err })
+	do("SignIn, replacing", func() error { _, err := auth.SignIn(ctx, login, auth.Replacing(newToken())); return err })
 	do("ValidateSession, active", func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
 	do("GetSession", func() error { _, err := auth.GetSession(ctx, session.Token); return err })
 	do("UserSessions", func() error { _, err := auth.UserSessions(ctx, ada.ID); return err })
@@ -63,13 +66,13 @@ func verbs(s *suite, f *fixture[account], seen func(verb string, sent []statemen
 	})
 	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
 	do("ValidateSession, idle", func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
-	do("UpdateKeyPassword", func() error { _, err := auth.UpdateKeyPassword(ctx, login); return err })
-	do("ChangePassword", func() error { _, err := auth.ChangePassword(ctx, login, session.ID); return err })
-	do("InvalidateUserSession", func() error { return auth.InvalidateUserSession(ctx, ada.ID, session.ID) })
-	do("InvalidateOtherSessions", func() error { return auth.InvalidateOtherSessions(ctx, ada.ID, session.ID) })
-	do("InvalidateAllUserSessions", func() error { return auth.InvalidateAllUserSessions(ctx, ada.ID) })
-	do("InvalidateSession", func() error { return auth.InvalidateSession(ctx, session.ID) })
-	_, err = auth.CreateSession(ctx, ada.ID)
+	do("OverwritePassword", func() error { _, err := auth.OverwritePassword(ctx, login, session.ID); return err })
+	do("ChangePassword", func() error { _, err := auth.ChangePassword(ctx, login, goodPassword, session.ID); return err })
+	do("EndSession", func() error { return auth.EndSession(ctx, ada.ID, session.ID) })
+	do("EndOtherSessions", func() error { return auth.EndOtherSessions(ctx, ada.ID, session.ID) })
+	do("EndAllSessions", func() error { return auth.EndAllSessions(ctx, ada.ID) })
+	do("EndSessionOfAnyone", func() error { return auth.EndSessionOfAnyone(ctx, session.ID) })
+	_, err = auth.OpenSession(ctx, ada.ID)
 	must(s, err)
 	f.clock.Advance(365 * gormkey.DefaultActivePeriod)
 	do("DeleteDeadUserSessions", func() error { return auth.DeleteDeadUserSessions(ctx, "nobody") })
@@ -103,7 +106,7 @@ func statementWritesFirst(s *suite) {
 	f = s.withTokens(hook)
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	do := func(verb string, call func() error) {
 		s.Helper()
@@ -113,15 +116,15 @@ func statementWritesFirst(s *suite) {
 	}
 	var token gormkey.Token
 	do("IssueToken", func() (err error) {
-		token, err = auth.IssueToken(s.Context(), ada.ID, gormkey.MagicLink, "", time.Hour)
+		token, err = auth.IssueToken(s.Context(), ada.ID, gormkey.PurposeMagicLink, "", time.Hour)
 		return err
 	})
 	do("SignInWithToken", func() error { _, err := auth.SignInWithToken(s.Context(), token); return err })
-	token = issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	token = issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:"+ada.Email)
 	do("ResetPassword", func() error { _, err := auth.ResetPassword(s.Context(), token, "another password"); return err })
-	token = issue(s, f, ada.ID, gormkey.VerifyEmail, ada.Email)
-	do("UseToken", func() error { _, err := auth.UseToken(s.Context(), gormkey.VerifyEmail, token, nil); return err })
-	do("RenameKey", func() error { return auth.RenameKey(s.Context(), ada.ID, "email", ada.Email, "new@example.com") })
+	token = issue(s, f, ada.ID, gormkey.PurposeVerifyEmail, ada.Email)
+	do("UseToken", func() error { _, err := auth.UseToken(s.Context(), gormkey.PurposeVerifyEmail, token, nil); return err })
+	do("RenameKey", func() error { return auth.RenameKey(s.Context(), ada.ID, keyID("email", ada.Email), "new@example.com") })
 	do("VoidTokens", func() error { return auth.VoidTokens(s.Context(), ada.ID) })
 }
 
@@ -147,10 +150,10 @@ func statementCounts(s *suite) {
 	}
 	first := s.readsFirst()
 	want := map[string]int{
-		"CreateUser": 2 + first, "GetUser": 1, "UpdateUserAttributes": 2, "CreateKey": 1 + first, "ShareKey": pick(3, 4+first), "GetKey": 1, "UserKeys": 2,
-		"DeleteKey": pick(4, 5), "UseKey": 1, "CreateSession": 1, "SignIn": 2, "SignIn, replacing": 3, "ValidateSession, active": 1,
-		"GetSession": 1, "UserSessions": 2, "ValidateSession, idle": 2, "UpdateKeyPassword": pick(3, 4), "ChangePassword": pick(4, 5),
-		"InvalidateUserSession": 1, "InvalidateOtherSessions": 1, "InvalidateAllUserSessions": 1, "InvalidateSession": 1,
+		"CreateUser": 2 + first, "GetUser": 1, "UpdateUserAttributes": 2, "AddKey": 1 + first, "ShareKey": pick(3, 4+first), "GetKey": 1, "UserKeys": 2,
+		"RemoveKey": pick(4, 5), "UseKey": 1, "OpenSession": 1, "SignIn": 2, "SignIn, replacing": 3, "ValidateSession, active": 1,
+		"GetSession": 1, "UserSessions": 2, "ValidateSession, idle": 2, "OverwritePassword": pick(4, 5), "ChangePassword": pick(5, 6),
+		"EndSession": 1, "EndOtherSessions": 1, "EndAllSessions": 1, "EndSessionOfAnyone": 1,
 		"DeleteDeadUserSessions": 1, "DeleteDeadSessions": dead, "DeleteUser": pick(4, 4), "UpdateSessionAttributes": pick(3, 2+first),
 	}
 	verbs(s, f, func(verb string, sent []statement) {
@@ -270,7 +273,7 @@ func (s *suite) wantIndexes(db *gorm.DB, all []explained) int {
 }
 
 // fill adds n users, each with a key and a session, by plain GORM.
-func fill(s *suite, f *fixture[account], n int) {
+func fill(s *suite, f *accounts, n int) {
 	s.Helper()
 	users, keys, sessions := make([]account, n), make([]gormkey.Key[account], n), make([]gormkey.Session[account], n)
 	live := gormkey.UnixMilli(f.clock.Now().UnixMilli()) + 1e12

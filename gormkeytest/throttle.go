@@ -30,7 +30,7 @@ var throttleCases = concat([]testCase{
 }, throttleBoundCases)
 
 // limits makes a throttle in the fixture's database, on its clock.
-func limits(s *suite, f *fixture[account], opts ...throttle.Option) *throttle.Throttle {
+func limits(s *suite, f *accounts, opts ...throttle.Option) *throttle.Throttle {
 	s.Helper()
 	t, err := throttle.New(f.db, append([]throttle.Option{throttle.WithClock(f.clock.Now)}, opts...)...)
 	must(s, err)
@@ -40,7 +40,7 @@ func limits(s *suite, f *fixture[account], opts ...throttle.Option) *throttle.Th
 
 // attempt is what a sign-in with a password comes to.
 type attempt struct {
-	f      *fixture[account]
+	f      *accounts
 	t      *throttle.Throttle
 	client throttle.Client
 	hashed int

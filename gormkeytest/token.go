@@ -39,14 +39,14 @@ var tokenCases = []testCase{
 
 const hour = time.Hour
 
-func (s *suite) withTokens(opts ...gormkey.Option) *fixture[account] {
+func (s *suite) withTokens(opts ...gormkey.Option) *accounts {
 	s.Helper()
 	return s.accounts(append(opts, gormkey.WithOneTimeTokens())...)
 }
 
-func tokens(s *suite, f *fixture[account]) int64 { return count(s, f.db, "user_token") }
+func tokens(s *suite, f *accounts) int64 { return count(s, f.db, "user_token") }
 
-func issue(s *suite, f *fixture[account], userID string, purpose gormkey.Purpose, payload string) gormkey.Token {
+func issue(s *suite, f *accounts, userID string, purpose gormkey.Purpose, payload string) gormkey.Token {
 	s.Helper()
 	token, err := f.IssueToken(s.Context(), userID, purpose, payload, hour)
 	must(s, err)
@@ -57,8 +57,8 @@ func tokenUse(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
-	token := issue(s, f, ada.ID, gormkey.VerifyEmail, "ada@example.com")
-	issue(s, f, bob.ID, gormkey.VerifyEmail, "bob@example.com")
+	token := issue(s, f, ada.ID, gormkey.PurposeVerifyEmail, "ada@example.com")
+	issue(s, f, bob.ID, gormkey.PurposeVerifyEmail, "bob@example.com")
 	equal(s, "token's length", len(token), 40)
 
 	var row gormkey.OneTimeToken[account]
@@ -67,13 +67,13 @@ func tokenUse(s *suite) {
 	equal(s, "stored end", row.Expires, gormkey.UnixMilli(f.clock.Now().Add(hour).UnixMilli()))
 
 	for range 2 {
-		seen, err := f.GetToken(ctx, gormkey.VerifyEmail, token)
+		seen, err := f.GetToken(ctx, gormkey.PurposeVerifyEmail, token)
 		must(s, err)
 		equal(s, "payload", seen.Payload, "ada@example.com")
 		equal(s, "user's id", seen.UserID, ada.ID)
 		equal(s, "user", seen.User.Email, ada.Email)
 	}
-	for _, purpose := range []gormkey.Purpose{gormkey.ChangeEmail, gormkey.ResetPassword, gormkey.MagicLink, "verify-emai", "verify-email-"} {
+	for _, purpose := range []gormkey.Purpose{gormkey.PurposeChangeEmail, gormkey.PurposeResetPassword, gormkey.PurposeMagicLink, "verify-emai", "verify-email-"} {
 		_, err := f.UseToken(ctx, purpose, token, nil)
 		wantErr(s, "of another purpose, "+string(purpose), err, gormkey.ErrInvalidToken)
 	}
@@ -82,15 +82,15 @@ func tokenUse(s *suite) {
 	_, err = f.ResetPassword(ctx, token, goodPassword+"2")
 	wantErr(s, "ResetPassword", err, gormkey.ErrInvalidToken)
 	for _, wrong := range []gormkey.Token{newToken(), gormkey.Token(token.ID()), token[1:], token + "x", "", "' OR 1=1 --", gormkey.Token(strings.ToUpper(string(token)))} {
-		_, err := f.UseToken(ctx, gormkey.VerifyEmail, wrong, nil)
+		_, err := f.UseToken(ctx, gormkey.PurposeVerifyEmail, wrong, nil)
 		wantErr(s, "another token", err, gormkey.ErrInvalidToken)
 	}
-	used, err := f.UseToken(ctx, gormkey.VerifyEmail, token, nil)
+	used, err := f.UseToken(ctx, gormkey.PurposeVerifyEmail, token, nil)
 	must(s, err)
 	equal(s, "payload", used.Payload, "ada@example.com")
 	equal(s, "user", used.User.Email, ada.Email)
 	for range 2 {
-		_, err = f.UseToken(ctx, gormkey.VerifyEmail, token, nil)
+		_, err = f.UseToken(ctx, gormkey.PurposeVerifyEmail, token, nil)
 		wantErr(s, "used again", err, gormkey.ErrInvalidToken)
 	}
 	equal(s, "tokens left, bob's", tokens(s, f), 1)
@@ -100,18 +100,18 @@ func tokenExpiry(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	token, err := f.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", 1500*time.Millisecond)
+	token, err := f.IssueToken(ctx, ada.ID, gormkey.PurposeMagicLink, "", 1500*time.Millisecond)
 	must(s, err)
 	f.clock.Advance(1500*time.Millisecond - time.Millisecond)
-	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	_, err = f.GetToken(ctx, gormkey.PurposeMagicLink, token)
 	must(s, err)
 	f.clock.Advance(time.Millisecond)
-	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	_, err = f.GetToken(ctx, gormkey.PurposeMagicLink, token)
 	must(s, err)
 	f.clock.Advance(time.Millisecond)
-	_, err = f.GetToken(ctx, gormkey.MagicLink, token)
+	_, err = f.GetToken(ctx, gormkey.PurposeMagicLink, token)
 	wantErr(s, "GetToken after its last millisecond", err, gormkey.ErrInvalidToken)
-	_, err = f.UseToken(ctx, gormkey.MagicLink, token, nil)
+	_, err = f.UseToken(ctx, gormkey.PurposeMagicLink, token, nil)
 	wantErr(s, "UseToken after its last millisecond", err, gormkey.ErrInvalidToken)
 	_, err = f.SignInWithToken(ctx, token)
 	wantErr(s, "SignInWithToken after its last millisecond", err, gormkey.ErrInvalidToken)
@@ -124,10 +124,10 @@ func tokenVoided(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
-	older := issue(s, f, ada.ID, gormkey.ResetPassword, "email:ada@example.com")
-	other := issue(s, f, ada.ID, gormkey.VerifyEmail, "x")
-	bobs := issue(s, f, bob.ID, gormkey.ResetPassword, "email:bob@example.com")
-	later := issue(s, f, ada.ID, gormkey.ResetPassword, "email:ada@example.com")
+	older := issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:ada@example.com")
+	other := issue(s, f, ada.ID, gormkey.PurposeVerifyEmail, "x")
+	bobs := issue(s, f, bob.ID, gormkey.PurposeResetPassword, "email:bob@example.com")
+	later := issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:ada@example.com")
 	valid := func(purpose gormkey.Purpose, token gormkey.Token, want error) {
 		s.Helper()
 		_, err := f.GetToken(ctx, purpose, token)
@@ -137,26 +137,26 @@ func tokenVoided(s *suite) {
 		}
 		wantErr(s, string(purpose), err, want)
 	}
-	valid(gormkey.ResetPassword, older, gormkey.ErrInvalidToken)
-	valid(gormkey.ResetPassword, later, nil)
-	valid(gormkey.VerifyEmail, other, nil)
-	valid(gormkey.ResetPassword, bobs, nil)
+	valid(gormkey.PurposeResetPassword, older, gormkey.ErrInvalidToken)
+	valid(gormkey.PurposeResetPassword, later, nil)
+	valid(gormkey.PurposeVerifyEmail, other, nil)
+	valid(gormkey.PurposeResetPassword, bobs, nil)
 
-	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	magic := issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	changed := email(ada.Email)
 	changed.Password += "2"
-	_, err := f.ChangePassword(ctx, changed, "")
+	_, err := f.OverwritePassword(ctx, changed, "")
 	must(s, err)
-	valid(gormkey.ResetPassword, later, gormkey.ErrInvalidToken)
-	valid(gormkey.MagicLink, magic, gormkey.ErrInvalidToken)
-	valid(gormkey.VerifyEmail, other, nil)
-	valid(gormkey.ResetPassword, bobs, nil)
+	valid(gormkey.PurposeResetPassword, later, gormkey.ErrInvalidToken)
+	valid(gormkey.PurposeMagicLink, magic, gormkey.ErrInvalidToken)
+	valid(gormkey.PurposeVerifyEmail, other, nil)
+	valid(gormkey.PurposeResetPassword, bobs, nil)
 
-	must(s, f.VoidTokens(ctx, ada.ID, gormkey.ChangeEmail, gormkey.MagicLink))
-	valid(gormkey.VerifyEmail, other, nil)
+	must(s, f.VoidTokens(ctx, ada.ID, gormkey.PurposeChangeEmail, gormkey.PurposeMagicLink))
+	valid(gormkey.PurposeVerifyEmail, other, nil)
 	must(s, f.VoidTokens(ctx, ada.ID))
-	valid(gormkey.VerifyEmail, other, gormkey.ErrInvalidToken)
-	valid(gormkey.ResetPassword, bobs, nil)
+	valid(gormkey.PurposeVerifyEmail, other, gormkey.ErrInvalidToken)
+	valid(gormkey.PurposeResetPassword, bobs, nil)
 	must(s, f.VoidTokens(ctx, "nobody-is-here"))
 }
 
@@ -164,8 +164,8 @@ func tokenWork(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	token := issue(s, f, ada.ID, gormkey.ChangeEmail, "ada@example.org")
-	_, err := f.UseToken(ctx, gormkey.ChangeEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+	token := issue(s, f, ada.ID, gormkey.PurposeChangeEmail, "ada@example.org")
+	_, err := f.UseToken(ctx, gormkey.PurposeChangeEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
 		if err := tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("name", "half").Error; err != nil {
 			return err
 		}
@@ -178,12 +178,12 @@ func tokenWork(s *suite) {
 
 	change := func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
 		auth := f.With(tx)
-		if err := auth.RenameKey(ctx, t.UserID, "email", t.User.Email, t.Payload); err != nil {
+		if err := auth.RenameKey(ctx, t.UserID, keyID("email", t.User.Email), t.Payload); err != nil {
 			return err
 		}
 		return tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("email", t.Payload).Error
 	}
-	_, err = f.UseToken(ctx, gormkey.ChangeEmail, token, change)
+	_, err = f.UseToken(ctx, gormkey.PurposeChangeEmail, token, change)
 	must(s, err)
 	_, err = f.SignIn(ctx, email("ada@example.org"))
 	must(s, err)
@@ -192,7 +192,7 @@ func tokenWork(s *suite) {
 	user, err = f.GetUser(ctx, ada.ID)
 	must(s, err)
 	equal(s, "email", user.Email, "ada@example.org")
-	_, err = f.UseToken(ctx, gormkey.ChangeEmail, token, change)
+	_, err = f.UseToken(ctx, gormkey.PurposeChangeEmail, token, change)
 	wantErr(s, "used again", err, gormkey.ErrInvalidToken)
 }
 
@@ -201,40 +201,43 @@ func tokenInput(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for _, test := range []struct {
 		name, userID, payload string
 		purpose               gormkey.Purpose
 		lifetime              time.Duration
 	}{
-		{"no user", "", "", gormkey.VerifyEmail, hour},
+		{"no user", "", "", gormkey.PurposeVerifyEmail, hour},
 		{"no purpose", ada.ID, "", "", hour},
 		{"a purpose in capitals", ada.ID, "", "Verify", hour},
 		{"a purpose too long", ada.ID, "", gormkey.Purpose(strings.Repeat("p", 33)), hour},
 		{"a hostile purpose", ada.ID, "", "x' OR '1'='1", hour},
-		{"a payload too long", ada.ID, strings.Repeat("é", 512) + "x", gormkey.VerifyEmail, hour},
-		{"a payload with NUL", ada.ID, "a\x00b", gormkey.VerifyEmail, hour},
-		{"a payload that is not UTF-8", ada.ID, "\xff", gormkey.VerifyEmail, hour},
-		{"a reset of no key", ada.ID, "", gormkey.ResetPassword, hour},
-		{"a reset without a provider", ada.ID, ":x", gormkey.ResetPassword, hour},
-		{"no lifetime", ada.ID, "", gormkey.VerifyEmail, 0},
-		{"a negative lifetime", ada.ID, "", gormkey.VerifyEmail, -hour},
-		{"parts of a millisecond", ada.ID, "", gormkey.VerifyEmail, time.Millisecond + time.Microsecond},
-		{"over 30 days", ada.ID, "", gormkey.VerifyEmail, 30*24*hour + time.Millisecond},
+		{"a payload too long", ada.ID, strings.Repeat("é", 512) + "x", gormkey.PurposeVerifyEmail, hour},
+		{"a payload with NUL", ada.ID, "a\x00b", gormkey.PurposeVerifyEmail, hour},
+		{"a payload that is not UTF-8", ada.ID, "\xff", gormkey.PurposeVerifyEmail, hour},
+		{"a reset of no key", ada.ID, "", gormkey.PurposeResetPassword, hour},
+		{"a reset without a provider", ada.ID, ":x", gormkey.PurposeResetPassword, hour},
+		{"no lifetime", ada.ID, "", gormkey.PurposeVerifyEmail, 0},
+		{"a negative lifetime", ada.ID, "", gormkey.PurposeVerifyEmail, -hour},
+		{"parts of a millisecond", ada.ID, "", gormkey.PurposeVerifyEmail, time.Millisecond + time.Microsecond},
+		{"over 30 days", ada.ID, "", gormkey.PurposeVerifyEmail, 30*24*hour + time.Millisecond},
 	} {
 		_, err := auth.IssueToken(ctx, test.userID, test.purpose, test.payload, test.lifetime)
-		wantErr(s, test.name, err, gormkey.ErrInvalidArgument)
+		want := gormkey.ErrInvalidArgument
+		if test.lifetime != hour {
+			want = gormkey.ErrUsage
+		}
+		wantErr(s, test.name, err, want)
 	}
 	_, err = auth.UseToken(ctx, "Verify", newToken(), nil)
 	wantErr(s, "UseToken with a bad purpose", err, gormkey.ErrInvalidArgument)
 	_, err = auth.GetToken(ctx, "", newToken())
 	wantErr(s, "GetToken with no purpose", err, gormkey.ErrInvalidArgument)
 	wantErr(s, "VoidTokens of nobody", auth.VoidTokens(ctx, ""), gormkey.ErrInvalidArgument)
-	wantErr(s, "VoidTokens with a bad purpose", auth.VoidTokens(ctx, ada.ID, gormkey.MagicLink, "Verify"), gormkey.ErrInvalidArgument)
-	wantErr(s, "SignInWithTokenInto nothing", auth.SignInWithTokenInto(ctx, newToken(), (*device)(nil)), gormkey.ErrInvalidArgument)
+	wantErr(s, "VoidTokens with a bad purpose", auth.VoidTokens(ctx, ada.ID, gormkey.PurposeMagicLink, "Verify"), gormkey.ErrInvalidArgument)
 	for _, malformed := range []gormkey.Token{"", "short", gormkey.Token(strings.Repeat("x", 128)), "with blanks in its middle now"} {
-		_, err = auth.GetToken(ctx, gormkey.VerifyEmail, malformed)
+		_, err = auth.GetToken(ctx, gormkey.PurposeVerifyEmail, malformed)
 		wantErr(s, "a malformed token", err, gormkey.ErrInvalidToken)
 		_, err = auth.ResetPassword(ctx, malformed, goodPassword)
 		wantErr(s, "ResetPassword with a malformed token", err, gormkey.ErrInvalidToken)
@@ -248,8 +251,8 @@ func tokenInput(s *suite) {
 		must(s, err)
 		equal(s, "payload", t.Payload, payload)
 	}
-	_, err = auth.IssueToken(ctx, "nobody-is-here", gormkey.VerifyEmail, "", hour)
-	wantErr(s, "a user who is not there", err, gormkey.ErrInvalidUser)
+	_, err = auth.IssueToken(ctx, "nobody-is-here", gormkey.PurposeVerifyEmail, "", hour)
+	wantErr(s, "a user who is not there", err, gormkey.ErrUserNotFound)
 	equal(s, "tokens", tokens(s, f), 0)
 }
 
@@ -258,25 +261,25 @@ func tokenAbsent(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for name, call := range map[string]func() error{
-		"IssueToken":          func() error { _, err := auth.IssueToken(ctx, ada.ID, gormkey.VerifyEmail, "", hour); return err },
-		"GetToken":            func() error { _, err := auth.GetToken(ctx, gormkey.VerifyEmail, newToken()); return err },
-		"UseToken":            func() error { _, err := auth.UseToken(ctx, gormkey.VerifyEmail, newToken(), nil); return err },
+		"IssueToken":          func() error { _, err := auth.IssueToken(ctx, ada.ID, gormkey.PurposeVerifyEmail, "", hour); return err },
+		"GetToken":            func() error { _, err := auth.GetToken(ctx, gormkey.PurposeVerifyEmail, newToken()); return err },
+		"UseToken":            func() error { _, err := auth.UseToken(ctx, gormkey.PurposeVerifyEmail, newToken(), nil); return err },
 		"ResetPassword":       func() error { _, err := auth.ResetPassword(ctx, newToken(), goodPassword); return err },
 		"SignInWithToken":     func() error { _, err := auth.SignInWithToken(ctx, newToken()); return err },
 		"VoidTokens":          func() error { return auth.VoidTokens(ctx, ada.ID) },
 		"DeleteExpiredTokens": func() error { _, err := auth.DeleteExpiredTokens(ctx); return err },
 	} {
-		wantErr(s, name, call(), gormkey.ErrInvalidArgument)
+		wantErr(s, name, call(), gormkey.ErrUsage)
 	}
 	equal(s, "statements", len(recorder.taken()), 0)
 	equal(s, "table", f.db.Migrator().HasTable("user_token"), false)
-	must(s, auth.RenameKey(ctx, ada.ID, "email", ada.Email, "x@example.com")) // works without
+	must(s, auth.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "x@example.com")) // works without
 
 	db := s.newDB(s.T)
-	err = db.Use(newPlugin[account](s, gormkey.WithTableNames(gormkey.TableNames{Token: "links"})))
+	err = db.Use(newAccounts(s, gormkey.WithTableNames(gormkey.TableNames{Token: "links"})))
 	if err == nil || !strings.Contains(err.Error(), "WithOneTimeTokens") {
 		s.Errorf("a table's name without the option: got error %v", err)
 	}
@@ -288,8 +291,8 @@ func tokenOfDeleted(s *suite) {
 	var ids []string
 	for _, name := range []string{"ada", "bob", "cy"} {
 		a := signUp(s, f, name)
-		issue(s, f, a.ID, gormkey.VerifyEmail, "")
-		issue(s, f, a.ID, gormkey.MagicLink, "")
+		issue(s, f, a.ID, gormkey.PurposeVerifyEmail, "")
+		issue(s, f, a.ID, gormkey.PurposeMagicLink, "")
 		ids = append(ids, a.ID)
 	}
 	must(s, f.DeleteUser(ctx, ids[0]))
@@ -317,12 +320,12 @@ func tokenCleanup(s *suite) {
 	ctx := s.Context()
 	for i := range 7 {
 		a := signUp(s, f, fmt.Sprint("user", i))
-		_, err := f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", time.Duration(i+1)*hour)
+		_, err := f.IssueToken(ctx, a.ID, gormkey.PurposeVerifyEmail, "", time.Duration(i+1)*hour)
 		must(s, err)
 	}
 	f.clock.Advance(5 * hour) // the fifth can be used still
 	var seen []int64
-	deleted, err := f.DeleteExpiredTokens(ctx, gormkey.BatchSize(3), gormkey.OnProgress(func(n int64) error {
+	deleted, err := f.DeleteExpiredTokens(ctx, gormkey.WithBatchSize(3), gormkey.WithProgress(func(n int64) error {
 		seen = append(seen, n)
 		return nil
 	}))
@@ -343,7 +346,7 @@ func tokenEvents(s *suite) {
 	}))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	_, err := f.CreateSession(ctx, ada.ID)
+	_, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	check := func(what string, want ...string) {
 		s.Helper()
@@ -351,18 +354,18 @@ func tokenEvents(s *suite) {
 		got = nil
 	}
 	got = nil
-	reset := issue(s, f, ada.ID, gormkey.ResetPassword, "email:"+ada.Email)
+	reset := issue(s, f, ada.ID, gormkey.PurposeResetPassword, "email:"+ada.Email)
 	check("IssueToken", "token issued reset-password")
 	_, err = f.ResetPassword(ctx, reset, "a new password")
 	must(s, err)
 	check("ResetPassword", "token used reset-password", "session ended ", "password changed ")
-	magic := issue(s, f, ada.ID, gormkey.MagicLink, "")
+	magic := issue(s, f, ada.ID, gormkey.PurposeMagicLink, "")
 	_, err = f.SignInWithToken(ctx, magic)
 	must(s, err)
-	check("SignInWithToken", "token issued magic-link", "token used magic-link", "session created ", "signed in ")
+	check("SignInWithToken", "token issued magic-link", "token used magic-link", "session opened ", "signed in ")
 	_, err = f.UseToken(ctx, "invite", issue(s, f, ada.ID, "invite", ""), nil)
 	must(s, err)
 	check("UseToken", "token issued invite", "token used invite")
-	must(s, f.RenameKey(ctx, ada.ID, "email", ada.Email, "x@example.com"))
+	must(s, f.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "x@example.com"))
 	check("RenameKey", "key removed ", "key added ")
 }

@@ -14,11 +14,11 @@ func tokenEnds(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	const custom gormkey.Purpose = "invite"
-	purposes := []gormkey.Purpose{gormkey.VerifyEmail, gormkey.ChangeEmail, gormkey.ResetPassword, gormkey.MagicLink, custom}
-	all, verify := purposes, []gormkey.Purpose{gormkey.VerifyEmail}
+	purposes := []gormkey.Purpose{gormkey.PurposeVerifyEmail, gormkey.PurposeChangeEmail, gormkey.PurposeResetPassword, gormkey.PurposeMagicLink, custom}
+	all, verify := purposes, []gormkey.Purpose{gormkey.PurposeVerifyEmail}
 	var none []gormkey.Purpose
 	bob := signUp(s, f, "bob")
-	bobs := issue(s, f, bob.ID, gormkey.ChangeEmail, "bob2@example.com")
+	bobs := issue(s, f, bob.ID, gormkey.PurposeChangeEmail, "bob2@example.com")
 	bobsSession, err := f.SignIn(ctx, email(bob.Email))
 	must(s, err)
 
@@ -26,71 +26,71 @@ func tokenEnds(s *suite) {
 		name string
 		kept []gormkey.Purpose
 		want error
-		do   func(a *account, session *gormkey.Session[account], sent map[gormkey.Purpose]gormkey.Token) error
+		do   func(a *account, session *device, sent map[gormkey.Purpose]gormkey.Token) error
 	}{
-		{"ChangePassword", verify, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.ChangePassword(ctx, email(a.Email), session.ID)
+		{"ChangePassword", verify, nil, func(a *account, session *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.OverwritePassword(ctx, email(a.Email), session.ID)
 			return err
 		}},
-		{"UpdateKeyPassword", verify, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.UpdateKeyPassword(ctx, email(a.Email))
+		{"OverwritePassword", verify, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.OverwritePassword(ctx, email(a.Email), "")
 			return err
 		}},
-		{"UpdateKeyPassword, without a password", verify, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.UpdateKeyPassword(ctx, gormkey.Credentials{Provider: "email", ID: a.Email, NoPassword: true})
+		{"OverwritePassword, without a password", verify, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.OverwritePassword(ctx, gormkey.Proved("email", a.Email), "")
 			return err
 		}},
-		{"ResetPassword", verify, nil, func(_ *account, _ *gormkey.Session[account], sent map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.ResetPassword(ctx, sent[gormkey.ResetPassword], "another password")
+		{"ResetPassword", verify, nil, func(_ *account, _ *device, sent map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.ResetPassword(ctx, sent[gormkey.PurposeResetPassword], "another password")
 			return err
 		}},
-		{"RenameKey", none, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.RenameKey(ctx, a.ID, "email", a.Email, "new-"+a.Email)
+		{"RenameKey", none, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.RenameKey(ctx, a.ID, keyID("email", a.Email), "new-"+a.Email)
 		}},
-		{"DeleteKey", none, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.DeleteKey(ctx, "email", a.Email, gormkey.AllowLastKey())
+		{"RemoveKey", none, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.RemoveKey(ctx, a.ID, keyID("email", a.Email), gormkey.AllowLastKey())
 		}},
-		{"DeleteKey that is refused", all, gormkey.ErrLastKey, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.DeleteKey(ctx, "email", a.Email)
+		{"RemoveKey that is refused", all, gormkey.ErrLastKey, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.RemoveKey(ctx, a.ID, keyID("email", a.Email))
 		}},
-		{"CreateKey", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.CreateKey(ctx, a.ID, email("second-"+a.Email))
+		{"AddKey", all, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.AddKey(ctx, a.ID, email("second-"+a.Email))
 			return err
 		}},
-		{"ShareKey", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.ShareKey(ctx, "username", a.Email, "email", a.Email)
+		{"ShareKey", all, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.ShareKey(ctx, keyID("username", a.Email), keyID("email", a.Email))
 			return err
 		}},
-		{"InvalidateAllUserSessions", verify, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.InvalidateAllUserSessions(ctx, a.ID)
+		{"EndAllSessions", verify, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.EndAllSessions(ctx, a.ID)
 		}},
-		{"InvalidateOtherSessions", verify, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.InvalidateOtherSessions(ctx, a.ID, session.ID)
+		{"EndOtherSessions", verify, nil, func(a *account, session *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.EndOtherSessions(ctx, a.ID, session.ID)
 		}},
-		{"InvalidateUserSession", verify, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.InvalidateUserSession(ctx, a.ID, session.ID)
+		{"EndSession", verify, nil, func(a *account, session *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.EndSession(ctx, a.ID, session.ID)
 		}},
-		{"InvalidateUserSession of another's", all, gormkey.ErrInvalidSession, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.InvalidateUserSession(ctx, a.ID, bobsSession.ID)
+		{"EndSession of another's", all, gormkey.ErrInvalidSession, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.EndSession(ctx, a.ID, bobsSession.ID)
 		}},
-		{"InvalidateSession", verify, nil, func(_ *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.InvalidateSession(ctx, session.ID)
+		{"EndSessionOfAnyone", verify, nil, func(_ *account, session *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			return f.EndSessionOfAnyone(ctx, session.ID)
 		}},
-		{"SignOut", all, nil, func(_ *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+		{"SignOut", all, nil, func(_ *account, session *device, _ map[gormkey.Purpose]gormkey.Token) error {
 			return f.SignOut(ctx, session.Token)
 		}},
-		{"SignIn, replacing", all, nil, func(a *account, session *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
-			_, err := f.SignIn(ctx, email(a.Email), gormkey.Replacing(session.Token))
+		{"SignIn, replacing", all, nil, func(a *account, session *device, _ map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.SignIn(ctx, email(a.Email), f.Replacing(session.Token))
 			return err
 		}},
-		{"DeleteDeadUserSessions", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+		{"DeleteDeadUserSessions", all, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
 			return f.DeleteDeadUserSessions(ctx, a.ID)
 		}},
-		{"UpdateUserAttributes", all, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+		{"UpdateUserAttributes", all, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
 			_, err := f.UpdateUserAttributes(ctx, a.ID, map[string]any{"Name": "x"})
 			return err
 		}},
-		{"DeleteUser", none, nil, func(a *account, _ *gormkey.Session[account], _ map[gormkey.Purpose]gormkey.Token) error {
+		{"DeleteUser", none, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
 			return f.DeleteUser(ctx, a.ID)
 		}},
 	} {
@@ -99,7 +99,7 @@ func tokenEnds(s *suite) {
 		must(s, err)
 		sent := map[gormkey.Purpose]gormkey.Token{}
 		for _, p := range purposes {
-			sent[p] = issue(s, f, a.ID, p, map[bool]string{true: "email:" + a.Email}[p == gormkey.ResetPassword])
+			sent[p] = issue(s, f, a.ID, p, map[bool]string{true: "email:" + a.Email}[p == gormkey.PurposeResetPassword])
 		}
 		err = act.do(a, session, sent)
 		if act.want == nil {
@@ -114,7 +114,7 @@ func tokenEnds(s *suite) {
 			}
 		}
 	}
-	_, err = f.GetToken(ctx, gormkey.ChangeEmail, bobs)
+	_, err = f.GetToken(ctx, gormkey.PurposeChangeEmail, bobs)
 	must(s, err)
 	_, err = f.ValidateSession(ctx, bobsSession.Token)
 	must(s, err)
@@ -123,25 +123,25 @@ func tokenEnds(s *suite) {
 // tokenOfThief: what was asked for in a stolen session does not outlive the act that ends
 // that session.
 func tokenOfThief(s *suite) {
-	for name, end := range map[string]func(f *fixture[account], a *account) error{
-		"ChangePassword": func(f *fixture[account], a *account) error {
+	for name, end := range map[string]func(f *accounts, a *account) error{
+		"ChangePassword": func(f *accounts, a *account) error {
 			changed := email(a.Email)
 			changed.Password = "a new password"
-			_, err := f.ChangePassword(s.Context(), changed, "")
+			_, err := f.OverwritePassword(s.Context(), changed, "")
 			return err
 		},
-		"InvalidateAllUserSessions": func(f *fixture[account], a *account) error {
-			return f.InvalidateAllUserSessions(s.Context(), a.ID)
+		"EndAllSessions": func(f *accounts, a *account) error {
+			return f.EndAllSessions(s.Context(), a.ID)
 		},
 	} {
 		f := s.withTokens()
 		ctx := s.Context()
 		ada := signUp(s, f, "ada")
-		stolen := issue(s, f, ada.ID, gormkey.ChangeEmail, "thief@example.org")
+		stolen := issue(s, f, ada.ID, gormkey.PurposeChangeEmail, "thief@example.org")
 		must(s, end(f, ada))
 		before := snapshot(s, f)
-		_, err := f.UseToken(ctx, gormkey.ChangeEmail, stolen, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
-			return f.With(tx).RenameKey(ctx, t.UserID, "email", ada.Email, t.Payload)
+		_, err := f.UseToken(ctx, gormkey.PurposeChangeEmail, stolen, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+			return f.With(tx).RenameKey(ctx, t.UserID, keyID("email", ada.Email), t.Payload)
 		})
 		wantErr(s, name, err, gormkey.ErrInvalidToken)
 		if got := snapshot(s, f); got != before {
@@ -157,35 +157,35 @@ func raceIssueEnd(s *suite) {
 	ctx := s.Context()
 	ends := []struct {
 		name string
-		do   func(a *account, session *gormkey.Session[account]) error
+		do   func(a *account, session *device) error
 	}{
-		{"InvalidateAllUserSessions", func(a *account, _ *gormkey.Session[account]) error {
-			return f.InvalidateAllUserSessions(ctx, a.ID)
+		{"EndAllSessions", func(a *account, _ *device) error {
+			return f.EndAllSessions(ctx, a.ID)
 		}},
-		{"InvalidateOtherSessions", func(a *account, session *gormkey.Session[account]) error {
-			return f.InvalidateOtherSessions(ctx, a.ID, session.ID)
+		{"EndOtherSessions", func(a *account, session *device) error {
+			return f.EndOtherSessions(ctx, a.ID, session.ID)
 		}},
-		{"InvalidateUserSession", func(a *account, session *gormkey.Session[account]) error {
-			return f.InvalidateUserSession(ctx, a.ID, session.ID)
+		{"EndSession", func(a *account, session *device) error {
+			return f.EndSession(ctx, a.ID, session.ID)
 		}},
-		{"InvalidateSession", func(_ *account, session *gormkey.Session[account]) error {
-			return f.InvalidateSession(ctx, session.ID)
+		{"EndSessionOfAnyone", func(_ *account, session *device) error {
+			return f.EndSessionOfAnyone(ctx, session.ID)
 		}},
-		{"ChangePassword", func(a *account, _ *gormkey.Session[account]) error {
-			return second(f.ChangePassword(ctx, email(a.Email), ""))
+		{"ChangePassword", func(a *account, _ *device) error {
+			return second(f.OverwritePassword(ctx, email(a.Email), ""))
 		}},
-		{"RenameKey", func(a *account, _ *gormkey.Session[account]) error {
-			return f.RenameKey(ctx, a.ID, "email", a.Email, "new-"+a.Email)
+		{"RenameKey", func(a *account, _ *device) error {
+			return f.RenameKey(ctx, a.ID, keyID("email", a.Email), "new-"+a.Email)
 		}},
-		{"DeleteKey", func(a *account, _ *gormkey.Session[account]) error {
-			return f.DeleteKey(ctx, "email", a.Email, gormkey.AllowLastKey())
+		{"RemoveKey", func(a *account, _ *device) error {
+			return f.RemoveKey(ctx, a.ID, keyID("email", a.Email), gormkey.AllowLastKey())
 		}},
-		{"DeleteUser", func(a *account, _ *gormkey.Session[account]) error { return f.DeleteUser(ctx, a.ID) }},
+		{"DeleteUser", func(a *account, _ *device) error { return f.DeleteUser(ctx, a.ID) }},
 	}
 	for round := range max(len(ends), fullRounds(3*len(ends), 200)) {
 		end := ends[round%len(ends)]
 		a := signUp(s, f, fmt.Sprint("user", round))
-		session, err := f.CreateSession(ctx, a.ID)
+		session, err := f.OpenSession(ctx, a.ID)
 		must(s, err)
 		issued, ended := make(chan gormkey.Token), make(chan error, 1)
 		go func() {
@@ -194,7 +194,7 @@ func raceIssueEnd(s *suite) {
 		}()
 		var token gormkey.Token
 		must(s, f.db.Transaction(func(tx *gorm.DB) (err error) {
-			if token, err = f.With(tx).IssueToken(ctx, a.ID, gormkey.ChangeEmail, "thief@example.org", hour); err != nil {
+			if token, err = f.With(tx).IssueToken(ctx, a.ID, gormkey.PurposeChangeEmail, "thief@example.org", hour); err != nil {
 				return err
 			}
 			issued <- token
@@ -206,7 +206,7 @@ func raceIssueEnd(s *suite) {
 			return nil
 		}))
 		must(s, <-ended)
-		_, err = f.GetToken(ctx, gormkey.ChangeEmail, token)
+		_, err = f.GetToken(ctx, gormkey.PurposeChangeEmail, token)
 		wantErr(s, fmt.Sprintf("%s, round %d", end.name, round), err, gormkey.ErrInvalidToken)
 	}
 }

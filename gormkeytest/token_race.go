@@ -14,10 +14,10 @@ func raceConsumers(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	for round := range fullRounds(10, 200) {
-		token := issue(s, f, ada.ID, gormkey.VerifyEmail, "")
+		token := issue(s, f, ada.ID, gormkey.PurposeVerifyEmail, "")
 		var won, lost, winner atomic.Int64
 		atOnce(repeat(16, func(i int) {
-			_, err := f.UseToken(ctx, gormkey.VerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+			_, err := f.UseToken(ctx, gormkey.PurposeVerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
 				return tx.Model(&account{User: gormkey.User{ID: t.UserID}}).Update("name", fmt.Sprintf("%d-%d", round, i)).Error
 			})
 			switch {
@@ -48,7 +48,7 @@ func raceIssuers(s *suite) {
 		sent := make([]gormkey.Token, 4)
 		address := func(i int) string { return fmt.Sprintf("%d-%d@example.com", round, i) }
 		atOnce(repeat(len(sent), func(i int) {
-			token, err := f.IssueToken(ctx, ada.ID, gormkey.ChangeEmail, address(i), hour)
+			token, err := f.IssueToken(ctx, ada.ID, gormkey.PurposeChangeEmail, address(i), hour)
 			if err != nil {
 				s.Errorf("round %d: got error %v", round, err)
 			}
@@ -57,7 +57,7 @@ func raceIssuers(s *suite) {
 		equal(s, fmt.Sprintf("tokens of round %d", round), tokens(s, f), 1)
 		good := 0
 		for i, token := range sent {
-			t, err := f.UseToken(ctx, gormkey.ChangeEmail, token, nil)
+			t, err := f.UseToken(ctx, gormkey.PurposeChangeEmail, token, nil)
 			if isErr(err, gormkey.ErrInvalidToken) {
 				continue
 			}
@@ -76,10 +76,10 @@ func raceTokenDelete(s *suite) {
 	var done, refused [3]atomic.Int64
 	for round := range max(12, fullRounds(12, 300)) { // twelve, so that each verb comes first once, and last once
 		a := signUp(s, f, fmt.Sprint("user", round))
-		token := issue(s, f, a.ID, gormkey.MagicLink, "")
-		reset := issue(s, f, a.ID, gormkey.ResetPassword, "email:"+a.Email)
+		token := issue(s, f, a.ID, gormkey.PurposeMagicLink, "")
+		reset := issue(s, f, a.ID, gormkey.PurposeResetPassword, "email:"+a.Email)
 		calls := []func() error{
-			func() error { return second(f.IssueToken(ctx, a.ID, gormkey.VerifyEmail, "", hour)) },
+			func() error { return second(f.IssueToken(ctx, a.ID, gormkey.PurposeVerifyEmail, "", hour)) },
 			func() error { return second(f.SignInWithToken(ctx, token)) },
 			func() error { return second(f.ResetPassword(ctx, reset, "a new password")) },
 		}
@@ -94,7 +94,7 @@ func raceTokenDelete(s *suite) {
 			switch err := calls[i](); {
 			case err == nil:
 				done[i].Add(1)
-			case isErr(err, []error{gormkey.ErrInvalidUser, gormkey.ErrInvalidToken, gormkey.ErrInvalidToken}[i]):
+			case isErr(err, []error{gormkey.ErrUserNotFound, gormkey.ErrInvalidToken, gormkey.ErrInvalidToken}[i]):
 				refused[i].Add(1)
 			default:
 				s.Errorf("round %d: %s: got error %v", round, verbs[i], err)

@@ -12,9 +12,9 @@ import (
 )
 
 // tokenVerbs calls the operations of one-time tokens.
-func tokenVerbs(s *suite, f *fixture[account], do func(verb string, call func() error)) {
+func tokenVerbs(s *suite, f *accounts, do func(verb string, call func() error)) {
 	ctx := s.Context()
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	ada := &account{Email: "ada@example.com"}
 	must(s, auth.CreateUser(ctx, ada, email(ada.Email)))
@@ -25,15 +25,15 @@ func tokenVerbs(s *suite, f *fixture[account], do func(verb string, call func() 
 			return err
 		}
 	}
-	do("IssueToken", issueFor(gormkey.VerifyEmail, ada.Email))
-	do("GetToken", func() error { _, err := auth.GetToken(ctx, gormkey.VerifyEmail, token); return err })
-	do("UseToken", func() error { _, err := auth.UseToken(ctx, gormkey.VerifyEmail, token, nil); return err })
-	must(s, issueFor(gormkey.MagicLink, "")())
+	do("IssueToken", issueFor(gormkey.PurposeVerifyEmail, ada.Email))
+	do("GetToken", func() error { _, err := auth.GetToken(ctx, gormkey.PurposeVerifyEmail, token); return err })
+	do("UseToken", func() error { _, err := auth.UseToken(ctx, gormkey.PurposeVerifyEmail, token, nil); return err })
+	must(s, issueFor(gormkey.PurposeMagicLink, "")())
 	do("SignInWithToken", func() error { _, err := auth.SignInWithToken(ctx, token); return err })
-	must(s, issueFor(gormkey.ResetPassword, "email:"+ada.Email)())
+	must(s, issueFor(gormkey.PurposeResetPassword, "email:"+ada.Email)())
 	do("ResetPassword", func() error { _, err := auth.ResetPassword(ctx, token, "a new password"); return err })
-	do("VoidTokens", func() error { return auth.VoidTokens(ctx, ada.ID, gormkey.VerifyEmail) })
-	do("RenameKey", func() error { return auth.RenameKey(ctx, ada.ID, "email", ada.Email, "x@example.com") })
+	do("VoidTokens", func() error { return auth.VoidTokens(ctx, ada.ID, gormkey.PurposeVerifyEmail) })
+	do("RenameKey", func() error { return auth.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "x@example.com") })
 	do("DeleteExpiredTokens", func() error { _, err := auth.DeleteExpiredTokens(ctx); return err })
 }
 
@@ -42,7 +42,7 @@ func tokenStatements(s *suite) {
 	fill(s, f, 200)
 	rows := make([]gormkey.OneTimeToken[account], 200)
 	for i := range rows {
-		rows[i] = gormkey.OneTimeToken[account]{ID: fmt.Sprint("fill-", i), UserID: fmt.Sprint("fill-", i), Purpose: gormkey.VerifyEmail, Expires: 1e15}
+		rows[i] = gormkey.OneTimeToken[account]{ID: fmt.Sprint("fill-", i), UserID: fmt.Sprint("fill-", i), Purpose: gormkey.PurposeVerifyEmail, Expires: 1e15}
 	}
 	must(s, f.db.CreateInBatches(rows, 15).Error)
 	analyze(s, f.db, "user_token")
@@ -81,17 +81,17 @@ func tokenFaults(s *suite) {
 	f := s.withTokens()
 	ctx := s.Context()
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	for name, op := range map[string]struct {
 		purpose gormkey.Purpose
 		use     func(token gormkey.Token) error
 	}{
-		"ResetPassword":   {gormkey.ResetPassword, func(t gormkey.Token) error { _, err := auth.ResetPassword(ctx, t, "a new password"); return err }},
-		"SignInWithToken": {gormkey.MagicLink, func(t gormkey.Token) error { _, err := auth.SignInWithToken(ctx, t); return err }},
-		"UseToken and RenameKey": {gormkey.ChangeEmail, func(t gormkey.Token) error {
-			_, err := auth.UseToken(ctx, gormkey.ChangeEmail, t, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
-				return auth.With(tx).RenameKey(ctx, t.UserID, "email", t.User.Email, "new-"+t.User.Email)
+		"ResetPassword":   {gormkey.PurposeResetPassword, func(t gormkey.Token) error { _, err := auth.ResetPassword(ctx, t, "a new password"); return err }},
+		"SignInWithToken": {gormkey.PurposeMagicLink, func(t gormkey.Token) error { _, err := auth.SignInWithToken(ctx, t); return err }},
+		"UseToken and RenameKey": {gormkey.PurposeChangeEmail, func(t gormkey.Token) error {
+			_, err := auth.UseToken(ctx, gormkey.PurposeChangeEmail, t, func(tx *gorm.DB, t *gormkey.OneTimeToken[account]) error {
+				return auth.With(tx).RenameKey(ctx, t.UserID, keyID("email", t.User.Email), "new-"+t.User.Email)
 			})
 			return err
 		}},
@@ -100,7 +100,7 @@ func tokenFaults(s *suite) {
 			s.bound(n)
 			a := &account{Email: fmt.Sprintf("%s-%d@example.com", strings.ReplaceAll(name, " ", "-"), n)}
 			must(s, auth.CreateUser(ctx, a, email(a.Email)))
-			must(s, func() error { _, err := auth.CreateSession(ctx, a.ID); return err }())
+			must(s, func() error { _, err := auth.OpenSession(ctx, a.ID); return err }())
 			token, err := auth.IssueToken(ctx, a.ID, op.purpose, "email:"+a.Email, hour)
 			must(s, err)
 			var seen atomic.Int64
@@ -135,12 +135,12 @@ func tokenFaults(s *suite) {
 
 func tokenMigration(s *suite) {
 	db := s.newDB(s.T)
-	f := open[account](s, db, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}))
+	f := openAccounts(s, db)
 	ada := signUp(s, f, "ada")
 	again := s.again(db)
-	f = open[account](s, again, gormkey.WithKeyModel(&login{}), gormkey.WithSessionModel(&device{}), gormkey.WithOneTimeTokens())
+	f = openAccounts(s, again, gormkey.WithOneTimeTokens())
 	equal(s, "models", len(f.plugin.Models()), 4)
-	issue(s, f, ada.ID, gormkey.VerifyEmail, "")
+	issue(s, f, ada.ID, gormkey.PurposeVerifyEmail, "")
 	pending, err := f.plugin.PendingSQL(again)
 	must(s, err)
 	equal(s, "pending statements", strings.Join(pending, "; "), "")
@@ -168,22 +168,22 @@ func tokenLucia(s *suite) {
 		pending, err := plugin.PendingSQL(db)
 		must(s, err)
 		equal(s, schema.name+": pending", strings.Join(pending, "; "), "")
-		auth, err := gormkey.From[reader](db)
+		auth, err := plugin.Repository()
 		must(s, err)
 		ctx := s.Context()
 		ada := &reader{Username: "ada"}
 		must(s, auth.CreateUser(ctx, ada, email("ada@example.com")))
-		token, err := auth.IssueToken(ctx, ada.ID, gormkey.ResetPassword, "email:ada@example.com", hour)
+		token, err := auth.IssueToken(ctx, ada.ID, gormkey.PurposeResetPassword, "email:ada@example.com", hour)
 		must(s, err)
 		_, err = auth.ResetPassword(ctx, token, "a new password")
 		must(s, err)
-		token, err = auth.IssueToken(ctx, ada.ID, gormkey.MagicLink, "", hour)
+		token, err = auth.IssueToken(ctx, ada.ID, gormkey.PurposeMagicLink, "", hour)
 		must(s, err)
 		session, err := auth.SignInWithToken(ctx, token)
 		must(s, err)
 		_, err = auth.ValidateSession(ctx, session.Token)
 		must(s, err)
-		_, err = auth.IssueToken(ctx, ada.ID, gormkey.VerifyEmail, "", hour)
+		_, err = auth.IssueToken(ctx, ada.ID, gormkey.PurposeVerifyEmail, "", hour)
 		must(s, err)
 		must(s, auth.DeleteUser(ctx, ada.ID))
 		equal(s, schema.name+": tokens", count(s, db, "user_token"), 0)

@@ -28,18 +28,18 @@ func transactionOfCaller(s *suite) {
 		// Each failure undoes itself alone: the transaction goes on.
 		wantErr(s, "taken key", auth.CreateUser(ctx, &account{Email: "c"}, email(ada.Email)), gormkey.ErrDuplicateKey)
 		wantErr(s, "taken email", auth.CreateUser(ctx, &account{Email: ada.Email}), gormkey.ErrDuplicateAttribute)
-		_, err := auth.CreateKey(ctx, bob.ID, email(ada.Email))
+		_, err := auth.AddKey(ctx, bob.ID, email(ada.Email))
 		wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
-		_, err = auth.CreateSession(ctx, "nobody")
-		wantErr(s, "session of nobody", err, gormkey.ErrInvalidUser)
+		_, err = auth.OpenSession(ctx, "nobody")
+		wantErr(s, "session of nobody", err, gormkey.ErrUserNotFound)
 		_, err = auth.UpdateUserAttributes(ctx, bob.ID, map[string]any{"Email": ada.Email})
 		wantErr(s, "taken email", err, gormkey.ErrDuplicateAttribute)
-		wantErr(s, "last key", auth.DeleteKey(ctx, "email", bob.Email), gormkey.ErrLastKey)
+		wantErr(s, "last key", auth.RemoveKey(ctx, bob.ID, keyID("email", bob.Email)), gormkey.ErrLastKey)
 		session, err := auth.SignIn(ctx, email(bob.Email))
 		must(s, err)
 		_, err = auth.ValidateSession(ctx, session.Token)
 		must(s, err)
-		_, err = auth.ChangePassword(ctx, email(bob.Email), session.ID)
+		_, err = auth.OverwritePassword(ctx, email(bob.Email), session.ID)
 		must(s, err)
 		token = session.Token
 		return tx.Create(&account{Email: "plain@example.com"}).Error
@@ -78,7 +78,7 @@ func transactionOneConnection(s *suite) {
 	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
-	_, err = f.ChangePassword(ctx, email(ada.Email), session.ID)
+	_, err = f.OverwritePassword(ctx, email(ada.Email), session.ID)
 	must(s, err)
 	must(s, f.plugin.AutoMigrate(f.db.WithContext(ctx)))
 	must(s, f.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
@@ -98,7 +98,7 @@ func transactionRehash(s *suite) {
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ada := signUp(s, f, "ada")
 	recorder := record(f.db)
-	auth, err := gormkey.From[account](f.db)
+	auth, err := from(f.db)
 	must(s, err)
 	recorder.inject = func(sql string) error {
 		if strings.HasPrefix(sql, "UPDATE") && strings.Contains(sql, "hashed_password") {

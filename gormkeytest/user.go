@@ -38,13 +38,13 @@ func userCreateAndGet(s *suite) {
 	equal(s, "own id", got.ID, "my-own-id")
 
 	_, err = f.GetUser(s.Context(), "nobody")
-	wantErr(s, "unknown user", err, gormkey.ErrInvalidUser)
+	wantErr(s, "unknown user", err, gormkey.ErrUserNotFound)
 }
 
 func userCreateKeys(s *suite) {
 	f := s.accounts()
 	a := &account{Email: "a@example.com"}
-	must(s, f.CreateUser(s.Context(), a, email("a@example.com"), gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true}))
+	must(s, f.CreateUser(s.Context(), a, email("a@example.com"), gormkey.Proved("github", "42")))
 	keys, err := f.UserKeys(s.Context(), a.ID)
 	must(s, err)
 	if len(keys) != 2 || !keys[0].PasswordDefined() || keys[1].PasswordDefined() || keys[1].ID != "github:42" {
@@ -62,7 +62,7 @@ func userCreateAllOrNothing(s *suite) {
 	signUp(s, f, "ada")
 	before := rows(s, f.db)
 	second := &account{Email: "second@example.com"}
-	err := f.CreateUser(s.Context(), second, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}, email("ada@example.com"))
+	err := f.CreateUser(s.Context(), second, gormkey.Proved("github", "1"), email("ada@example.com"))
 	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
 	equal(s, "rows after the failure", rows(s, f.db), before)
 	equal(s, "id given back", second.ID, "")
@@ -86,11 +86,11 @@ func userDuplicates(s *suite) {
 	must(s, f.CreateUser(ctx, &account{Email: "user_key.PRIMARY user_key_pkey user_key.id"}))
 	err = f.CreateUser(ctx, &account{Email: "user_key.PRIMARY user_key_pkey user_key.id"})
 	wantErr(s, "misleading value", err, gormkey.ErrDuplicateAttribute)
-	_, err = f.CreateKey(ctx, ada.ID, email(ada.Email))
+	_, err = f.AddKey(ctx, ada.ID, email(ada.Email))
 	wantErr(s, "taken key", err, gormkey.ErrDuplicateKey)
 	label := "x"
-	must(s, f.CreateKeyInto(ctx, ada.ID, email("v1@example.com"), &login{Verified: &label}))
-	err = f.CreateKeyInto(ctx, ada.ID, email("v2@example.com"), &login{Verified: &label})
+	must(s, second(f.AddKey(ctx, ada.ID, email("v1@example.com"), as(login{Verified: &label}))))
+	_, err = f.AddKey(ctx, ada.ID, email("v2@example.com"), as(login{Verified: &label}))
 	wantErr(s, "taken attribute of a key", err, gormkey.ErrDuplicateAttribute)
 	if errors.Is(err, gormkey.ErrDuplicateKey) {
 		s.Errorf("taken attribute of a key is also a taken key: %v", err)
@@ -102,9 +102,9 @@ func userDuplicates(s *suite) {
 		if err := tx.Find(&[]login{}).Error; err != nil {
 			return err
 		}
-		_, err := f.CreateKey(ctx, ada.ID, email("later@example.com"))
+		_, err := f.AddKey(ctx, ada.ID, email("later@example.com"))
 		must(s, err)
-		err = f.With(tx).CreateKeyInto(ctx, ada.ID, email("later@example.com"), &login{})
+		_, err = f.With(tx).AddKey(ctx, ada.ID, email("later@example.com"))
 		wantErr(s, "key taken after the snapshot", err, gormkey.ErrDuplicateKey)
 		return nil
 	}, ofSnapshot(f.db)))
@@ -129,7 +129,7 @@ func userUpdate(s *suite) {
 	_, err = f.UpdateUserAttributes(ctx, ada.ID, map[string]any{"email": bob.Email})
 	wantErr(s, "taken email", err, gormkey.ErrDuplicateAttribute)
 	_, err = f.UpdateUserAttributes(ctx, "nobody", map[string]any{"Name": "x"})
-	wantErr(s, "unknown user", err, gormkey.ErrInvalidUser)
+	wantErr(s, "unknown user", err, gormkey.ErrUserNotFound)
 	other, err := f.GetUser(ctx, bob.ID)
 	must(s, err)
 	equal(s, "the other's name", other.Name, "bob")
@@ -159,7 +159,7 @@ func userReservedAttributes(s *suite) {
 	after, err := f.GetUser(s.Context(), ada.ID)
 	must(s, err)
 	equal(s, "user", *after, *before)
-	got, err := gormkey.ValidateSessionAs[device](s.Context(), f.Repository, session.Token)
+	got, err := f.ValidateSession(s.Context(), session.Token)
 	must(s, err)
 	equal(s, "country", got.Country, "XX")
 	equal(s, "owner", got.UserID, ada.ID)
@@ -211,12 +211,12 @@ func userSoftDelete(s *suite) {
 	wantErr(s, "session", err, gormkey.ErrInvalidSession)
 	_, err = f.SignIn(ctx, email("m@example.com"))
 	wantErr(s, "sign-in", err, gormkey.ErrInvalidCredentials)
-	_, err = f.CreateSession(ctx, m.ID)
-	wantErr(s, "new session", err, gormkey.ErrInvalidUser)
-	_, err = f.CreateKey(ctx, m.ID, email("m2@example.com"))
-	wantErr(s, "new key", err, gormkey.ErrInvalidUser)
+	_, err = f.OpenSession(ctx, m.ID)
+	wantErr(s, "new session", err, gormkey.ErrUserNotFound)
+	_, err = f.AddKey(ctx, m.ID, email("m2@example.com"))
+	wantErr(s, "new key", err, gormkey.ErrUserNotFound)
 	_, err = f.GetUser(ctx, m.ID)
-	wantErr(s, "get", err, gormkey.ErrInvalidUser)
+	wantErr(s, "get", err, gormkey.ErrUserNotFound)
 
 	must(s, f.db.Unscoped().Model(&member{}).Where("id = ?", m.ID).Update("deleted_at", nil).Error)
 	_, err = f.ValidateSession(ctx, session.Token)

@@ -38,7 +38,7 @@ func valueErrors(s *suite) {
 	ctx := s.Context()
 	ada := &valued{Email: "ada@example.com", Notes: map[string]string{"a": "b"}}
 	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
-	session, err := f.CreateSession(ctx, ada.ID)
+	session, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	logs.out.Reset()
 	failed := 0

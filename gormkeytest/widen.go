@@ -131,7 +131,7 @@ func widenAll(s *suite) {
 		equal(s, name+": length of a new id", len(bob.ID), 36)
 		_, err = auth.SignIn(ctx, email(bob.Email))
 		must(s, err)
-		_, err = auth.IssueToken(ctx, bob.ID, gormkey.VerifyEmail, "x", time.Hour)
+		_, err = auth.IssueToken(ctx, bob.ID, gormkey.PurposeVerifyEmail, "x", time.Hour)
 		must(s, err)
 		plain := db.Omit(clause.Associations).Session(&gorm.Session{})
 		for _, row := range []any{&essay{ID: 2, AuthorID: bob.ID}, &profile{AuthorID: bob.ID}, &photo{ID: 2, ProfileAuthorID: bob.ID}} {
@@ -196,8 +196,8 @@ func widenIntegersInterrupted(s *suite) {
 }
 
 func interrupt(s *suite, before, then []gormkey.Option) {
-	wide := func(db *gorm.DB) *gormkey.Plugin[account] {
-		plugin := newPlugin[account](s, then...)
+	wide := func(db *gorm.DB) *gormkey.PluginOf[account, login, device] {
+		plugin := newAccounts(s, then...)
 		must(s, db.Use(plugin))
 		return plugin
 	}
@@ -205,7 +205,7 @@ func interrupt(s *suite, before, then []gormkey.Option) {
 	for after := 0; ; after++ {
 		f := s.accounts(before...)
 		ada := signUp(s, f, "ada")
-		_, err := f.CreateSession(s.Context(), ada.ID)
+		_, err := f.OpenSession(s.Context(), ada.ID)
 		must(s, err)
 		if before == nil { // with its owner of 15 bytes
 			noted(s, f.db)

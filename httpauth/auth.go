@@ -1,9 +1,11 @@
 package httpauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gormkey/gormkey"
@@ -12,8 +14,7 @@ import (
 // Auth is the request side of one user type U and its sessions S. It is safe for
 // concurrent use.
 type Auth[U, S any] struct {
-	repo *gormkey.Repository[U]
-	into func(*S) gormkey.SessionModel[U]
+	repo repository[S]
 	o    options
 	csrf *http.CrossOriginProtection
 	key  *contextKey
@@ -21,28 +22,24 @@ type Auth[U, S any] struct {
 	renewals renewals
 }
 
-// New returns the request side of a repository, with sessions of gormkey's own struct.
-// Every option out of bounds is an error.
-func New[U any](auth *gormkey.Repository[U], opts ...Option) (*Auth[U, gormkey.Session[U]], error) {
-	return NewFor[gormkey.Session[U]](auth, opts...)
+// repository is what a request needs of a [gormkey.RepositoryOf], whatever its keys are.
+type repository[S any] interface {
+	SignIn(ctx context.Context, c gormkey.Credentials, set ...func(*S)) (*S, error)
+	OpenSession(ctx context.Context, userID string, set ...func(*S)) (*S, error)
+	SignInWithToken(ctx context.Context, token gormkey.Token, set ...func(*S)) (*S, error)
+	ValidateSession(ctx context.Context, token gormkey.Token) (*S, error)
+	GetSession(ctx context.Context, token gormkey.Token) (*S, error)
+	SignOut(ctx context.Context, token gormkey.Token) error
+	Replacing(tokens ...gormkey.Token) func(*S)
+	CheckCredentials(c gormkey.Credentials) error
 }
 
-// NewFor is [New] for the application's own session struct, the one that it registered
-// with [gormkey.WithSessionModel]: httpauth.NewFor[Device](auth).
-func NewFor[S any, U any, P interface {
-	*S
-	gormkey.SessionModel[U]
-}](auth *gormkey.Repository[U], opts ...Option) (*Auth[U, S], error) {
+// New returns the request side of a repository. Every option out of bounds is an error.
+func New[U, K, S any](auth *gormkey.RepositoryOf[U, K, S], opts ...Option) (*Auth[U, S], error) {
 	if auth == nil {
 		return nil, errors.New("httpauth: the repository is nil")
 	}
-	a := &Auth[U, S]{
-		repo: auth,
-		into: func(s *S) gormkey.SessionModel[U] { return P(s) },
-		o:    defaultOptions(),
-		csrf: http.NewCrossOriginProtection(),
-		key:  new(contextKey),
-	}
+	a := &Auth[U, S]{repo: auth, o: defaultOptions(), csrf: http.NewCrossOriginProtection(), key: new(contextKey)}
 	for _, option := range opts {
 		option(&a.o)
 	}
@@ -58,84 +55,70 @@ func NewFor[S any, U any, P interface {
 }
 
 // base returns the part of a session that is gormkey's.
-func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] { return a.into(session).AuthSession() }
-
-// SignIn verifies credentials, opens a session and sends its cookie
-// ([gormkey.Repository.SignIn]). The session that the request came with ends with it, or each
-// if it came with several. With
-// [WithThrottle] it passes that first, but for credentials with NoPassword.
-//
-// Errors: those of Repository.SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
-// set then, neither the session's nor the device's; [Auth.Error] answers them.
-func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Credentials) (*S, error) {
-	session := new(S)
-	if err := a.SignInInto(w, r, c, session); err != nil {
-		return nil, err
-	}
-	return session, nil
+func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] {
+	return any(session).(interface{ AuthSession() *gormkey.Session[U] }).AuthSession()
 }
 
-// SignInInto is [Auth.SignIn] for a session with columns of its own, which it stores.
-func (a *Auth[U, S]) SignInInto(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, dest *S) error {
-	return a.open(w, r, dest, func(replacing ...gormkey.SignInOption) error {
-		signIn := func() error { return a.repo.SignInInto(r.Context(), c, a.into(dest), replacing...) }
-		if a.o.throttle == nil || c.NoPassword { // there is nothing to guess
-			return signIn()
+// SignIn verifies credentials, opens a session and sends its cookie
+// ([gormkey.RepositoryOf.SignIn]). The session that the request came with ends with it, or each
+// if it came with several. With [WithThrottle] it passes that first, but for credentials of
+// [gormkey.Proved].
+//
+// Errors: those of the repository's SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
+// set then, neither the session's nor the device's; [Auth.Error] answers them.
+func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, set ...func(*S)) (*S, error) {
+	return a.open(w, r, set, func(set []func(*S)) (session *S, err error) {
+		signIn := func() (err error) {
+			session, err = a.repo.SignIn(r.Context(), c, set...)
+			return err
+		}
+		if a.o.throttle == nil || c.Proved() { // there is nothing to guess
+			err := signIn()
+			return session, err
 		}
 		if err := a.repo.CheckCredentials(c); err != nil { // there is nobody whom it could be a guess at
-			return err
+			return nil, err
 		}
-		account, client := c.Provider+":"+c.ID, a.KnownClient(r)
+		account, client := c.KeyID().String(), a.KnownClient(r)
 		if err := a.o.throttle.Do(r.Context(), account, client, signIn); err != nil {
-			return err
+			return nil, err
 		}
 		// What fails sets no cookie, so a browser gets its secret here. An error is no reason to
 		// refuse who has signed in.
 		if given := a.Client(w, r); client.Device == "" {
 			_ = a.o.throttle.Trust(r.Context(), account, given)
 		}
-		return nil
+		return session, nil
 	})
 }
 
 // OpenSession opens a session for a user and sends its cookie, without asking for
-// credentials: after a sign-up, say ([gormkey.Repository.CreateSession]). The session that
-// the request came with ends with it. Errors are its and [ErrCrossOrigin].
-func (a *Auth[U, S]) OpenSession(w http.ResponseWriter, r *http.Request, userID string) (*S, error) {
-	session := new(S)
-	if err := a.OpenSessionInto(w, r, userID, session); err != nil {
+// credentials: after a sign-up, for example ([gormkey.RepositoryOf.OpenSession]). The session
+// that the request came with ends with it. Errors are its and [ErrCrossOrigin].
+func (a *Auth[U, S]) OpenSession(w http.ResponseWriter, r *http.Request, userID string, set ...func(*S)) (*S, error) {
+	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.OpenSession(r.Context(), userID, set...) })
+}
+
+// SignInWithToken uses up a one-time token of the purpose [gormkey.PurposeMagicLink], opens a
+// session and sends its cookie ([gormkey.RepositoryOf.SignInWithToken]). The session that the
+// request came with ends with it. Errors are its and [ErrCrossOrigin].
+func (a *Auth[U, S]) SignInWithToken(w http.ResponseWriter, r *http.Request, token gormkey.Token, set ...func(*S)) (*S, error) {
+	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.SignInWithToken(r.Context(), token, set...) })
+}
+
+func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, set []func(*S), open func(set []func(*S)) (*S, error)) (*S, error) {
+	if err := a.CheckOrigin(r); err != nil {
 		return nil, err
 	}
-	return session, nil
-}
-
-// OpenSessionInto is [Auth.OpenSession] for a session with columns of its own, which it
-// stores.
-func (a *Auth[U, S]) OpenSessionInto(w http.ResponseWriter, r *http.Request, userID string, dest *S) error {
-	return a.open(w, r, dest, func(replacing ...gormkey.SignInOption) error {
-		return a.repo.CreateSessionInto(r.Context(), userID, a.into(dest), replacing...)
-	})
-}
-
-func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, dest *S, open func(replacing ...gormkey.SignInOption) error) error {
-	if dest == nil {
-		return &gormkey.ArgumentError{Argument: "dest", Reason: "is nil"}
-	}
-	if err := a.CheckOrigin(r); err != nil {
-		return err
-	}
 	came := a.presented(r)
-	replacing := make([]gormkey.SignInOption, len(came.tokens))
-	for i, token := range came.tokens {
-		replacing[i] = gormkey.Replacing(token)
-	}
-	if err := open(replacing...); err != nil {
-		return err
+	session, err := open(append(slices.Clone(set), a.repo.Replacing(came.tokens...)))
+	if err != nil {
+		return nil, err
 	}
 	a.renewals.end(came.tokens)
-	send(w, append(a.o.cookie.stale(a.o.cookie.name, came.several), a.cookieOf(dest))...)
-	a.found(r, dest, nil)
-	return nil
+	send(w, append(a.o.cookie.stale(a.o.cookie.name, came.several), a.cookieOf(session))...)
+	a.found(r, session, nil)
+	return session, nil
 }
 
 // SignOut ends the session of the request's cookie, or each if there are several of the
@@ -169,18 +152,4 @@ func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 	send(w, append(lines, c.cleared(c.name))...)
 	a.found(r, nil, gormkey.ErrInvalidSession)
 	return nil
-}
-
-// SignInWithToken uses up a one-time token of the purpose [gormkey.MagicLink], opens a
-// session and sends its cookie ([gormkey.Repository.SignInWithToken]). The session that the
-// request came with ends with it. Errors are its and [ErrCrossOrigin].
-func (a *Auth[U, S]) SignInWithToken(w http.ResponseWriter, r *http.Request, token gormkey.Token) (*S, error) {
-	session := new(S)
-	err := a.open(w, r, session, func(replacing ...gormkey.SignInOption) error {
-		return a.repo.SignInWithTokenInto(r.Context(), token, a.into(session), replacing...)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return session, nil
 }

@@ -75,7 +75,7 @@ func TestR13NotCacheable(t *testing.T) {
 func TestR13CallsNotCacheable(t *testing.T) {
 	s := newSite(t)
 	account := s.signUp("ada")
-	opened, err := s.auth.CreateSession(t.Context(), account.ID)
+	opened, err := s.auth.OpenSession(t.Context(), account.ID)
 	must(t, err)
 	calls := []struct {
 		name, vary string

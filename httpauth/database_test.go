@@ -119,7 +119,7 @@ func TestR18SignOutFails(t *testing.T) {
 func TestR18SignInFails(t *testing.T) {
 	s := newSite(t)
 	account := s.signUp("ada")
-	old, err := s.auth.CreateSession(t.Context(), account.ID)
+	old, err := s.auth.OpenSession(t.Context(), account.ID)
 	must(t, err)
 	for _, broken := range []string{"", "INSERT", "DELETE", "BEGIN"} {
 		for name, open := range map[string]func(w http.ResponseWriter, r *http.Request) (*session, error){

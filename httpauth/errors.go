@@ -13,14 +13,14 @@ import (
 // Status returns the status and, in seconds, the Retry-After that an error of this
 // package or of a [gormkey.Repository] means, 0 for none:
 //
-//	400 [gormkey.ErrInvalidArgument], but for what no client sends: a closed database, say
+//	400 [gormkey.ErrInvalidArgument]
 //	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
 //	403 [ErrCrossOrigin]
-//	404 [gormkey.ErrInvalidUser], [gormkey.ErrInvalidKey]
+//	404 [gormkey.ErrUserNotFound], [gormkey.ErrKeyNotFound]
 //	409 the duplicates, [gormkey.ErrLastKey]
 //	422 [gormkey.ErrInvalidPassword], [gormkey.ErrInvalidToken]
 //	429 [throttle.ErrTooMany]
-//	503 [gormkey.ErrBusy] and every other
+//	503 [gormkey.ErrBusy] and every other, [gormkey.ErrUsage] among them
 //
 // It is 200 for nil.
 func Status(err error) (status, retryAfter int) {
@@ -46,9 +46,9 @@ func Status(err error) (status, retryAfter int) {
 		return http.StatusUnauthorized, 0
 	case is(ErrCrossOrigin):
 		return http.StatusForbidden, 0
-	case is(gormkey.ErrInvalidArgument) && !ofProgram(err):
+	case is(gormkey.ErrInvalidArgument):
 		return http.StatusBadRequest, 0
-	case is(gormkey.ErrInvalidUser, gormkey.ErrInvalidKey):
+	case is(gormkey.ErrUserNotFound, gormkey.ErrKeyNotFound):
 		return http.StatusNotFound, 0
 	case is(gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute, gormkey.ErrLastKey):
 		return http.StatusConflict, 0
@@ -56,20 +56,6 @@ func Status(err error) (status, retryAfter int) {
 		return http.StatusUnprocessableEntity, 0
 	}
 	return http.StatusServiceUnavailable, 0
-}
-
-// ofProgram tells whether an argument is one that the program gave, so that the client
-// cannot mend it.
-func ofProgram(err error) bool {
-	var argument *gormkey.ArgumentError
-	if !errors.As(err, &argument) {
-		return false
-	}
-	switch argument.Argument {
-	case "db", "tx", "ctx", "dest", "plugin", "migrate":
-		return true
-	}
-	return false
 }
 
 // Error answers a request whose operation failed, as [Status] says, with the status's

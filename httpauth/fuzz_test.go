@@ -21,7 +21,8 @@ func newFuzzSite(f *testing.F) *site {
 	f.Helper()
 	s := newSite(f)
 	ada := s.signUp("ada")
-	must(f, s.auth.CreateSessionInto(f.Context(), ada.ID, &session{Token: fuzzToken}))
+	_, err := s.auth.OpenSession(f.Context(), ada.ID, func(d *session) { d.Token = fuzzToken })
+	must(f, err)
 	return s
 }
 

@@ -120,7 +120,8 @@ func TestR16HostileHeaders(t *testing.T) {
 			}
 			var account Account
 			must(t, s.db.First(&account, "email = ?", owner).Error)
-			must(t, s.auth.CreateSessionInto(t.Context(), account.ID, &session{Token: gormkey.Token(token)}))
+			_, err := s.auth.OpenSession(t.Context(), account.ID, func(d *session) { d.Token = gormkey.Token(token) })
+			must(t, err)
 		}
 	}
 }

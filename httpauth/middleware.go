@@ -157,8 +157,8 @@ func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *v
 		if err != nil {
 			return nil, err
 		}
-		session := new(S)
-		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
+		session, err := a.repo.ValidateSession(r.Context(), token)
+		if err != nil {
 			return nil, err
 		}
 		if a.base(session).Fresh {
@@ -183,7 +183,7 @@ func (a *Auth[U, S]) chosen(ctx context.Context, came presented) (token gormkey.
 		return came.tokens[0], nil
 	}
 	for _, candidate := range came.tokens {
-		err := a.repo.GetSessionInto(ctx, candidate, a.into(new(S)))
+		_, err := a.repo.GetSession(ctx, candidate)
 		switch {
 		case errors.Is(err, gormkey.ErrInvalidSession):
 		case err != nil:
@@ -209,11 +209,7 @@ func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, requ
 		return nil, gormkey.ErrInvalidSession
 	}
 	return once(w, request, &request.bearer, func() (*S, error) {
-		session := new(S)
-		if err := a.repo.ValidateSessionInto(r.Context(), token, a.into(session)); err != nil {
-			return nil, err
-		}
-		return session, nil
+		return a.repo.ValidateSession(r.Context(), token)
 	})
 }
 

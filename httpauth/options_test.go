@@ -87,7 +87,7 @@ func TestOptionsRefused(t *testing.T) {
 			}
 		}
 	}
-	if _, err := httpauth.New[Account](nil); err == nil {
+	if _, err := httpauth.New[Account, gormkey.Key[Account], session](nil); err == nil {
 		t.Error("a nil repository: got no error")
 	}
 	_, err := httpauth.New(s.auth, httpauth.CookieSameSite(0), httpauth.TrustedOrigins("x"), httpauth.WithUnavailable(nil))
@@ -109,15 +109,20 @@ type Device struct {
 func TestOwnSession(t *testing.T) {
 	db, _ := openDB(t)
 	clock := gormkeytest.NewClock()
-	auth := register(t, db, gormkey.WithClock(clock.Now), gormkey.WithSessionModel(&Device{}), gormkey.WithOneTimeTokens())
-	web, err := httpauth.NewFor[Device](auth)
+	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device](gormkey.WithPasswordHasher(gormkeytest.FastHasher()), gormkey.WithClock(clock.Now), gormkey.WithOneTimeTokens())
+	must(t, db.Use(plugin))
+	must(t, plugin.AutoMigrate(db))
+	auth, err := plugin.Repository()
+	must(t, err)
+	web, err := httpauth.New(auth)
 	must(t, err)
 	ada := &Account{Email: "ada@example.com"}
 	must(t, auth.CreateUser(t.Context(), ada, credentials("ada")))
 
-	signedIn, opened := &Device{UserAgent: "Firefox", Country: "NO"}, &Device{UserAgent: "curl", Country: "SE"}
-	must(t, web.SignInInto(httptest.NewRecorder(), post("/"), credentials("ada"), signedIn))
-	must(t, web.OpenSessionInto(httptest.NewRecorder(), post("/"), ada.ID, opened))
+	signedIn, err := web.SignIn(httptest.NewRecorder(), post("/"), credentials("ada"), func(d *Device) { d.UserAgent, d.Country = "Firefox", "NO" })
+	must(t, err)
+	opened, err := web.OpenSession(httptest.NewRecorder(), post("/"), ada.ID, func(d *Device) { d.UserAgent, d.Country = "curl", "SE" })
+	must(t, err)
 	plain, err := web.SignIn(httptest.NewRecorder(), post("/"), credentials("ada"))
 	must(t, err)
 	for _, test := range []struct {
@@ -128,8 +133,8 @@ func TestOwnSession(t *testing.T) {
 		middleware     func(http.Handler) http.Handler
 		validate       func(w http.ResponseWriter, r *http.Request) (*Device, error)
 	}{
-		{"SignInInto", signedIn.Token, "Firefox", "NO", "Cookie", web.RequireUser, web.Validate},
-		{"OpenSessionInto", opened.Token, "curl", "SE", "Cookie", web.OptionalUser, web.Validate},
+		{"SignIn", signedIn.Token, "Firefox", "NO", "Cookie", web.RequireUser, web.Validate},
+		{"OpenSession", opened.Token, "curl", "SE", "Cookie", web.OptionalUser, web.Validate},
 		{"bearer", opened.Token, "curl", "SE", "Authorization", web.RequireBearer, web.ValidateBearer},
 	} {
 		value := cookie(test.token)

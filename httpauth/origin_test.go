@@ -149,7 +149,7 @@ func TestR14CrossOrigin(t *testing.T) {
 func TestR14EveryVerb(t *testing.T) {
 	s := newSiteOf(t, []gormkey.Option{gormkey.WithOneTimeTokens()}, httpauth.TrustedOrigins(trusted))
 	account := s.signUp("ada")
-	opened, err := s.auth.CreateSession(t.Context(), account.ID)
+	opened, err := s.auth.OpenSession(t.Context(), account.ID)
 	must(t, err)
 	called := false
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true })

@@ -39,7 +39,7 @@ func TestR12RenewalSendsCookie(t *testing.T) {
 	s := newSite(t)
 	account := s.signUp("ada")
 	for name, h := range s.readers() {
-		opened, err := s.auth.CreateSession(t.Context(), account.ID)
+		opened, err := s.auth.OpenSession(t.Context(), account.ID)
 		must(t, err)
 		line := func() string {
 			return cookie(opened.Token) + "; Path=/; Expires=" +
@@ -111,7 +111,7 @@ func TestOneSetCookie(t *testing.T) {
 			http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
 			must(t, then(w, r))
 		}))
-		renewed, err := s.auth.CreateSession(t.Context(), account.ID)
+		renewed, err := s.auth.OpenSession(t.Context(), account.ID)
 		must(t, err)
 		s.clock.Advance(gormkey.DefaultActivePeriod + time.Millisecond)
 		for from, token := range map[string]gormkey.Token{"a dead cookie": knownToken, "a renewal": renewed.Token} {

@@ -45,7 +45,7 @@ func TestR12RotationUnderRequests(t *testing.T) {
 	rounds, renewals := 20, 0
 	for name, open := range s.openers(account.ID) {
 		for round := range rounds {
-			old, err := s.auth.CreateSession(t.Context(), account.ID)
+			old, err := s.auth.OpenSession(t.Context(), account.ID)
 			must(t, err)
 			b := &jar{string(old.Token)}
 			if round%2 == 1 { // one of the requests renews it
@@ -137,10 +137,10 @@ func TestR12RenewalMeetsSignIn(t *testing.T) {
 			"nested":       func(h http.Handler) http.Handler { return s.web.OptionalUser(s.web.RequireUser(h)) },
 			"in a bearers": func(h http.Handler) http.Handler { return s.web.RequireBearer(s.web.RequireUser(h)) },
 		} {
-			old, err := s.auth.CreateSession(t.Context(), account.ID)
+			old, err := s.auth.OpenSession(t.Context(), account.ID)
 			must(t, err)
 			s.clock.Advance(gormkey.DefaultActivePeriod + time.Millisecond)
-			program, err := s.auth.CreateSession(t.Context(), account.ID)
+			program, err := s.auth.OpenSession(t.Context(), account.ID)
 			must(t, err)
 			begun, goOn := make(chan struct{}), make(chan struct{})
 			h := middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -26,7 +26,7 @@ func cookies(tokens ...gormkey.Token) string {
 func TestSeveralCookies(t *testing.T) {
 	s := newSite(t)
 	ada, bob := s.open("ada"), s.open("bob")
-	other, err := s.auth.CreateSession(t.Context(), s.userOf(ada))
+	other, err := s.auth.OpenSession(t.Context(), s.userOf(ada))
 	must(t, err)
 	const nobody, someone = "nobody", "ada@example.com"
 	for what, test := range map[string]struct {
@@ -96,7 +96,7 @@ func TestSeveralCookiesAreReplaced(t *testing.T) {
 	s := newSiteOf(t, []gormkey.Option{gormkey.WithOneTimeTokens()})
 	account, bob := s.signUp("ada"), s.signUp("bob")
 	of := func(id string) gormkey.Token {
-		opened, err := s.auth.CreateSession(t.Context(), id)
+		opened, err := s.auth.OpenSession(t.Context(), id)
 		must(t, err)
 		return opened.Token
 	}

@@ -2,7 +2,6 @@ package httpauth_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,19 +18,11 @@ func (s *site) openers(userID string) map[string]func(w http.ResponseWriter, r *
 		"SignIn": func(w http.ResponseWriter, r *http.Request) (*session, error) {
 			return s.web.SignIn(w, r, credentials("ada"))
 		},
-		"SignInInto": func(w http.ResponseWriter, r *http.Request) (*session, error) {
-			dest := new(session)
-			return dest, s.web.SignInInto(w, r, credentials("ada"), dest)
-		},
 		"OpenSession": func(w http.ResponseWriter, r *http.Request) (*session, error) {
 			return s.web.OpenSession(w, r, userID)
 		},
-		"OpenSessionInto": func(w http.ResponseWriter, r *http.Request) (*session, error) {
-			dest := new(session)
-			return dest, s.web.OpenSessionInto(w, r, userID, dest)
-		},
 		"SignInWithToken": func(w http.ResponseWriter, r *http.Request) (*session, error) {
-			link, err := s.auth.IssueToken(context.Background(), userID, gormkey.MagicLink, "", time.Hour)
+			link, err := s.auth.IssueToken(context.Background(), userID, gormkey.PurposeMagicLink, "", time.Hour)
 			must(s, err)
 			return s.web.SignInWithToken(w, r, link)
 		},
@@ -43,7 +34,7 @@ func TestR05OldSessionEnds(t *testing.T) {
 	account := s.signUp("ada")
 	bob := s.open("bob")
 	for name, open := range s.openers(account.ID) {
-		old, err := s.auth.CreateSession(t.Context(), account.ID)
+		old, err := s.auth.OpenSession(t.Context(), account.ID)
 		must(t, err)
 		w := httptest.NewRecorder()
 		opened, err := open(w, post("/sign-in", "Cookie", cookie(old.Token)))
@@ -81,7 +72,7 @@ func TestR05PlantedToken(t *testing.T) {
 		}
 	}
 	// A bearer token is no session that a browser came with.
-	other, err := s.auth.CreateSession(t.Context(), account.ID)
+	other, err := s.auth.OpenSession(t.Context(), account.ID)
 	must(t, err)
 	_, err = s.web.SignIn(httptest.NewRecorder(), post("/sign-in", "Authorization", bearer(other.Token)), credentials("ada"))
 	must(t, err)
@@ -116,11 +107,11 @@ func TestR05FailedSignIn(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	_, err := s.web.OpenSession(w, post("/", "Cookie", cookie(old)), "nobody")
-	wantErr(t, "no such user", err, gormkey.ErrInvalidUser)
+	wantErr(t, "no such user", err, gormkey.ErrUserNotFound)
 	noCookie(t, "no such user", w)
 	equal(t, "no such user: the old session is alive", s.alive(old), true)
 
-	link, err := s.auth.IssueToken(t.Context(), s.signUp("bob").ID, gormkey.MagicLink, "", time.Hour)
+	link, err := s.auth.IssueToken(t.Context(), s.signUp("bob").ID, gormkey.PurposeMagicLink, "", time.Hour)
 	must(t, err)
 	w = httptest.NewRecorder()
 	_, err = s.web.SignInWithToken(w, request("POST", "/", "Cookie", cookie(old)), link)
@@ -134,14 +125,6 @@ func TestR05FailedSignIn(t *testing.T) {
 	equal(t, "after a link: the old session is alive", s.alive(old), false)
 	_, err = s.web.SignInWithToken(w, post("/", "Cookie", cookie(old)), link)
 	wantErr(t, "a used link", err, gormkey.ErrInvalidToken)
-
-	var argument *gormkey.ArgumentError
-	if err := s.web.SignInInto(w, post("/"), credentials("ada"), nil); !errors.As(err, &argument) || argument.Argument != "dest" {
-		t.Errorf("SignInInto a nil: got error %v, want one of the argument dest", err)
-	}
-	if err := s.web.OpenSessionInto(w, post("/"), "ada", nil); !errors.As(err, &argument) || argument.Argument != "dest" {
-		t.Errorf("OpenSessionInto a nil: got error %v, want one of the argument dest", err)
-	}
 }
 
 func TestSignOut(t *testing.T) {
@@ -181,7 +164,7 @@ func TestSignOut(t *testing.T) {
 func TestSignInIsSeen(t *testing.T) {
 	s := newSite(t)
 	account := s.signUp("ada")
-	old, err := s.auth.CreateSession(t.Context(), account.ID)
+	old, err := s.auth.OpenSession(t.Context(), account.ID)
 	must(t, err)
 	for what, r := range map[string]*http.Request{"nobody": post("/"), "a dead cookie": post("/", "Cookie", cookie(knownToken)), "a session": post("/", "Cookie", cookie(old.Token))} {
 		serve(s.web.OptionalUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -107,7 +107,7 @@ func (s *site) signUp(name string) *Account {
 // open signs a user up and returns the token of a session.
 func (s *site) open(name string) gormkey.Token {
 	s.Helper()
-	opened, err := s.auth.CreateSession(context.Background(), s.signUp(name).ID)
+	opened, err := s.auth.OpenSession(context.Background(), s.signUp(name).ID)
 	must(s, err)
 	return opened.Token
 }

@@ -286,14 +286,14 @@ func TestSignInWithoutThrottle(t *testing.T) {
 // TestR27NoPassword: there is nothing to guess in what the application has proved itself.
 func TestR27NoPassword(t *testing.T) {
 	s := newThrottled(t)
-	github := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
+	github := gormkey.Proved("github", "1")
 	for range 6 {
 		_, err := s.web.SignIn(httptest.NewRecorder(), post("/sign-in"), github)
 		wantErr(t, "nobody's subject", err, gormkey.ErrInvalidCredentials)
 	}
 	var users []Account
 	must(t, s.db.Find(&users).Error)
-	_, err := s.auth.CreateKey(t.Context(), users[0].ID, github)
+	_, err := s.auth.AddKey(t.Context(), users[0].ID, github)
 	must(t, err)
 	w := httptest.NewRecorder()
 	_, err = s.web.SignIn(w, post("/sign-in"), github)

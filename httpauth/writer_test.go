@@ -118,7 +118,7 @@ func TestR13WhateverTheHandlerDoes(t *testing.T) {
 	s := newSite(t)
 	account := s.signUp("ada")
 	open := func() gormkey.Token {
-		opened, err := s.auth.CreateSession(t.Context(), account.ID)
+		opened, err := s.auth.OpenSession(t.Context(), account.ID)
 		must(t, err)
 		return opened.Token
 	}

@@ -119,7 +119,7 @@ func (t *benchTable) pageByHand(w http.ResponseWriter, r *http.Request) {
 	s := &gormkey.Session[Profile]{User: u}
 	err = t.lookup.QueryRowContext(r.Context(), gormkey.Token(cookie.Value).ID()).Scan(&s.ID, &s.UserID, (*int64)(&s.ActiveExpires), (*int64)(&s.IdleExpires),
 		&u.ID, &u.Email, &u.Name, &u.CreatedAt, &u.Age)
-	if err != nil || s.State(gormkey.UnixMilli(time.Now().UnixMilli())) != gormkey.Active {
+	if err != nil || s.State(time.Now()) != gormkey.StateActive {
 		http.Error(w, "not signed in", http.StatusUnauthorized)
 		return
 	}

@@ -51,19 +51,22 @@ func TestPostgresRights(t *testing.T) {
 		auth, err := gormkey.From[app.Account](db)
 		app.Must(t, err)
 		for what, call := range map[string]func() error{
-			"SignIn":        func() error { _, err := auth.SignIn(t.Context(), login); return err },
-			"CreateSession": func() error { _, err := auth.CreateSession(t.Context(), ada.ID); return err },
-			"CreateKey": func() error {
-				_, err := auth.CreateKey(t.Context(), ada.ID, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true})
+			"SignIn":      func() error { _, err := auth.SignIn(t.Context(), login); return err },
+			"OpenSession": func() error { _, err := auth.OpenSession(t.Context(), ada.ID); return err },
+			"AddKey": func() error {
+				_, err := auth.AddKey(t.Context(), ada.ID, gormkey.Proved("github", "1"))
 				return err
 			},
 			"IssueToken": func() error {
-				_, err := auth.IssueToken(t.Context(), ada.ID, gormkey.MagicLink, "", 1e9)
+				_, err := auth.IssueToken(t.Context(), ada.ID, gormkey.PurposeMagicLink, "", 1e9)
 				return err
 			},
-			"ChangePassword": func() error { _, err := auth.ChangePassword(t.Context(), login, ""); return err },
-			"DeleteKey": func() error {
-				return auth.DeleteKey(t.Context(), login.Provider, login.ID, gormkey.AllowLastKey())
+			"ChangePassword": func() error {
+				_, err := auth.ChangePassword(t.Context(), login, login.Password, "")
+				return err
+			},
+			"RemoveKey": func() error {
+				return auth.RemoveKey(t.Context(), ada.ID, login.KeyID(), gormkey.AllowLastKey())
 			},
 			"DeleteUser": func() error { return auth.DeleteUser(t.Context(), ada.ID) },
 		} {
@@ -78,8 +81,8 @@ func TestPostgresRights(t *testing.T) {
 		}
 		// What is not there is not there, whatever the rights.
 		if c.want != nil {
-			if _, err := auth.CreateSession(t.Context(), "nobody-at-all"); !errors.Is(err, gormkey.ErrInvalidUser) {
-				t.Errorf("%s: a session for nobody: got error %v, want %v", c.name, err, gormkey.ErrInvalidUser)
+			if _, err := auth.OpenSession(t.Context(), "nobody-at-all"); !errors.Is(err, gormkey.ErrUserNotFound) {
+				t.Errorf("%s: a session for nobody: got error %v, want %v", c.name, err, gormkey.ErrUserNotFound)
 			}
 			app.Must(t, auth.DeleteUser(t.Context(), "nobody-at-all"))
 		}
@@ -109,7 +112,7 @@ func TestPostgresRightsToDelete(t *testing.T) {
 	app.Must(t, owner.CreateUser(t.Context(), ada, login, second))
 	session, err := owner.SignIn(t.Context(), login)
 	app.Must(t, err)
-	reset, err := owner.IssueToken(t.Context(), ada.ID, gormkey.ResetPassword, login.Provider+":"+login.ID, time.Hour)
+	reset, err := owner.IssueToken(t.Context(), ada.ID, gormkey.PurposeResetPassword, login.Provider+":"+login.ID, time.Hour)
 	app.Must(t, err)
 	app.Must(t, admin.Exec("GRANT ALL ON auth_user, user_key, user_session, user_token TO "+role).Error)
 	for _, table := range []string{"user_key", "user_session", "user_token"} {
@@ -131,24 +134,28 @@ func TestPostgresRightsToDelete(t *testing.T) {
 		app.Must(t, err)
 		ctx := t.Context()
 		for what, call := range map[string]func() error{
-			"SignOut":                   func() error { return auth.SignOut(ctx, session.Token) },
-			"InvalidateSession":         func() error { return auth.InvalidateSession(ctx, session.ID) },
-			"InvalidateUserSession":     func() error { return auth.InvalidateUserSession(ctx, ada.ID, session.ID) },
-			"InvalidateOtherSessions":   func() error { return auth.InvalidateOtherSessions(ctx, ada.ID, "another") },
-			"InvalidateAllUserSessions": func() error { return auth.InvalidateAllUserSessions(ctx, ada.ID) },
-			"SignIn, replacing":         func() error { _, err := auth.SignIn(ctx, login, gormkey.Replacing(session.Token)); return err },
-			"DeleteKey":                 func() error { return auth.DeleteKey(ctx, login.Provider, login.ID) },
-			"RenameKey":                 func() error { return auth.RenameKey(ctx, ada.ID, login.Provider, login.ID, "new") },
-			"UpdateKeyPassword":         func() error { _, err := auth.UpdateKeyPassword(ctx, login); return err },
-			"ChangePassword":            func() error { _, err := auth.ChangePassword(ctx, login, ""); return err },
-			"ResetPassword":             func() error { _, err := auth.ResetPassword(ctx, reset, login.Password); return err },
-			"UseToken":                  func() error { _, err := auth.UseToken(ctx, gormkey.ResetPassword, reset, nil); return err },
+			"SignOut":            func() error { return auth.SignOut(ctx, session.Token) },
+			"EndSessionOfAnyone": func() error { return auth.EndSessionOfAnyone(ctx, session.ID) },
+			"EndSession":         func() error { return auth.EndSession(ctx, ada.ID, session.ID) },
+			"EndOtherSessions":   func() error { return auth.EndOtherSessions(ctx, ada.ID, "another") },
+			"EndAllSessions":     func() error { return auth.EndAllSessions(ctx, ada.ID) },
+			"SignIn, replacing":  func() error { _, err := auth.SignIn(ctx, login, auth.Replacing(session.Token)); return err },
+			"RemoveKey": func() error {
+				return auth.RemoveKey(ctx, ada.ID, login.KeyID())
+			},
+			"RenameKey": func() error {
+				return auth.RenameKey(ctx, ada.ID, login.KeyID(), "new")
+			},
+			"OverwritePassword": func() error { _, err := auth.OverwritePassword(ctx, login, ""); return err },
+			"ChangePassword":    func() error { _, err := auth.ChangePassword(ctx, login, login.Password, ""); return err },
+			"ResetPassword":     func() error { _, err := auth.ResetPassword(ctx, reset, login.Password); return err },
+			"UseToken":          func() error { _, err := auth.UseToken(ctx, gormkey.PurposeResetPassword, reset, nil); return err },
 		} {
 			if err := call(); !errors.Is(err, gormkey.ErrRights) {
 				t.Errorf("%s: %s: got error %v, want %v", name, what, err, gormkey.ErrRights)
 			}
 		}
-		app.Must(t, auth.InvalidateSession(ctx, "not there"))
+		app.Must(t, auth.EndSessionOfAnyone(ctx, "not there"))
 		_, err = auth.ValidateSession(ctx, session.Token)
 		app.Must(t, err)
 		reader = auth

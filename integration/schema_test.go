@@ -55,8 +55,8 @@ func TestPostgresUUID(t *testing.T) {
 	if got := log.Statements(); len(got) > 0 {
 		t.Errorf("second migration: got DDL %q, want none", got)
 	}
-	if _, err := auth.GetUser(t.Context(), newUUID()); !errors.Is(err, gormkey.ErrInvalidUser) {
-		t.Errorf("unknown user: got error %v, want %v", err, gormkey.ErrInvalidUser)
+	if _, err := auth.GetUser(t.Context(), newUUID()); !errors.Is(err, gormkey.ErrUserNotFound) {
+		t.Errorf("unknown user: got error %v, want %v", err, gormkey.ErrUserNotFound)
 	}
 }
 

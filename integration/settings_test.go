@@ -59,7 +59,7 @@ func TestPostgresMigrateRepeatableRead(t *testing.T) {
 func TestMySQLInsecureInexactIDs(t *testing.T) {
 	onEach(t, mysqlServers, func(t *testing.T, s *server) {
 		db := s.open(t)
-		plugin := gormkey.New[app.Account](gormkey.InsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+		plugin := gormkey.New[app.Account](gormkey.WithInsecureInexactIDs(), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
 		app.Must(t, db.Use(plugin))
 		app.Must(t, plugin.AutoMigrate(db))
 		auth, err := gormkey.From[app.Account](db)
@@ -70,13 +70,13 @@ func TestMySQLInsecureInexactIDs(t *testing.T) {
 		session, err := auth.SignIn(ctx, login)
 		app.Must(t, err)
 		for _, id := range []string{"ALICE-alice", "álice-alice"} {
-			if _, err := auth.GetUser(ctx, id); !errors.Is(err, gormkey.ErrInvalidUser) {
+			if _, err := auth.GetUser(ctx, id); !errors.Is(err, gormkey.ErrUserNotFound) {
 				t.Errorf("GetUser(%q): got %v", id, err)
 			}
-			if _, err := auth.CreateKey(ctx, id, gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}); !errors.Is(err, gormkey.ErrInvalidUser) {
-				t.Errorf("CreateKey(%q): got %v", id, err)
+			if _, err := auth.AddKey(ctx, id, gormkey.Proved("github", "1")); !errors.Is(err, gormkey.ErrUserNotFound) {
+				t.Errorf("AddKey(%q): got %v", id, err)
 			}
-			app.Must(t, auth.InvalidateAllUserSessions(ctx, id))
+			app.Must(t, auth.EndAllSessions(ctx, id))
 			app.Must(t, auth.DeleteUser(ctx, id))
 		}
 		shouting := login
@@ -84,10 +84,10 @@ func TestMySQLInsecureInexactIDs(t *testing.T) {
 		if _, err := auth.SignIn(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidCredentials) {
 			t.Errorf("SignIn(%q): got %v", shouting.ID, err)
 		}
-		if _, err := auth.UpdateKeyPassword(ctx, shouting); !errors.Is(err, gormkey.ErrInvalidKey) {
-			t.Errorf("UpdateKeyPassword(%q): got %v", shouting.ID, err)
+		if _, err := auth.OverwritePassword(ctx, shouting, ""); !errors.Is(err, gormkey.ErrKeyNotFound) {
+			t.Errorf("OverwritePassword(%q): got %v", shouting.ID, err)
 		}
-		app.Must(t, auth.DeleteKey(ctx, "email", shouting.ID, gormkey.AllowLastKey()))
+		app.Must(t, auth.RemoveKey(ctx, alice.ID, shouting.KeyID(), gormkey.AllowLastKey()))
 		if _, err := auth.ValidateSession(ctx, session.Token); err != nil {
 			t.Errorf("alice's session: %v", err)
 		}
@@ -106,7 +106,7 @@ func TestMySQLLatin1(t *testing.T) {
 		} {
 			app.Must(t, db.Exec(statement).Error)
 		}
-		auth := app.Install(t, db, app.New(gormkey.LuciaV2()))
+		auth := app.Install(t, db, app.New(gormkey.WithLuciaV2()))
 		ctx := t.Context()
 		app.Must(t, auth.CreateUser(ctx, &app.Account{User: gormkey.User{ID: "josé"}, Email: "josé@example.com"}, app.Email("josé@example.com")))
 		session, err := auth.SignIn(ctx, app.Email("josé@example.com"))
@@ -131,7 +131,7 @@ func TestPostgresDeleteRepeatableRead(t *testing.T) {
 	ada := &app.Account{Email: "ada@example.com"}
 	app.Must(t, auth.CreateUser(t.Context(), ada, login))
 	app.Must(t, db.Delete(ada).Error)
-	if _, err := auth.GetKey(t.Context(), login.Provider, login.ID); !errors.Is(err, gormkey.ErrInvalidKey) {
+	if _, err := auth.GetKey(t.Context(), gormkey.KeyID{Provider: login.Provider, ID: login.ID}); !errors.Is(err, gormkey.ErrKeyNotFound) {
 		t.Errorf("the key of a deleted user: got %v", err)
 	}
 	err := db.Transaction(func(tx *gorm.DB) error { return tx.Delete(ada).Error })
@@ -172,7 +172,7 @@ func TestPostgresSchemaDelete(t *testing.T) {
 				if err := remove(db.Table(name), ada.ID); err != nil {
 					t.Fatalf("%s of %q: %v", form, name, err)
 				}
-				if _, err := auth.GetKey(t.Context(), login.Provider, login.ID); !errors.Is(err, gormkey.ErrInvalidKey) {
+				if _, err := auth.GetKey(t.Context(), gormkey.KeyID{Provider: login.Provider, ID: login.ID}); !errors.Is(err, gormkey.ErrKeyNotFound) {
 					t.Fatalf("%s of %q: the key of a deleted user: got %v", form, name, err)
 				}
 			}

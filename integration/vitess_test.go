@@ -51,14 +51,38 @@ func openKeyspace(t testing.TB, keyspace string) *gorm.DB {
 	t.Helper()
 	vitessServer.connected(t)
 	db := open(t, mysql.Open(mysqlDSN(t, vitessServer, keyspace)), &gorm.Config{})
-	t.Cleanup(func() {
+	t.Cleanup(func() { emptyKeyspace(t, db) })
+	return db
+}
+
+// emptyKeyspace drops the tables. A list of them may be older than the last DDL statement, so
+// one that is gone is no error, and the list has to be empty in the end.
+func emptyKeyspace(t testing.TB, db *gorm.DB) {
+	for try := 1; ; try++ {
 		var tables []string
 		app.Must(t, db.Raw("SHOW TABLES").Scan(&tables).Error)
-		for _, table := range tables {
-			app.Must(t, db.Exec("DROP TABLE `"+table+"`").Error)
+		if len(tables) == 0 {
+			return
 		}
-	})
-	return db
+		if try == 100 {
+			t.Fatalf("%d tables are left: %q", len(tables), tables)
+		}
+		for _, table := range tables {
+			app.Must(t, db.Exec("DROP TABLE IF EXISTS `"+table+"`").Error)
+		}
+	}
+}
+
+// tracked repeats what vtgate answers by VT09015 as long as it has not heard of a DDL
+// statement yet.
+func tracked(statement func() error) (err error) {
+	for range 600 {
+		if err = statement(); err == nil || !strings.Contains(err.Error(), "VT09015") {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
 }
 
 // TestVitess runs one case at a time, since a case takes several keyspaces. By the time
@@ -69,7 +93,7 @@ func TestVitess(t *testing.T) { vitessServer.run(t, openVitess, gormkeytest.Plan
 // of the databases below.
 func TestVitessSameName(t *testing.T) {
 	vitessServer.connected(t)
-	app.Flow(t, app.Install(t, openKeyspace(t, "gkeq"), app.New(gormkey.PlanetScale())))
+	app.Flow(t, app.Install(t, openKeyspace(t, "gkeq"), app.New(gormkey.WithPlanetScale())))
 }
 
 // TestVitessRefusesForeignKeys: what the tests above run on is in the mode that they are for.
@@ -92,7 +116,7 @@ func TestVitessSharded(t *testing.T) {
 	vitessServer.connected(t)
 	ctx := t.Context()
 	db := openKeyspace(t, "gks")
-	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	auth := app.Install(t, db, app.New(gormkey.WithPlanetScale()))
 	app.Flow(t, auth)
 	for round := range 10 {
 		login := app.Email(fmt.Sprintf("taken-%d@example.com", round))
@@ -137,13 +161,13 @@ func TestVitessSharded(t *testing.T) {
 // TestVitessRowLimit: Vitess refuses a statement that deletes over 10,000 rows.
 func TestVitessRowLimit(t *testing.T) {
 	db := openVitess(t)
-	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	auth := app.Install(t, db, app.New(gormkey.WithPlanetScale()))
 	ctx := t.Context()
 	const n = 10_500
 	for name, remove := range map[string]func(ada *app.Account) error{
-		"DeleteUser":                func(ada *app.Account) error { return auth.DeleteUser(ctx, ada.ID) },
-		"a plain delete":            func(ada *app.Account) error { return db.Delete(ada).Error },
-		"InvalidateAllUserSessions": func(ada *app.Account) error { return auth.InvalidateAllUserSessions(ctx, ada.ID) },
+		"DeleteUser":     func(ada *app.Account) error { return auth.DeleteUser(ctx, ada.ID) },
+		"a plain delete": func(ada *app.Account) error { return db.Delete(ada).Error },
+		"EndAllSessions": func(ada *app.Account) error { return auth.EndAllSessions(ctx, ada.ID) },
 	} {
 		ada := &app.Account{Email: name}
 		app.Must(t, auth.CreateUser(ctx, ada))
@@ -166,7 +190,7 @@ func TestVitessRowLimit(t *testing.T) {
 // does, nor does the driver's error behind it.
 func TestVitessErrors(t *testing.T) {
 	db := openVitess(t)
-	auth := app.Install(t, db, app.New(gormkey.PlanetScale()))
+	auth := app.Install(t, db, app.New(gormkey.WithPlanetScale()))
 	ctx := t.Context()
 	ada := &app.Account{User: gormkey.User{ID: "canary-user"}, Email: "canary-mail"}
 	app.Must(t, auth.CreateUser(ctx, ada, app.Email("canary-key")))

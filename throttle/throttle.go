@@ -152,14 +152,14 @@ func (t *Throttle) AutoMigrate() error { return t.db.Table(t.table).AutoMigrate(
 // Do lets an attempt in, or returns an [*Error] at once. The account is the id of the key
 // that the attempt names, whether there is one or not: provider, colon, id.
 //
-// attempt may be any call that verifies a secret, [gormkey.Repository.SignIn] or UseKey.
+// attempt may be any call that verifies a secret, [gormkey.RepositoryOf.SignIn] or UseKey.
 // It is counted if it returns [gormkey.ErrInvalidCredentials] or an error of the context,
 // after which nobody has seen the answer; if it returns nil, the client's device is known
 // from then on. After any other error the table is as it was. Do returns the attempt's error
 // as it is. An error of the throttle's own is the database's, and then attempt is not called;
 // one that comes after the attempt, when its place is given back, is not returned: that decays.
 //
-// Call it outside of a transaction, and [gormkey.Repository.CheckCredentials] before it.
+// Call it outside of a transaction, and [gormkey.RepositoryOf.CheckCredentials] before it.
 func (t *Throttle) Do(ctx context.Context, account string, client Client, attempt func() error) error {
 	if err := check(account, client); err != nil {
 		return err

@@ -66,7 +66,7 @@ func run(ctx context.Context, config d1.Config, w io.Writer) error {
 	if err := plugin.AutoMigrate(db, &Profile{}); err != nil {
 		return err
 	}
-	auth, err := gormkey.From[Account](db)
+	auth, err := plugin.Repository()
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func open() (*gormkey.Repository[Account], error) {
 	if err := plugin.AutoMigrate(db); err != nil {
 		return nil, err
 	}
-	return gormkey.From[Account](db)
+	return plugin.Repository()
 }
 
 // login returns what a form says, with the address in the one form that its key has.

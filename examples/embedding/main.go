@@ -60,7 +60,7 @@ type AuditEntry struct {
 
 // audit writes each event in the transaction of the operation that it belongs to.
 func audit(tx *gorm.DB, e gormkey.Event) error {
-	entry := AuditEntry{At: e.At.Time(), What: string(e.Type), UserID: e.UserID, Detail: e.KeyID}
+	entry := AuditEntry{At: e.At.Time(), What: string(e.Type), UserID: e.UserID, Detail: e.KeyID.String()}
 	if e.Err != nil {
 		entry.Detail += ": " + e.Err.Error()
 	}
@@ -85,10 +85,8 @@ func run(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	plugin := gormkey.New[Account](
+	plugin := gormkey.NewOf[Account, Login, Device](
 		gormkey.WithTableNames(gormkey.TableNames{User: "accounts", Key: "logins", Session: "devices"}),
-		gormkey.WithKeyModel(&Login{}),
-		gormkey.WithSessionModel(&Device{}),
 		gormkey.WithHook(audit),
 	)
 	if err := db.Use(plugin); err != nil {
@@ -97,7 +95,7 @@ func run(ctx context.Context, file string) error {
 	if err := plugin.AutoMigrate(db, &Post{}, &AuditEntry{}); err != nil {
 		return err
 	}
-	auth, err := gormkey.From[Account](db)
+	auth, err := plugin.Repository()
 	if err != nil {
 		return err
 	}
@@ -116,21 +114,22 @@ func run(ctx context.Context, file string) error {
 	}
 
 	// A key with a label, and a username that shares the password.
-	github := Login{Label: "work"}
-	if err := auth.CreateKeyInto(ctx, ada.ID, gormkey.Credentials{Provider: "github", ID: "42", NoPassword: true}, &github); err != nil {
+	github, err := auth.AddKey(ctx, ada.ID, gormkey.Proved("github", "42"), func(l *Login) { l.Label = "work" })
+	if err != nil {
 		return err
 	}
-	if _, err := auth.ShareKey(ctx, "username", "ada", "email", "ada@example.com"); err != nil {
+	fmt.Printf("%s is a key with the label %s\n", github.KeyID(), github.Label)
+	name := gormkey.Credentials{Provider: "username", ID: "ada", Password: login.Password}
+	if _, err := auth.ShareKey(ctx, name.KeyID(), login.KeyID()); err != nil {
 		return err
 	}
 
 	// Sign in from a device, and read it back with the application's own columns.
-	device := Device{UserAgent: "Firefox", IP: "192.0.2.7"}
-	name := gormkey.Credentials{Provider: "username", ID: "ada", Password: login.Password}
-	if err := auth.SignInInto(ctx, name, &device); err != nil {
+	device, err := auth.SignIn(ctx, name, func(d *Device) { d.UserAgent, d.IP = "Firefox", "192.0.2.7" })
+	if err != nil {
 		return err
 	}
-	got, err := gormkey.ValidateSessionAs[Device](ctx, auth, device.Token)
+	got, err := auth.ValidateSession(ctx, device.Token)
 	if err != nil {
 		return err
 	}

@@ -240,7 +240,7 @@ func TestTokensKept(t *testing.T) {
 		if err := auth.CreateUser(t.Context(), account); err != nil {
 			t.Fatal(err)
 		}
-		session, err := auth.CreateSession(t.Context(), account.ID)
+		session, err := auth.OpenSession(t.Context(), account.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func TestGoose(t *testing.T) {
 	if len(pending) > 0 {
 		t.Errorf("pending after goose: %q", pending)
 	}
-	auth, err := gormkey.From[Account](orm)
+	auth, err := plugin.Repository()
 	must(t, err)
 	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
 	must(t, auth.CreateUser(t.Context(), &Account{Email: "ada@example.com"}, login))

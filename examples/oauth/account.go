@@ -46,6 +46,6 @@ func open() (*gorm.DB, *gormkey.Repository[Account], error) {
 	if err := plugin.AutoMigrate(db); err != nil {
 		return nil, nil, err
 	}
-	auth, err := gormkey.From[Account](db)
+	auth, err := plugin.Repository()
 	return db, auth, err
 }

@@ -123,7 +123,7 @@ func (a *app) signUp(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		var token gormkey.Token
-		if token, err = a.auth.IssueToken(r.Context(), account.ID, gormkey.VerifyEmail, account.Email, time.Hour); err == nil {
+		if token, err = a.auth.IssueToken(r.Context(), account.ID, gormkey.PurposeVerifyEmail, account.Email, time.Hour); err == nil {
 			a.mail(account.Email, "/?token="+string(token))
 		}
 	}
@@ -134,7 +134,7 @@ func (a *app) signUp(w http.ResponseWriter, r *http.Request) {
 // account that an attacker made with their address must not prove it by following the link.
 func (a *app) verify(w http.ResponseWriter, r *http.Request) {
 	token := gormkey.Token(r.PostFormValue("token"))
-	_, err := a.auth.UseToken(r.Context(), gormkey.VerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[Account]) error {
+	_, err := a.auth.UseToken(r.Context(), gormkey.PurposeVerifyEmail, token, func(tx *gorm.DB, t *gormkey.OneTimeToken[Account]) error {
 		if t.UserID != a.web.User(r.Context()).ID {
 			return gormkey.ErrInvalidToken
 		}

@@ -91,12 +91,12 @@ func (o *oauth) finish(w http.ResponseWriter, r *http.Request, f flow) error {
 	if err != nil {
 		return err
 	}
-	key := gormkey.Credentials{Provider: o.provider, ID: who.Subject, NoPassword: true} // never the address
+	key := gormkey.Proved(o.provider, who.Subject) // never the address
 	if f.linkTo != "" {
 		return o.linkTo(w, r, f.linkTo, key)
 	}
-	_, err = o.auth.GetKey(r.Context(), key.Provider, key.ID)
-	if errors.Is(err, gormkey.ErrInvalidKey) {
+	_, err = o.auth.GetKey(r.Context(), key.KeyID())
+	if errors.Is(err, gormkey.ErrKeyNotFound) {
 		err = o.register(r.Context(), key, who)
 	}
 	if err != nil && !errors.Is(err, gormkey.ErrDuplicateKey) { // another request was faster
@@ -116,9 +116,9 @@ func (o *oauth) linkTo(w http.ResponseWriter, r *http.Request, sessionID string,
 	if session.ID.String() != sessionID {
 		return errState
 	}
-	_, err = o.auth.CreateKey(r.Context(), session.UserID, key)
+	_, err = o.auth.AddKey(r.Context(), session.UserID, key)
 	if errors.Is(err, gormkey.ErrDuplicateKey) {
-		if known, getErr := o.auth.GetKey(r.Context(), key.Provider, key.ID); getErr == nil && known.UserID == session.UserID {
+		if known, getErr := o.auth.GetKey(r.Context(), key.KeyID()); getErr == nil && known.UserID == session.UserID {
 			return nil
 		}
 	}
@@ -145,7 +145,7 @@ func (o *oauth) register(ctx context.Context, key gormkey.Credentials, who ident
 		} else if has, err := o.hasKey(ctx, owner.ID); err != nil {
 			return err
 		} else if !has {
-			_, err := o.auth.CreateKey(ctx, owner.ID, key)
+			_, err := o.auth.AddKey(ctx, owner.ID, key)
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func (o *oauth) owner(ctx context.Context, email string) (*Account, error) {
 func (o *oauth) hasKey(ctx context.Context, userID string) (bool, error) {
 	keys, err := o.auth.UserKeys(ctx, userID)
 	for _, key := range keys {
-		if strings.HasPrefix(key.ID, o.provider+":") {
+		if key.KeyID().Provider == o.provider {
 			return true, nil
 		}
 	}

@@ -46,14 +46,14 @@ func run(ctx context.Context, dsn string, w io.Writer) error {
 		return err
 	}
 	defer func() { _ = pool.Close() }()
-	plugin := gormkey.New[Account](gormkey.PlanetScale())
+	plugin := gormkey.New[Account](gormkey.WithPlanetScale())
 	if err := db.Use(plugin); err != nil {
 		return err
 	}
 	if err := plugin.AutoMigrate(db); err != nil {
 		return err
 	}
-	auth, err := gormkey.From[Account](db)
+	auth, err := plugin.Repository()
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func run(ctx context.Context, file string) error {
 	if err := plugin.AutoMigrate(db); err != nil {
 		return err
 	}
-	auth, err := gormkey.From[Account](db)
+	auth, err := plugin.Repository()
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func run(ctx context.Context, file string) error {
 	if session.User.Email != ada.Email || session.Fresh {
 		return fmt.Errorf("validated: got %s, fresh %v", session.User.Email, session.Fresh)
 	}
-	fmt.Printf("validated      %s, session is %s\n", session.User.Email, session.State(gormkey.UnixMilli(now.UnixMilli())))
+	fmt.Printf("validated      %s, session is %s\n", session.User.Email, session.State(now))
 
 	// 7. Two days later the session is idle: validating renews it.
 	now = now.Add(48 * time.Hour)
@@ -124,7 +124,7 @@ func run(ctx context.Context, file string) error {
 		return err
 	}
 	fmt.Printf("devices        %d\n", len(devices))
-	if err := auth.InvalidateOtherSessions(ctx, ada.ID, session.ID); err != nil {
+	if err := auth.EndOtherSessions(ctx, ada.ID, session.ID); err != nil {
 		return err
 	}
 	if _, err = auth.ValidateSession(ctx, phone.Token); !errors.Is(err, gormkey.ErrInvalidSession) {

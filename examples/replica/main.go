@@ -128,7 +128,7 @@ func open(path, server, token string) (*replica, error) {
 	if err := plugin.AutoMigrate(db); err != nil {
 		return nil, err
 	}
-	r.auth, err = gormkey.From[Account](db)
+	r.auth, err = plugin.Repository()
 	return r, err
 }
 

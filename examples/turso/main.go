@@ -59,7 +59,7 @@ func run(ctx context.Context, config libsql.Config, w io.Writer) error {
 	if err := plugin.AutoMigrate(db); err != nil {
 		return err
 	}
-	auth, err := gormkey.From[Account](db)
+	auth, err := plugin.Repository()
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ func (s *server) showAccount(w http.ResponseWriter, r *http.Request) {
 	s.showForm(w, r, "account", "Your account", passwordForm())
 }
 
-// changePassword asks for the password that is, since a session may be somebody else's by
-// now, and counts its guesses with those of sign-ins. The other devices are signed out.
+// changePassword asks for the present password, since somebody else may be using the session by
+// now. Wrong answers count as failed sign-ins do. The other devices are signed out.
 func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
 	f := passwordForm()
 	account, session := s.web.User(r.Context()), s.web.Session(r.Context())
@@ -28,18 +28,16 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
 		s.showForm(w, r, "account", "Your account", f)
 		return
 	}
-	err := s.auth.CheckCredentials(credentials(account.Email, current))
-	if err == nil {
-		err = s.limits.Do(r.Context(), "email:"+account.Email, s.web.KnownClient(r), func() error {
-			_, err := s.auth.UseKey(r.Context(), credentials(account.Email, current))
+	old := credentials(account.Email, current)
+	err := gormkey.ErrInvalidCredentials
+	if s.auth.CheckCredentials(old) == nil { // what nobody can have as a password is not counted
+		err = s.limits.Do(r.Context(), old.KeyID().String(), s.web.KnownClient(r), func() error {
+			_, err := s.auth.ChangePassword(r.Context(), old, chosen, session.ID)
 			return err
 		})
 	}
-	if errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, gormkey.ErrInvalidArgument) {
+	if errors.Is(err, gormkey.ErrInvalidCredentials) {
 		f.refuse(http.StatusUnprocessableEntity, "current", "This is not your password.")
-	}
-	if err == nil {
-		_, err = s.auth.ChangePassword(r.Context(), credentials(account.Email, chosen), session.ID)
 	}
 	switch {
 	case err == nil:

@@ -29,30 +29,33 @@ type Device struct {
 	CreatedAt time.Time
 }
 
+// repository has the operations, on accounts and their devices.
+type repository = gormkey.RepositoryOf[Account, gormkey.Key[Account], Device]
+
 // openDatabase opens a SQLite file and brings its tables up to date.
-func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*gorm.DB, error) {
+func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*gorm.DB, *repository, error) {
 	dsn := "file:" + file + "?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
 	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{Logger: logger.Discard, NowFunc: now, PrepareStmt: true})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	plugin := gormkey.New[Account](append(opts,
-		gormkey.WithSessionModel(&Device{}),
+	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device](append(opts,
 		gormkey.WithOneTimeTokens(),
 		gormkey.WithClock(now))...)
 	if err := db.Use(plugin); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The throttle's counts stand in the same file.
 	if err := plugin.AutoMigrate(db, &throttle.Bucket{}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return db, nil
+	auth, err := plugin.Repository()
+	return db, auth, err
 }
 
 // nobody returns the id of an account with no address and no key, and makes it at the first
 // start.
-func nobody(db *gorm.DB, auth *gormkey.Repository[Account]) (id string, err error) {
+func nobody(db *gorm.DB, auth *repository) (id string, err error) {
 	account := new(Account)
 	err = db.Where("email = ?", "").Take(account).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {

@@ -18,7 +18,7 @@ type listed struct {
 
 func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 	this := s.web.Session(r.Context())
-	sessions, err := gormkey.UserSessionsAs[Device](r.Context(), s.auth, this.UserID)
+	sessions, err := s.auth.UserSessions(r.Context(), this.UserID)
 	if err != nil {
 		s.web.Error(w, r, err)
 		return
@@ -37,7 +37,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 
 // endDevice ends one device. Asked for somebody else's, it does not find it.
 func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
-	err := s.auth.InvalidateUserSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
+	err := s.auth.EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
 	switch {
 	case err == nil, errors.Is(err, gormkey.ErrInvalidSession): // it has ended
 		http.Redirect(w, r, "/account/devices?notice=device-ended", http.StatusSeeOther)
@@ -50,7 +50,7 @@ func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 	this := s.web.Session(r.Context())
-	if err := s.auth.InvalidateOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
+	if err := s.auth.EndOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}

@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		defer os.RemoveAll(folder)
 		*file = filepath.Join(folder, "web.db")
 	}
-	db, err := openDatabase(*file, time.Now)
+	db, auth, err := openDatabase(*file, time.Now)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	*site = cmp.Or(*site, "http://"+visited(*addr, listener.Addr()))
-	s, err := newServer(db, settings{dev: *dev, site: *site, insecureCookie: *insecure, mail: toFolder(*mails)})
+	s, err := newServer(db, auth, settings{dev: *dev, site: *site, insecureCookie: *insecure, mail: toFolder(*mails)})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -81,17 +81,17 @@ func secretPage(w http.ResponseWriter) {
 // working. For an address without an account it makes a link that nobody gets: otherwise
 // somebody who sends requests all the time could tell by the worker's load who has one.
 func (s *server) resetMail(ctx context.Context, email string) (mail, error) {
-	key, err := s.auth.GetKey(ctx, "email", email)
+	key, err := s.auth.GetKey(ctx, gormkey.KeyID{Provider: "email", ID: email})
 	to, userID, keyID := "", s.nobody, "email:nobody"
 	switch {
 	case err == nil:
-		to, userID, keyID = key.ProviderUserID(), key.UserID, key.ID
-	case !errors.Is(err, gormkey.ErrInvalidKey):
+		to, userID, keyID = key.KeyID().ID, key.UserID, key.ID
+	case !errors.Is(err, gormkey.ErrKeyNotFound):
 		return mail{}, err
 	}
-	token, err := s.auth.IssueToken(ctx, userID, gormkey.ResetPassword, keyID, resetLifetime)
+	token, err := s.auth.IssueToken(ctx, userID, gormkey.PurposeResetPassword, keyID, resetLifetime)
 	switch {
-	case errors.Is(err, gormkey.ErrInvalidUser): // deleted in between
+	case errors.Is(err, gormkey.ErrUserNotFound): // deleted in between
 		return mail{}, nil
 	case err != nil:
 		return mail{}, err
@@ -109,7 +109,7 @@ func resetForm(token gormkey.Token) *form {
 func (s *server) showReset(w http.ResponseWriter, r *http.Request) {
 	secretPage(w)
 	token := gormkey.Token(r.Form.Get("token"))
-	_, err := s.auth.GetToken(r.Context(), gormkey.ResetPassword, token)
+	_, err := s.auth.GetToken(r.Context(), gormkey.PurposeResetPassword, token)
 	switch {
 	case err == nil:
 		s.showForm(w, r, "reset-password", "Choose a new password", resetForm(token))

@@ -12,7 +12,6 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/httpauth"
 	"github.com/gormkey/gormkey/throttle"
 )
@@ -37,7 +36,7 @@ type settings struct {
 // server holds what the handlers need.
 type server struct {
 	settings
-	auth   *gormkey.Repository[Account]
+	auth   *repository
 	web    *httpauth.Auth[Account, Device]
 	limits *throttle.Throttle
 	pages  pages
@@ -49,8 +48,8 @@ type server struct {
 	sending bool // the worker is there
 }
 
-func newServer(db *gorm.DB, set settings) (*server, error) {
-	s := &server{settings: set}
+func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
+	s := &server{settings: set, auth: auth}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -59,9 +58,6 @@ func newServer(db *gorm.DB, set settings) (*server, error) {
 	}
 	var err error
 	if s.pages, err = loadPages(); err != nil {
-		return nil, err
-	}
-	if s.auth, err = gormkey.From[Account](db); err != nil {
 		return nil, err
 	}
 	if s.nobody, err = nobody(db, s.auth); err != nil {
@@ -79,7 +75,7 @@ func newServer(db *gorm.DB, set settings) (*server, error) {
 	if s.insecureCookie {
 		options = append(options, httpauth.InsecureCookie())
 	}
-	s.web, err = httpauth.NewFor[Device](s.auth, options...)
+	s.web, err = httpauth.New(s.auth, options...)
 	return s, err
 }
 

@@ -13,13 +13,14 @@ func credentials(email, password string) gormkey.Credentials {
 	return gormkey.Credentials{Provider: "email", ID: email, Password: password}
 }
 
-// device is the session that a request is about to open.
-func (s *server) device(r *http.Request) *Device {
+// device notes, on the session that a request is about to open, where it comes from.
+func (s *server) device(r *http.Request) func(*Device) {
 	agent, address := strings.ToValidUTF8(r.UserAgent(), ""), "an unknown address"
 	if a := s.web.ClientAddress(r); a.IsValid() {
 		address = a.String()
 	}
-	return &Device{UserAgent: strings.ToValidUTF8(agent[:min(len(agent), 255)], ""), IP: address, CreatedAt: s.now()}
+	agent = strings.ToValidUTF8(agent[:min(len(agent), 255)], "")
+	return func(d *Device) { d.UserAgent, d.IP, d.CreatedAt = agent, address, s.now() }
 }
 
 func (s *server) home(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +50,7 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	err := s.auth.CreateUser(r.Context(), account, credentials(email, password))
 	switch {
 	case err == nil:
-		if err = s.web.OpenSessionInto(w, r, account.ID, s.device(r)); err == nil {
+		if _, err = s.web.OpenSession(w, r, account.ID, s.device(r)); err == nil {
 			_ = s.limits.Trust(r.Context(), "email:"+email, s.web.Client(w, r)) // or a stranger's guesses may lock it out
 		}
 	case errors.Is(err, gormkey.ErrDuplicateKey), errors.Is(err, gormkey.ErrDuplicateAttribute):
@@ -82,7 +83,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		s.showForm(w, r, "sign-in", "Sign in", f)
 		return
 	}
-	err := s.web.SignInInto(w, r, credentials(email, password), s.device(r))
+	_, err := s.web.SignIn(w, r, credentials(email, password), s.device(r))
 	if errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, gormkey.ErrInvalidArgument) { // one that nobody has
 		f.refuse(http.StatusUnauthorized, "", "The address or the password is not right.")
 	}

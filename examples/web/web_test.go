@@ -36,13 +36,13 @@ func open(t *testing.T, set settings) *site {
 	t.Helper()
 	clock := gormkeytest.NewClock()
 	clock.Advance(time.Since(clock.Now())) // since the cookie jar has the other one
-	db, err := openDatabase(filepath.Join(t.TempDir(), "web.db"), clock.Now, gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	db, auth, err := openDatabase(filepath.Join(t.TempDir(), "web.db"), clock.Now, gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
 	must(t, err)
 	t.Cleanup(func() { closeDatabase(db) })
 	log := &statements{Interface: logger.Discard}
 	db.Logger = log
 	set.now = clock.Now
-	s, err := newServer(db, set)
+	s, err := newServer(db, auth.With(db), set) // with the logger
 	must(t, err)
 	server := httptest.NewTLSServer(s.handler())
 	t.Cleanup(server.Close)
@@ -154,7 +154,7 @@ func TestStrangers(t *testing.T) {
 	if !strings.Contains(page, "This device") {
 		t.Fatalf("ada is signed out:\n%s", page)
 	}
-	sessions, err := gormkey.UserSessionsAs[Device](t.Context(), s.auth, s.userID(t, "ada@example.com"))
+	sessions, err := s.auth.UserSessions(t.Context(), s.userID(t, "ada@example.com"))
 	must(t, err)
 	eve.do("POST", "/account/devices/end", url.Values{"id": {sessions[0].ID.String()}})
 	ada.want(200, "/account", "ada@example.com")(ada.do("GET", "/account", nil))
@@ -162,7 +162,7 @@ func TestStrangers(t *testing.T) {
 
 func (s *site) userID(t *testing.T, email string) string {
 	t.Helper()
-	key, err := s.auth.GetKey(t.Context(), "email", email)
+	key, err := s.auth.GetKey(t.Context(), gormkey.KeyID{Provider: "email", ID: email})
 	must(t, err)
 	return key.UserID
 }

@@ -52,7 +52,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 	ada := &account{Email: "ada@example.com"}
 	login := gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "correct horse battery staple"}
-	other := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
+	other := gormkey.Proved("github", "1")
 	var session *gormkey.Session[account]
 	do("CreateUser with a key", 1, func() error { return auth.CreateUser(ctx, ada, login) })
 	do("GetUser", 1, func() error { _, err := auth.GetUser(ctx, ada.ID); return err })
@@ -60,17 +60,21 @@ func TestRoundTrips(t *testing.T) {
 		_, err := auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": "a@example.com"})
 		return err
 	})
-	do("CreateKey", 1, func() error { _, err := auth.CreateKey(ctx, ada.ID, other); return err })
-	do("ShareKey", 2, func() error { _, err := auth.ShareKey(ctx, "username", "ada", "email", login.ID); return err })
-	do("CreateSession", 1, func() (err error) { session, err = auth.CreateSession(ctx, ada.ID); return err })
+	do("AddKey", 1, func() error { _, err := auth.AddKey(ctx, ada.ID, other); return err })
+	do("ShareKey", 2, func() error {
+		_, err := auth.ShareKey(ctx, gormkey.KeyID{Provider: "username", ID: "ada"}, gormkey.KeyID{Provider: "email", ID: login.ID})
+		return err
+	})
+	do("OpenSession", 1, func() (err error) { session, err = auth.OpenSession(ctx, ada.ID); return err })
 	do("SignIn", 2, func() error { _, err := auth.SignIn(ctx, login); return err })
-	do("SignIn, replacing", 2, func() error { _, err := auth.SignIn(ctx, login, gormkey.Replacing(session.Token)); return err })
-	do("CreateSession", 1, func() (err error) { session, err = auth.CreateSession(ctx, ada.ID); return err })
+	do("SignIn, replacing", 2, func() error { _, err := auth.SignIn(ctx, login, auth.Replacing(session.Token)); return err })
+	do("OpenSession", 1, func() (err error) { session, err = auth.OpenSession(ctx, ada.ID); return err })
 	do("ValidateSession", 1, func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
 	clock.Advance(gormkey.DefaultActivePeriod + 1e6)
 	do("ValidateSession, renewing", 2, func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
-	do("ChangePassword", 2, func() error { _, err := auth.ChangePassword(ctx, login, session.ID); return err })
-	do("DeleteKey", 3, func() error { return auth.DeleteKey(ctx, "github", "1") })
+	do("OverwritePassword", 2, func() error { _, err := auth.OverwritePassword(ctx, login, session.ID); return err })
+	do("ChangePassword", 3, func() error { _, err := auth.ChangePassword(ctx, login, login.Password, session.ID); return err })
+	do("RemoveKey", 3, func() error { return auth.RemoveKey(ctx, ada.ID, gormkey.KeyID{Provider: "github", ID: "1"}) })
 	do("SignOut", 1, func() error { return auth.SignOut(ctx, session.Token) })
 	do("DeleteUser", 1, func() error { return auth.DeleteUser(ctx, ada.ID) })
 }

@@ -96,7 +96,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // for an answer.
 func TestFaults(t *testing.T) {
 	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
-	other := gormkey.Credentials{Provider: "github", ID: "1", NoPassword: true}
+	other := gormkey.Proved("github", "1")
 	fresh := login
 	fresh.Password = "another horse, another staple"
 	for _, op := range []struct {
@@ -107,7 +107,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{name: "CreateUser", do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
 			return auth.CreateUser(ctx, &account{Email: "new@example.com"}, gormkey.Credentials{Provider: "email", ID: "new@example.com", Password: login.Password},
-				gormkey.Credentials{Provider: "github", ID: "new", NoPassword: true})
+				gormkey.Proved("github", "new"))
 		}},
 		{name: "GetUser", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
 			_, err := auth.GetUser(ctx, s.UserID)
@@ -120,12 +120,12 @@ func TestFaults(t *testing.T) {
 		{name: "DeleteUser", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
 			return auth.DeleteUser(ctx, s.UserID)
 		}},
-		{name: "CreateKey", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			_, err := auth.CreateKey(ctx, s.UserID, gormkey.Credentials{Provider: "username", ID: "ada", Password: login.Password})
+		{name: "AddKey", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
+			_, err := auth.AddKey(ctx, s.UserID, gormkey.Credentials{Provider: "username", ID: "ada", Password: login.Password})
 			return err
 		}},
 		{name: "ShareKey", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			_, err := auth.ShareKey(ctx, "username", "ada", login.Provider, login.ID)
+			_, err := auth.ShareKey(ctx, gormkey.KeyID{Provider: "username", ID: "ada"}, login.KeyID())
 			return err
 		}},
 		{name: "UseKey", do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
@@ -136,23 +136,23 @@ func TestFaults(t *testing.T) {
 			_, err := auth.UserKeys(ctx, s.UserID)
 			return err
 		}},
-		{name: "UpdateKeyPassword", do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
-			_, err := auth.UpdateKeyPassword(ctx, fresh)
+		{name: "OverwritePassword", do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
+			_, err := auth.OverwritePassword(ctx, fresh, "")
 			return err
 		}},
 		{name: "ChangePassword", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			_, err := auth.ChangePassword(ctx, fresh, s.ID)
+			_, err := auth.ChangePassword(ctx, login, fresh.Password, s.ID)
 			return err
 		}},
-		{name: "DeleteKey", do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
-			return auth.DeleteKey(ctx, other.Provider, other.ID)
+		{name: "RemoveKey", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
+			return auth.RemoveKey(ctx, s.UserID, other.KeyID())
 		}},
-		{name: "CreateSession", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			_, err := auth.CreateSession(ctx, s.UserID)
+		{name: "OpenSession", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
+			_, err := auth.OpenSession(ctx, s.UserID)
 			return err
 		}},
 		{name: "SignIn", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			_, err := auth.SignIn(ctx, login, gormkey.Replacing(s.Token))
+			_, err := auth.SignIn(ctx, login, auth.Replacing(s.Token))
 			return err
 		}},
 		{name: "ValidateSession", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
@@ -166,11 +166,11 @@ func TestFaults(t *testing.T) {
 		{name: "SignOut", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
 			return auth.SignOut(ctx, s.Token)
 		}},
-		{name: "InvalidateUserSession", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			return auth.InvalidateUserSession(ctx, s.UserID, s.ID)
+		{name: "EndSession", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
+			return auth.EndSession(ctx, s.UserID, s.ID)
 		}},
-		{name: "InvalidateOtherSessions", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
-			return auth.InvalidateOtherSessions(ctx, s.UserID, s.ID)
+		{name: "EndOtherSessions", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
+			return auth.EndOtherSessions(ctx, s.UserID, s.ID)
 		}},
 		{name: "DeleteDeadSessions", dead: true, do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
 			_, err := auth.DeleteDeadSessions(ctx)
@@ -198,9 +198,9 @@ func TestFaults(t *testing.T) {
 			must(t, err)
 			ada := &account{Email: login.ID}
 			must(t, auth.CreateUser(t.Context(), ada, login, other))
-			session, err := auth.CreateSession(t.Context(), ada.ID)
+			session, err := auth.OpenSession(t.Context(), ada.ID)
 			must(t, err)
-			_, err = auth.CreateSession(t.Context(), ada.ID)
+			_, err = auth.OpenSession(t.Context(), ada.ID)
 			must(t, err)
 			switch {
 			case op.late:
@@ -248,9 +248,9 @@ func TestFaults(t *testing.T) {
 // isAnswer tells whether an error says something about users, keys and sessions.
 func isAnswer(err error) bool {
 	for _, answer := range []error{
-		gormkey.ErrInvalidUser, gormkey.ErrInvalidKey, gormkey.ErrInvalidSession, gormkey.ErrInvalidPassword, gormkey.ErrInvalidCredentials,
+		gormkey.ErrUserNotFound, gormkey.ErrKeyNotFound, gormkey.ErrInvalidSession, gormkey.ErrInvalidPassword, gormkey.ErrInvalidCredentials,
 		gormkey.ErrDuplicateUser, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute, gormkey.ErrLastKey,
-		gormkey.ErrInvalidArgument,
+		gormkey.ErrInvalidArgument, gormkey.ErrUsage,
 	} {
 		if errors.Is(err, answer) {
 			return true

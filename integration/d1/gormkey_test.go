@@ -62,10 +62,10 @@ func TestGormkey(t *testing.T) {
 	if session, err = auth.ValidateSession(ctx, session.Token); err != nil || session.User.Email != ada.Email {
 		t.Errorf("%v, %v", session, err)
 	}
-	if _, err := auth.CreateKey(ctx, ada.ID, login); !errors.Is(err, gormkey.ErrDuplicateKey) {
+	if _, err := auth.AddKey(ctx, ada.ID, login); !errors.Is(err, gormkey.ErrDuplicateKey) {
 		t.Errorf("a taken key: %v", err)
 	}
-	if _, err := auth.CreateSession(ctx, "nobody000000000"); !errors.Is(err, gormkey.ErrInvalidUser) {
+	if _, err := auth.OpenSession(ctx, "nobody000000000"); !errors.Is(err, gormkey.ErrUserNotFound) {
 		t.Errorf("a session of nobody: %v", err)
 	}
 	if err := auth.CreateUser(ctx, &account{Email: "other@example.com"}, login); !errors.Is(err, gormkey.ErrDuplicateKey) {

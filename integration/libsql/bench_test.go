@@ -28,7 +28,7 @@ func BenchmarkValidateSession(b *testing.B) {
 			for i := range 50 {
 				a := &Account{Email: fmt.Sprint(i), CreatedAt: time.Now()}
 				must(b, auth.CreateUser(ctx, a))
-				session, err := auth.CreateSession(ctx, a.ID)
+				session, err := auth.OpenSession(ctx, a.ID)
 				must(b, err)
 				tokens, ids = append(tokens, session.Token), append(ids, string(session.ID))
 			}

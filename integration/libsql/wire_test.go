@@ -229,8 +229,8 @@ func TestCutConnections(t *testing.T) {
 				t.Errorf("%s: ValidateSession: %v", scheme, err)
 			}
 			wireOf(name).cut()
-			if _, err := auth.CreateSession(ctx, ada.ID); err != nil {
-				t.Errorf("%s: CreateSession: %v", scheme, err)
+			if _, err := auth.OpenSession(ctx, ada.ID); err != nil {
+				t.Errorf("%s: OpenSession: %v", scheme, err)
 			}
 			wireOf(name).cut()
 			if err := auth.CreateUser(ctx, &Account{Email: fmt.Sprint(i)}, login(fmt.Sprint(i))); err != nil {

@@ -61,32 +61,32 @@ func TestInteropGuide(t *testing.T) {
 	must(t, err)
 
 	// The cut-over: new sessions are hashed, then the old ones.
-	hashed := strings.Replace(program, "gormkey.LuciaV2(),", "gormkey.LuciaV2(), gormkey.HashTokens(),", 1)
-	equal(t, "with HashTokens", runProgram(t, hashed, file, tokens[0]), "ada is signed in\n")
-	_, auth := openGormkey(t, s, db, gormkey.HashTokens(), gormkey.WithPasswordHasher(password.Argon2id{}))
+	hashed := strings.Replace(program, "gormkey.WithLuciaV2(),", "gormkey.WithLuciaV2(), gormkey.WithHashedTokens(),", 1)
+	equal(t, "with WithHashedTokens", runProgram(t, hashed, file, tokens[0]), "ada is signed in\n")
+	_, auth := openGormkey(t, s, db, gormkey.WithHashedTokens(), gormkey.WithPasswordHasher(password.Argon2id{}))
 	signedIn, err := auth.SignIn(t.Context(), key.credentials())
 	must(t, err)
-	replaced, err := auth.HashStoredTokens(t.Context(), gormkey.BatchSize(2))
+	replaced, err := auth.HashStoredTokens(t.Context(), gormkey.WithBatchSize(2))
 	must(t, err)
 	equal(t, "replaced", replaced, int64(len(tokens)))
 	tokens = append(tokens, string(signedIn.Token))
 	equal(t, "after HashStoredTokens", runProgram(t, hashed, file, tokens[1]), "ada is signed in\n")
 	for _, token := range tokens {
-		session, err := gormkey.ValidateSessionAs[visit](t.Context(), auth, gormkey.Token(token))
+		session, err := auth.ValidateSession(t.Context(), gormkey.Token(token))
 		must(t, err)
 		equal(t, "user", session.User.Username, "ada")
 		_, err = lucia.validate(token)
 		wantError(t, "Lucia, after the cut-over", err, errNoSession)
 	}
 	equal(t, "tokens in the table", p.rows(t, "user_session", "LENGTH(id) <> 64"), 0)
-	stored, err := auth.GetKey(t.Context(), "email", key.id)
+	stored, err := auth.GetKey(t.Context(), gormkey.KeyID{Provider: "email", ID: key.id})
 	must(t, err)
 	equal(t, "the better hash", strings.HasPrefix(string(*stored.HashedPassword), "$argon2id$"), true)
 
-	// Without LuciaV2 the hashed sessions go on.
-	without := strings.Replace(program, "gormkey.LuciaV2(),", "", 1)
+	// Without WithLuciaV2 the hashed sessions go on.
+	without := strings.Replace(program, "gormkey.WithLuciaV2(),", "", 1)
 	if out := runProgram(t, without, file, tokens[2]); !strings.HasSuffix(out, "ada is signed in\n") {
-		t.Errorf("without LuciaV2 it printed %q", out)
+		t.Errorf("without WithLuciaV2 it printed %q", out)
 	}
 }
 

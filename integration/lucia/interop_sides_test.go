@@ -120,7 +120,7 @@ func eachPair(t *testing.T, test func(t *testing.T, p *pair, a, b side)) {
 // limiter waits for long: under the race detector a hash takes a second.
 var limiter = password.NewLimiter(runtime.GOMAXPROCS(0), 100, time.Minute)
 
-func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*gorm.DB, *gormkey.Repository[member]) {
+func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*gorm.DB, *gormkey.RepositoryOf[member, gormkey.Key[member], visit]) {
 	t.Helper()
 	var dialector gorm.Dialector
 	switch s.engine {
@@ -137,10 +137,11 @@ func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*
 		t.Cleanup(func() { _ = pool.Close() })
 	}
 	options := append([]gormkey.Option{
-		gormkey.LuciaV2(), gormkey.WithTableNames(s.tables), gormkey.WithSessionModel(&visit{}), gormkey.WithPasswordLimiter(limiter),
+		gormkey.WithLuciaV2(), gormkey.WithTableNames(s.tables), gormkey.WithPasswordLimiter(limiter),
 	}, more...)
-	must(t, handle.Use(gormkey.New[member](options...)))
-	auth, err := gormkey.From[member](handle)
+	plugin := gormkey.NewOf[member, gormkey.Key[member], visit](options...)
+	must(t, handle.Use(plugin))
+	auth, err := plugin.Repository()
 	must(t, err)
 	return handle, auth
 }
@@ -148,7 +149,7 @@ func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*
 // goSide is gormkey.
 type goSide struct {
 	t    testing.TB
-	auth *gormkey.Repository[member]
+	auth *gormkey.RepositoryOf[member, gormkey.Key[member], visit]
 }
 
 var _ side = goSide{}
@@ -157,17 +158,16 @@ func (goSide) name() string           { return "gormkey" }
 func (g goSide) ctx() context.Context { return context.WithoutCancel(g.t.Context()) }
 
 func (key login) credentials() gormkey.Credentials {
-	c := gormkey.Credentials{Provider: "email", ID: key.id, NoPassword: key.password == nil}
-	if key.password != nil {
-		c.Password = *key.password
+	if key.password == nil {
+		return gormkey.Proved("email", key.id)
 	}
-	return c
+	return gormkey.Credentials{Provider: "email", ID: key.id, Password: *key.password}
 }
 
 // asLucia names gormkey's errors as Lucia does.
 func asLucia(err error) error {
 	for ours, theirs := range map[error]error{
-		gormkey.ErrInvalidCredentials: errRefused, gormkey.ErrInvalidKey: errNoKey, gormkey.ErrInvalidUser: errNoUser,
+		gormkey.ErrInvalidCredentials: errRefused, gormkey.ErrKeyNotFound: errNoKey, gormkey.ErrUserNotFound: errNoUser,
 		gormkey.ErrInvalidSession: errNoSession, gormkey.ErrDuplicateKey: errDuplicate,
 	} {
 		if errors.Is(err, ours) {
@@ -203,7 +203,7 @@ func (g goSide) rename(id, username string) error {
 func (g goSide) deleteUser(id string) error { return asLucia(g.auth.DeleteUser(g.ctx(), id)) }
 
 func (g goSide) createKey(userID string, key login) error {
-	_, err := g.auth.CreateKey(g.ctx(), userID, key.credentials())
+	_, err := g.auth.AddKey(g.ctx(), userID, key.credentials())
 	return asLucia(err)
 }
 
@@ -216,7 +216,7 @@ func (g goSide) useKey(key login) (string, error) {
 }
 
 func (g goSide) key(id string) (string, bool, error) {
-	key, err := g.auth.GetKey(g.ctx(), "email", id)
+	key, err := g.auth.GetKey(g.ctx(), gormkey.KeyID{Provider: "email", ID: id})
 	if err != nil {
 		return "", false, asLucia(err)
 	}
@@ -226,19 +226,24 @@ func (g goSide) key(id string) (string, bool, error) {
 func (g goSide) keys(userID string) (ids []string, err error) {
 	keys, err := g.auth.UserKeys(g.ctx(), userID)
 	for _, key := range keys {
-		ids = append(ids, key.ProviderUserID())
+		ids = append(ids, key.KeyID().ID)
 	}
 	slices.Sort(ids)
 	return ids, asLucia(err)
 }
 
 func (g goSide) setPassword(key login) error {
-	_, err := g.auth.UpdateKeyPassword(g.ctx(), key.credentials())
+	_, err := g.auth.OverwritePassword(g.ctx(), key.credentials(), "")
 	return asLucia(err)
 }
 
 func (g goSide) deleteKey(id string) error {
-	return asLucia(g.auth.DeleteKey(g.ctx(), "email", id, gormkey.AllowLastKey()))
+	key, err := g.auth.GetKey(g.ctx(), gormkey.KeyID{Provider: "email", ID: id})
+	if errors.Is(err, gormkey.ErrKeyNotFound) {
+		return nil
+	}
+	must(g.t, err)
+	return asLucia(g.auth.RemoveKey(g.ctx(), key.UserID, key.KeyID(), gormkey.AllowLastKey()))
 }
 
 func (g goSide) view(v *visit, err error) (view, error) {
@@ -246,7 +251,7 @@ func (g goSide) view(v *visit, err error) (view, error) {
 		return view{}, asLucia(err)
 	}
 	o := view{
-		ID: string(v.ID), UserID: v.UserID, Country: v.Country, State: string(v.State(gormkey.UnixMilli(time.Now().UnixMilli()))),
+		ID: string(v.ID), UserID: v.UserID, Country: v.Country, State: string(v.State(time.Now())),
 		Active: int64(v.ActiveExpires), Idle: int64(v.IdleExpires), Fresh: v.Fresh,
 	}
 	if v.User != nil {
@@ -256,17 +261,15 @@ func (g goSide) view(v *visit, err error) (view, error) {
 }
 
 func (g goSide) createSession(userID, country string) (view, error) {
-	v := &visit{Country: country}
-	return g.view(v, g.auth.CreateSessionInto(g.ctx(), userID, v))
+	return g.view(g.auth.OpenSession(g.ctx(), userID, func(v *visit) { v.Country = country }))
 }
 
 func (g goSide) validate(id string) (view, error) {
-	return g.view(gormkey.ValidateSessionAs[visit](g.ctx(), g.auth, gormkey.Token(id)))
+	return g.view(g.auth.ValidateSession(g.ctx(), gormkey.Token(id)))
 }
 
 func (g goSide) session(id string) (view, error) {
-	v := new(visit)
-	return g.view(v, g.auth.GetSessionInto(g.ctx(), gormkey.Token(id), v))
+	return g.view(g.auth.GetSession(g.ctx(), gormkey.Token(id)))
 }
 
 func (g goSide) sessions(userID string) (ids []string, err error) {
@@ -286,7 +289,7 @@ func (g goSide) setCountry(id, country string) error {
 func (g goSide) signOut(id string) error { return asLucia(g.auth.SignOut(g.ctx(), gormkey.Token(id))) }
 
 func (g goSide) signOutAll(userID string) error {
-	return asLucia(g.auth.InvalidateAllUserSessions(g.ctx(), userID))
+	return asLucia(g.auth.EndAllSessions(g.ctx(), userID))
 }
 
 func (g goSide) deleteDead(userID string) error {

@@ -238,9 +238,9 @@ func TestInteropHashes(t *testing.T) {
 			for _, secret := range secrets(t) {
 				key := newLogin(secret.Password)
 				must(t, p.gorm.auth.CreateUser(t.Context(), &member{Username: "ada"},
-					gormkey.Credentials{Provider: "email", ID: key.id, PasswordHash: gormkey.HashedPassword(secret.Hash)}))
+					gormkey.Imported("email", key.id, gormkey.HashedPassword(secret.Hash))))
 				stored := func() string {
-					k, err := p.gorm.auth.GetKey(t.Context(), "email", key.id)
+					k, err := p.gorm.auth.GetKey(t.Context(), gormkey.KeyID{Provider: "email", ID: key.id})
 					must(t, err)
 					return string(*k.HashedPassword)
 				}

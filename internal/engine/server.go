@@ -37,7 +37,7 @@ func JudgeServer(dialect, version, comment string, accepted bool) error {
 		name += " " + comment
 	}
 	refused := func(why string) error {
-		return fmt.Errorf("the server is %.120q: %s; use a server that the guides name, or accept the risk with InsecureUnknownServer", name, why)
+		return fmt.Errorf("the server is %.120q: %s; use a server that the guides name, or accept the risk with WithInsecureUnknownServer", name, why)
 	}
 	for _, s := range refusedServers {
 		if s.pattern.MatchString(name) {

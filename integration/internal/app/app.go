@@ -75,8 +75,8 @@ func Flow(t testing.TB, auth *gormkey.Repository[Account]) {
 		t.Fatalf("validation after the sign-out: got error %v, want %v", err, gormkey.ErrInvalidSession)
 	}
 	Must(t, auth.DeleteUser(ctx, ada.ID))
-	if _, err = auth.GetUser(ctx, ada.ID); !errors.Is(err, gormkey.ErrInvalidUser) {
-		t.Fatalf("deleted user: got error %v, want %v", err, gormkey.ErrInvalidUser)
+	if _, err = auth.GetUser(ctx, ada.ID); !errors.Is(err, gormkey.ErrUserNotFound) {
+		t.Fatalf("deleted user: got error %v, want %v", err, gormkey.ErrUserNotFound)
 	}
 }
 

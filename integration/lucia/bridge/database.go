@@ -33,7 +33,7 @@ type (
 )
 
 // luciasTables lets the plugin work on the tables as Lucia's documentation has them.
-func luciasTables() gormkey.Option { return gormkey.LuciaV2() }
+func luciasTables() gormkey.Option { return gormkey.WithLuciaV2() }
 
 // poolSize bounds what runs at once, well under a server's own limit.
 const poolSize = 8
@@ -59,8 +59,7 @@ func openAdapter(dsn string, tables gormkey.TableNames) (*adapter, error) {
 	err = pool.Ping()
 	if err != nil {
 		err = &failure{"DATABASE", "the database cannot be opened" + codeOf(err)}
-	} else if err = db.Use(gormkey.New[account](
-		gormkey.WithKeyModel(new(key)), gormkey.WithSessionModel(new(session)),
+	} else if err = db.Use(gormkey.NewOf[account, key, session](
 		gormkey.WithTableNames(tables), luciasTables(),
 	)); err != nil {
 		err = invalid("%v", err) // names of tables and columns at most

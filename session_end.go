@@ -10,7 +10,7 @@ import (
 
 // SignOut ends the session of a token. A token without a session is no error; a
 // malformed one is [ErrInvalidSession], without a statement.
-func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
+func (r *RepositoryOf[U, K, S]) SignOut(ctx context.Context, token Token) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -21,11 +21,11 @@ func (r *Repository[U]) SignOut(ctx context.Context, token Token) error {
 		return err
 	}
 	several := len(r.opts.sessionIDs(token)) > 1
-	return r.doOne(ctx, "invalidate session", several, func(u *unit) error { return r.endTokens(u, token) })
+	return r.doOne(ctx, "end session", several, func(u *unit) error { return r.endTokens(u, token) })
 }
 
 // endTokens ends the sessions of tokens, each under whichever of its ids.
-func (r *Repository[U]) endTokens(u *unit, tokens ...Token) error {
+func (r *RepositoryOf[U, K, S]) endTokens(u *unit, tokens ...Token) error {
 	for _, token := range tokens {
 		for _, id := range r.opts.sessionIDs(token) {
 			if err := r.endSession(u, id, false); err != nil {
@@ -36,14 +36,14 @@ func (r *Repository[U]) endTokens(u *unit, tokens ...Token) error {
 	return nil
 }
 
-// InvalidateSession ends a session by its id, for good: a validation that begins after
+// EndSessionOfAnyone ends a session by its id, for good: a validation that begins after
 // it returned fails (Lucia's invalidateSession). An unknown id is no error. It does not
 // ask whose session it is; for an id that a user sent, see
-// [Repository.InvalidateUserSession].
+// [RepositoryOf.EndSession].
 //
-// Errors: [ArgumentError], with [LuciaV2] also for the text that an id shows, by which no
+// Errors: [ArgumentError], with [WithLuciaV2] also for the text that an id shows, by which no
 // session is found without its user; [ErrRights].
-func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID SessionID) error {
+func (r *RepositoryOf[U, K, S]) EndSessionOfAnyone(ctx context.Context, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -59,7 +59,7 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID Session
 		}
 	}
 	void := r.b.token != nil
-	return r.doOne(ctx, "invalidate session", void || len(ids) > 1, func(u *unit) error {
+	return r.doOne(ctx, "end session", void || len(ids) > 1, func(u *unit) error {
 		for _, id := range ids {
 			if err := r.endSession(u, id, void); err != nil {
 				return err
@@ -69,24 +69,24 @@ func (r *Repository[U]) InvalidateSession(ctx context.Context, sessionID Session
 	})
 }
 
-// checkStored refuses, under LuciaV2, what a session's id shows when it is printed: without
+// checkStored refuses, under WithLuciaV2, what a session's id shows when it is printed: without
 // its user no session is found by that.
-func (r *Repository[U]) checkStored(ctx context.Context, id string) error {
+func (r *RepositoryOf[U, K, S]) checkStored(ctx context.Context, id string) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
 	}
 	found, err := find(db.Select("id"), new(Session[U]), r.b.idIs(id))
 	if err == nil && !found {
-		return &ArgumentError{"session id", "is no stored session's; with LuciaV2 the text that an id shows is found by InvalidateUserSession alone"}
+		return &ArgumentError{"session id", "is no stored session's; with WithLuciaV2 the text that an id shows is found by EndSession alone"}
 	}
-	return callerError(ctx, "invalidate session", err)
+	return callerError(ctx, "end session", err)
 }
 
 // storedIDs returns the ids under which a session of a user may be stored, if there is one.
-// Under LuciaV2 that is the token, or its hash once tokens are hashed, and an id that was
+// Under WithLuciaV2 that is the token, or its hash once tokens are hashed, and an id that was
 // printed is the hash in either case.
-func (r *Repository[U]) storedIDs(db *gorm.DB, userID string, id SessionID) ([]string, error) {
+func (r *RepositoryOf[U, K, S]) storedIDs(db *gorm.DB, userID string, id SessionID) ([]string, error) {
 	given := string(id)
 	switch {
 	case !r.opts.lucia:
@@ -117,7 +117,7 @@ func (b *binding) idIn(ids []string) clause.Expression {
 
 // endSession ends a session, if there is one. It reads first whose it is, if there are hooks to
 // tell, tokens to void or a shard to find.
-func (r *Repository[U]) endSession(u *unit, id string, void bool) error {
+func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error {
 	session := new(Session[U])
 	if len(r.opts.hooks) > 0 || void || r.b.engine.Sharded() {
 		if err := r.b.lockWrites(u.tx); err != nil {
@@ -143,23 +143,23 @@ func (r *Repository[U]) endSession(u *unit, id string, void bool) error {
 		case err != nil || !ended:
 			return err
 		}
-		return r.emit(tx, Event{Type: SessionEnded, UserID: session.UserID, SessionID: SessionID(id)})
+		return r.emit(tx, Event{Type: EventSessionEnded, UserID: session.UserID, SessionID: SessionID(id)})
 	})
 	return nil
 }
 
 // ended tells whether a delete of sessions that hooks are to hear of hit any. In a batch
 // of the caller's, which is not to fail for that, it takes what was read for true.
-func (r *Repository[U]) ended(tx, result *gorm.DB) (bool, error) {
+func (r *RepositoryOf[U, K, S]) ended(tx, result *gorm.DB) (bool, error) {
 	if len(r.opts.hooks) == 0 || r.b.engine.Pending(result) && r.inTransaction() {
 		return result.Error == nil, result.Error
 	}
 	return r.b.changed(tx, result, errStale)
 }
 
-// InvalidateUserSession ends one session of a user, from the list of their devices say.
+// EndSession ends one session of a user, from the list of their devices say.
 // If there is no such session, or it is another user's: [ErrInvalidSession].
-func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID string, sessionID SessionID) error {
+func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -172,9 +172,9 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID string
 	}
 	ids, err := r.storedIDs(db, userID, sessionID)
 	if err != nil {
-		return callerError(ctx, "invalidate user session", err)
+		return callerError(ctx, "end session", err)
 	}
-	return r.doOne(ctx, "invalidate user session", r.b.token != nil, func(u *unit) error {
+	return r.doOne(ctx, "end session", r.b.token != nil, func(u *unit) error {
 		if err := r.lockTokens(u.tx, userID); err != nil {
 			return err
 		}
@@ -187,26 +187,26 @@ func (r *Repository[U]) InvalidateUserSession(ctx context.Context, userID string
 				return r.checkWritable(tx.Model(new(Session[U])).Where(r.b.ownerIs(userID)), ids[0])
 			})
 		})
-		u.tell(Event{Type: SessionEnded, UserID: userID, SessionID: sessionID})
+		u.tell(Event{Type: EventSessionEnded, UserID: userID, SessionID: sessionID})
 		return nil
 	})
 }
 
-// InvalidateOtherSessions ends the sessions of a user, all but one.
-func (r *Repository[U]) InvalidateOtherSessions(ctx context.Context, userID string, keepSessionID SessionID) error {
+// EndOtherSessions ends the sessions of a user, all but one.
+func (r *RepositoryOf[U, K, S]) EndOtherSessions(ctx context.Context, userID string, keepSessionID SessionID) error {
 	if err := keepSessionID.check(); r.err == nil && err != nil {
 		return err
 	}
-	return r.invalidate(ctx, "invalidate other sessions", userID, keepSessionID)
+	return r.endMany(ctx, "end other sessions", userID, keepSessionID)
 }
 
-// InvalidateAllUserSessions ends the sessions of a user (Lucia's
+// EndAllSessions ends the sessions of a user (Lucia's
 // invalidateAllUserSessions). An unknown user is no error.
-func (r *Repository[U]) InvalidateAllUserSessions(ctx context.Context, userID string) error {
-	return r.invalidate(ctx, "invalidate all user sessions", userID, "")
+func (r *RepositoryOf[U, K, S]) EndAllSessions(ctx context.Context, userID string) error {
+	return r.endMany(ctx, "end all sessions", userID, "")
 }
 
-func (r *Repository[U]) invalidate(ctx context.Context, op, userID string, keep SessionID) error {
+func (r *RepositoryOf[U, K, S]) endMany(ctx context.Context, op, userID string, keep SessionID) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -229,7 +229,7 @@ func (r *Repository[U]) invalidate(ctx context.Context, op, userID string, keep 
 }
 
 // endSessions ends the sessions of a user but the one to keep, "" for none.
-func (r *Repository[U]) endSessions(u *unit, userID string, keep SessionID) error {
+func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep SessionID) error {
 	var kept []string
 	if keep != "" {
 		var err error
@@ -261,14 +261,14 @@ func (r *Repository[U]) endSessions(u *unit, userID string, keep SessionID) erro
 		case err != nil || !ended:
 			return err
 		}
-		return r.emit(tx, Event{Type: SessionEnded, UserID: userID})
+		return r.emit(tx, Event{Type: EventSessionEnded, UserID: userID})
 	})
 	return nil
 }
 
 // noneToTellOf reports whether there is no session of which the hooks are to be told. Only a
 // batch has to read that, which does not know what its DELETE will hit.
-func (r *Repository[U]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
+func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
 	if !r.b.engine.Batches() || len(r.opts.hooks) == 0 {
 		return false, nil
 	}
@@ -278,7 +278,7 @@ func (r *Repository[U]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
 
 // stillNone requires of a batch of ours that its DELETE hits no session which came meanwhile,
 // of which the hooks would not be told.
-func (r *Repository[U]) stillNone(tx *gorm.DB) error {
+func (r *RepositoryOf[U, K, S]) stillNone(tx *gorm.DB) error {
 	if r.inTransaction() {
 		return nil
 	}
@@ -287,7 +287,7 @@ func (r *Repository[U]) stillNone(tx *gorm.DB) error {
 
 // checkDeletable returns [ErrRights] if the role may not delete the sessions of a query, of
 // which a DELETE found none. Others may have been opened since.
-func (r *Repository[U]) checkDeletable(tx, query *gorm.DB) error {
+func (r *RepositoryOf[U, K, S]) checkDeletable(tx, query *gorm.DB) error {
 	if !r.b.engine.RowSecurity() {
 		return nil
 	}
@@ -305,7 +305,7 @@ func (r *Repository[U]) checkDeletable(tx, query *gorm.DB) error {
 // DeleteDeadUserSessions deletes the dead sessions of a user (Lucia's
 // deleteDeadUserSessions). Nothing needs it: a dead session is refused while its row is
 // there.
-func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID string) error {
+func (r *RepositoryOf[U, K, S]) DeleteDeadUserSessions(ctx context.Context, userID string) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -322,7 +322,7 @@ func (r *Repository[U]) DeleteDeadUserSessions(ctx context.Context, userID strin
 
 // deadAt reads the digits of an expiry that is stored as a text or a blob, which SQLite
 // takes for greater than any number.
-func (r *Repository[U]) deadAt(now UnixMilli) clause.Expression {
+func (r *RepositoryOf[U, K, S]) deadAt(now UnixMilli) clause.Expression {
 	idle := clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}
 	if r.b.castExpiries { // without an index
 		return clause.Expr{SQL: "? < ?", Vars: []any{r.b.engine.Number(idle), now}}

@@ -1,0 +1,166 @@
+package gormkey
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// KeyID names a key: a provider, and the user's id there.
+type KeyID struct {
+	// Provider is 1–64 bytes of A–Z, a–z, 0–9, ".", "_" and "-": "email", "github".
+	Provider string
+	// ID is the user's id at the provider: at least 1 byte, and at most 255 together
+	// with the provider and a colon. It is compared byte by byte: lower-case an email
+	// address before it comes here.
+	ID string
+}
+
+// String returns provider + ":" + id, as a key's row has it, and "" for the zero KeyID.
+func (k KeyID) String() string {
+	if k == (KeyID{}) {
+		return ""
+	}
+	return k.Provider + ":" + k.ID
+}
+
+// ParseKeyID returns the KeyID of which text is the String; anything else is an
+// [ArgumentError].
+func ParseKeyID(text string) (KeyID, error) {
+	provider, id, _ := strings.Cut(text, ":")
+	k := KeyID{provider, id}
+	return k, k.check()
+}
+
+// Credentials name a key, with its password. Those of [Proved] and [Imported] have none. The
+// password is neither read from JSON nor written to it, and no decoder can make credentials
+// that need none.
+type Credentials struct {
+	Provider string // of a KeyID
+	ID       string // of a KeyID
+	// Password is at most 4096 bytes of valid UTF-8, taken whole and compared in Unicode
+	// form NFKC.
+	Password string `json:"-"`
+
+	proved bool
+	hash   HashedPassword
+}
+
+// Proved returns credentials without a password, for a user whose identity the application
+// has proved by itself, as after an OAuth callback: they sign in as the owner of any key that
+// has no password. Never make them of what a request holds.
+func Proved(provider, id string) Credentials {
+	return Credentials{Provider: provider, ID: id, proved: true}
+}
+
+// Imported returns credentials with a password hash that another system made, which is stored
+// as it is: of a format that [password.Any] or the plugin's hasher reads. They are for calls that
+// store credentials, and sign nobody in.
+func Imported(provider, id string, hash HashedPassword) Credentials {
+	return Credentials{Provider: provider, ID: id, hash: hash}
+}
+
+// KeyID returns the key that the credentials name.
+func (c Credentials) KeyID() KeyID { return KeyID{c.Provider, c.ID} }
+
+// Proved reports whether these are credentials of [Proved], of which there is nothing to guess.
+func (c Credentials) Proved() bool { return c.proved }
+
+// Format writes the credentials without the password.
+func (c Credentials) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "{%s %s %s}", c.Provider, c.ID, redacted)
+}
+
+// check refuses what cannot be a key's id.
+func (k KeyID) check() error {
+	if len(k.Provider) < 1 || len(k.Provider) > 64 {
+		return &ArgumentError{"provider", fmt.Sprintf("is %d bytes long, outside 1 to 64", len(k.Provider))}
+	}
+	for i := range len(k.Provider) {
+		switch c := k.Provider[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '_', c == '-', c == '.':
+		default:
+			return &ArgumentError{"provider", fmt.Sprintf("holds a byte other than A–Z, a–z, 0–9, \".\", \"_\", \"-\" at %d", i)}
+		}
+	}
+	return checkText("id", k.ID, keyIDSize-len(k.Provider)-1)
+}
+
+// checkText refuses what some engine would cut, fold, refuse or mix up: an empty text,
+// one past limit bytes, NUL, invalid UTF-8, and blanks at either end.
+func checkText(argument, s string, limit int) error {
+	switch {
+	case s == "":
+		return &ArgumentError{argument, "is empty"}
+	case len(s) > limit:
+		return &ArgumentError{argument, fmt.Sprintf("is %d bytes long, over %d", len(s), limit)}
+	case !utf8.ValidString(s):
+		return &ArgumentError{argument, "is not valid UTF-8"}
+	case strings.ContainsRune(s, 0):
+		return &ArgumentError{argument, "holds a NUL"}
+	case strings.TrimSpace(s) != s:
+		return &ArgumentError{argument, "begins or ends with a blank"}
+	}
+	return nil
+}
+
+// checkContext lets nobody pass the nil context on which database/sql would panic.
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return &UsageError{"ctx", "is nil"}
+	}
+	return nil
+}
+
+// checkNew refuses credentials that are not to be stored. What was typed at a sign-in is not
+// asked to be strong.
+func (o *options) checkNew(c Credentials) error {
+	if err := c.KeyID().check(); err != nil {
+		return err
+	}
+	switch {
+	case (c.hash != "" || c.proved) && c.Password != "":
+		return &UsageError{"password", "was given to credentials of Proved or Imported, which have none"}
+	case c.hash != "":
+		return o.checkImported(c.hash)
+	case c.proved:
+		return nil
+	}
+	return o.checkNewPassword(c.Password)
+}
+
+func (o *options) checkNewPassword(text string) error {
+	if err := o.checkPassword(text); err != nil {
+		return err
+	}
+	if err := o.passwordPolicy(text); err != nil {
+		return refusedPassword(err)
+	}
+	if text == "" {
+		return &ArgumentError{"password", "is empty"}
+	}
+	return nil
+}
+
+func (o *options) checkImported(hash HashedPassword) error {
+	if err := checkText("password hash", string(hash), hashSize); err != nil {
+		return err
+	}
+	if err := o.hasher.CheckHash(string(hash)); err != nil {
+		return &sentinelError{&ArgumentError{"password hash", "cannot be verified"}, err}
+	}
+	return nil
+}
+
+func (o *options) checkPassword(s string) error {
+	if err := o.hasher.CheckPassword(s); err != nil {
+		return refusedPassword(err)
+	}
+	return nil
+}
+
+// refusedPassword is an [ArgumentError] with the reason that a hasher or a policy gave.
+func refusedPassword(err error) error {
+	return &sentinelError{&ArgumentError{"password", strings.TrimPrefix(err.Error(), "password: ")}, err}
+}

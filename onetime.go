@@ -1,0 +1,289 @@
+package gormkey
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// maxTokenLifetime bounds a one-time token's: 30 days.
+const maxTokenLifetime = 30 * 24 * time.Hour
+
+// IssueToken makes a one-time token for a user, to be sent to them, and returns it; the
+// database holds its SHA-256. It voids the user's older one of the same purpose. Nothing
+// is sent: that is the application's. The call needs [WithOneTimeTokens].
+//
+// The payload, at most 1024 bytes of valid UTF-8, is bound to the token in one row: the
+// address that it proves, say, which is never looked up again. With [PurposeResetPassword] it is
+// the id of the key whose password is to be set. The lifetime is 1 ms to 30 days, in whole
+// milliseconds; for a link a day at most is good (OWASP ASVS 6.5.5), an hour for a
+// password. Issuing is not throttled: limit how many are sent to one address.
+//
+// Errors: [ArgumentError], [ErrUserNotFound]. An answer that shows to a stranger whether
+// there was a user shows who has an account: answer alike, and send outside the request.
+func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, purpose Purpose, payload string, lifetime time.Duration) (Token, error) {
+	if err := r.checkTokens(); err != nil {
+		return "", err
+	}
+	if err := errors.Join(r.checkUserID(userID), purpose.check(), checkPayload(purpose, payload)); err != nil {
+		return "", err
+	}
+	if lifetime < time.Millisecond || lifetime > maxTokenLifetime || lifetime%time.Millisecond != 0 {
+		return "", &UsageError{"lifetime", fmt.Sprintf("is %v, outside whole milliseconds from 1ms to 30 days", lifetime)}
+	}
+	token := newToken()
+	err := r.do(ctx, "issue token", func(u *unit) error {
+		if err := r.lockOwner(u.tx, userID); err != nil {
+			return err
+		}
+		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
+		u.then(func(tx *gorm.DB) error {
+			row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
+			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate)
+		})
+		u.tell(Event{Type: EventTokenIssued, UserID: userID, Purpose: purpose})
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
+// GetToken returns a one-time token with its user and leaves it to be used: to show a
+// form, say, since programs that look at mail follow its links. [ErrInvalidToken] is one
+// that is unknown, used, expired, voided or of another purpose, or whose user is gone; a
+// malformed one gets it without a statement.
+func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+	if err := errors.Join(r.checkTokens(), purpose.check()); err != nil {
+		return nil, err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.loadToken(db, purpose, token)
+	return t, callerError(ctx, "get token", err)
+}
+
+// UseToken uses a one-time token up and returns it with its user. In the same
+// transaction, after it, it calls work, unless that is nil: what the token was for is
+// done if and only if the token is gone. An error of work, which may run again after a
+// deadlock, leaves the token as it was. Operations of the repository in work go through
+// [RepositoryOf.With] and tx.
+//
+// Of any number of calls at once one gets it; the others, and every call after it, get
+// [ErrInvalidToken] as from [RepositoryOf.GetToken]. On Cloudflare D1 it is also what a loser
+// gets from the end of the transaction, so that work may have run there for nothing.
+func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, token Token, work func(tx *gorm.DB, t *OneTimeToken[U]) error) (*OneTimeToken[U], error) {
+	if err := errors.Join(r.checkTokens(), purpose.check()); err != nil {
+		return nil, err
+	}
+	var t *OneTimeToken[U]
+	err := r.do(ctx, "use token", func(u *unit) (err error) {
+		if t, err = r.lockToken(u.tx, purpose, token); err != nil {
+			return err
+		}
+		r.consume(u, t)
+		if work != nil {
+			u.then(func(tx *gorm.DB) error {
+				end := r.b.undone.watch(tx)
+				return cmp.Or(work(r.forApplication(tx), t), end())
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// ResetPassword uses up a token that [RepositoryOf.IssueToken] made for [PurposeResetPassword], sets
+// the password of the key that it names, and of those that share it, and ends all
+// sessions of the user, in one transaction (OWASP ASVS 6.4.3, 7.4.3). It returns the key;
+// a session is not opened.
+//
+// Errors: [ErrInvalidToken], also where the key is gone or another user's by now, in
+// which case nothing was hashed; [ArgumentError] for a password that the policy refuses,
+// after which the token can be used still; [ErrBusy].
+func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, newPassword string) (*K, error) {
+	if err := r.checkTokens(); err != nil {
+		return nil, err
+	}
+	if err := r.opts.checkNewPassword(newPassword); err != nil {
+		return nil, err
+	}
+	if _, err := r.GetToken(ctx, PurposeResetPassword, token); err != nil {
+		return nil, err
+	}
+	hash, err := r.hash(ctx, newPassword)
+	if err != nil {
+		return nil, err
+	}
+	var key *K
+	err = r.do(ctx, "reset password", func(u *unit) error {
+		if err := r.b.lockWrites(u.tx); err != nil {
+			return err
+		}
+		t, err := r.loadToken(u.tx, PurposeResetPassword, token)
+		if err != nil {
+			return err
+		}
+		id, err := ParseKeyID(t.Payload)
+		if err != nil {
+			return ErrInvalidToken
+		}
+		key, err = r.lockKey(u.tx, id, errAbsent)
+		if errors.Is(err, errAbsent) || err == nil && r.keyOf(key).UserID != t.UserID {
+			return ErrInvalidToken
+		}
+		if err != nil {
+			return err
+		}
+		r.consume(u, t)
+		return r.replacePassword(u, r.keyOf(key), &hash, "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.keyOf(key).HashedPassword = &hash
+	return key, nil
+}
+
+// SignInWithToken uses up a token of the purpose [PurposeMagicLink] and opens a session for its
+// user, in one transaction, returned with the user and its token. Set is as for
+// [RepositoryOf.SignIn]. The token proves that who has it reads the user's mail, and nothing of
+// a password or of other keys that somebody may have set before. Call it for a POST: a
+// link's GET is also followed by programs.
+//
+// Errors: [ErrInvalidToken].
+func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token, set ...func(*S)) (*S, error) {
+	if err := r.checkTokens(); err != nil {
+		return nil, err
+	}
+	seen, err := r.GetToken(ctx, PurposeMagicLink, token)
+	if err != nil {
+		return nil, err
+	}
+	session, replaced := r.newSession(set)
+	r.sessionOf(session).Token = newToken() // whatever set made of it
+	o := opening{replaced: replaced, source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
+	if err := r.openSession(ctx, "sign in with token", session, o); err != nil {
+		return nil, err
+	}
+	r.sessionOf(session).User = seen.User
+	return session, nil
+}
+
+// VoidTokens voids the unused tokens of a user for some purposes, for all if none is
+// named. An unknown user is no error.
+//
+// Other operations void tokens too, so that whoever lost access does not come back by one
+// that they asked for before:
+//
+//   - RenameKey, RemoveKey and DeleteUser void all of the user's.
+//   - ChangePassword, OverwritePassword, ResetPassword, EndAllSessions, EndOtherSessions,
+//     EndSession and EndSessionOfAnyone void all but those of the purpose [PurposeVerifyEmail], which prove an address and open nothing.
+//   - SignOut, and sessions that end by themselves, void none.
+func (r *RepositoryOf[U, K, S]) VoidTokens(ctx context.Context, userID string, purposes ...Purpose) error {
+	if err := errors.Join(r.checkTokens(), r.checkUserID(userID)); err != nil {
+		return err
+	}
+	for _, p := range purposes {
+		if err := p.check(); err != nil {
+			return err
+		}
+	}
+	return r.doOne(ctx, "void tokens", false, func(u *unit) error {
+		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purposes...) })
+		return nil
+	})
+}
+
+// checkTokens refuses where there are no one-time tokens.
+func (r *RepositoryOf[U, K, S]) checkTokens() error {
+	if r.err == nil && r.b.token == nil {
+		return &UsageError{"plugin", "has no one-time tokens; give it WithOneTimeTokens"}
+	}
+	return r.err
+}
+
+// loadToken reads a token that can be used, with its user.
+func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+	if !token.wellFormed() {
+		return nil, ErrInvalidToken
+	}
+	t, id := new(OneTimeToken[U]), token.hash()
+	found, err := r.loadWithUser(db, id, t)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found || t.ID != id || t.Purpose != purpose || r.opts.now() > t.Expires:
+		return nil, ErrInvalidToken
+	}
+	if err := r.afterFind(db, t, t.User); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// consume uses a token up, by the one DELETE that hits its row.
+func (r *RepositoryOf[U, K, S]) consume(u *unit, t *OneTimeToken[U]) {
+	u.then(func(tx *gorm.DB) error {
+		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U]))
+		return r.mustChange(tx, result, ErrInvalidToken, func() error { return r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID) })
+	})
+	u.tell(Event{Type: EventTokenUsed, UserID: t.UserID, Purpose: t.Purpose})
+}
+
+// voidPending deletes the tokens of a user but those that only prove an address: what
+// somebody asked for who may have lost access meanwhile, in a stolen session for example.
+func (r *RepositoryOf[U, K, S]) voidPending(tx *gorm.DB, userID string) error {
+	if r.b.token == nil {
+		return nil
+	}
+	kept := clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}, Value: string(PurposeVerifyEmail)}
+	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeToken[U])).Error
+}
+
+// voidTokens deletes the tokens of a user for some purposes, for all if none is named.
+func (r *RepositoryOf[U, K, S]) voidTokens(tx *gorm.DB, userID string, purposes ...Purpose) error {
+	if r.b.token == nil {
+		return nil
+	}
+	query := tx.Where(r.b.ownerIs(userID))
+	if len(purposes) > 0 {
+		in := clause.IN{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}}
+		for _, p := range purposes {
+			in.Values = append(in.Values, string(p))
+		}
+		query = query.Where(in)
+	}
+	return query.Delete(new(OneTimeToken[U])).Error
+}
+
+func (p Purpose) check() error {
+	if len(p) < 1 || len(p) > purposeSize || strings.Trim(string(p), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return &ArgumentError{"purpose", "is not 1 to 32 characters of a–z, 0–9, \"-\""}
+	}
+	return nil
+}
+
+func checkPayload(purpose Purpose, payload string) error {
+	if purpose == PurposeResetPassword {
+		if _, err := ParseKeyID(payload); err != nil {
+			return &sentinelError{&ArgumentError{"payload", "is not the id of a key, provider and colon and id, whose password is to be set"}, err}
+		}
+	}
+	if payload == "" {
+		return nil
+	}
+	return checkText("payload", payload, payloadSize)
+}

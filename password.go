@@ -1,0 +1,164 @@
+package gormkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/password"
+)
+
+// ChangePassword sets the password of a key to a new one, if the credentials have the old
+// one, and ends the user's sessions in the same transaction, all but the one with the id keep;
+// "" keeps none (OWASP ASVS 6.2.3 and 7.4.3). Keys that share the password change with it.
+// One-time tokens of the user end, see [RepositoryOf.VoidTokens]. A sign-in with the old
+// password that is under way when it returns does not get a session.
+//
+// A wrong old password, or any other failure of the credentials, is [ErrInvalidCredentials]
+// as from [RepositoryOf.SignIn], and is told to the hooks. Other errors: [ArgumentError] for
+// the new password, [ErrBusy].
+func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credentials, newPassword string, keep SessionID) (*K, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if keep != "" {
+		if err := keep.check(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.opts.checkNewPassword(newPassword); err != nil {
+		return nil, err
+	}
+	if c.proved {
+		return nil, &UsageError{"credentials", "are of Proved, which have no old password; use OverwritePassword"}
+	}
+	// A second round, for a hash that was replaced between the check and the change.
+	for range 2 {
+		verified, err := r.verify(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		hash, err := r.hash(ctx, newPassword)
+		if err != nil {
+			return nil, err
+		}
+		key, err := r.setVerified(ctx, r.keyOf(verified), &hash, keep)
+		if !errors.Is(err, errChanged) {
+			return key, err
+		}
+	}
+	return nil, r.failSignIn(ctx, c, "", ErrInvalidPassword)
+}
+
+// setVerified replaces the password of a key that still has the hash that was verified, or
+// returns errChanged.
+func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U], hash *HashedPassword, keep SessionID) (*K, error) {
+	var key *K
+	err := r.do(ctx, "change password", func(u *unit) (err error) {
+		if key, err = r.lockKey(u.tx, verified.KeyID(), errChanged); err != nil {
+			return err
+		}
+		now := r.keyOf(key)
+		if now.UserID != verified.UserID || !now.PasswordDefined() || *now.HashedPassword != *verified.HashedPassword {
+			return errChanged
+		}
+		return r.replacePassword(u, now, hash, keep)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.keyOf(key).HashedPassword = hash
+	return key, nil
+}
+
+// OverwritePassword sets the password of a key without the old one, for an administrator, an
+// import, or a user who proved their identity in another way (Lucia's updateKeyPassword): to
+// that of the credentials, to a hash of [Imported], or to none by [Proved]. In the same
+// transaction it ends the user's sessions, all but the one with the id keep; "" keeps none. Keys
+// that share the password change with it, and one-time tokens of the user end, see
+// [RepositoryOf.VoidTokens].
+//
+// Errors: [ArgumentError], [ErrKeyNotFound], [ErrBusy].
+func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credentials, keep SessionID) (*K, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if keep != "" {
+		if err := keep.check(); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.opts.checkNew(c); err != nil {
+		return nil, err
+	}
+	hash, err := r.newHash(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var key *K
+	err = r.do(ctx, "overwrite password", func(u *unit) error {
+		if key, err = r.lockKey(u.tx, c.KeyID(), ErrKeyNotFound); err != nil {
+			return err
+		}
+		return r.replacePassword(u, r.keyOf(key), hash, keep)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.keyOf(key).HashedPassword = hash
+	return key, nil
+}
+
+// replacePassword sets the password of a key that is locked, ends the user's sessions but the
+// one to keep, "" for none, and voids the one-time tokens by which somebody could still come
+// in.
+func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *HashedPassword, keep SessionID) error {
+	u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, key.ID, key.UserID, key.HashedPassword) })
+	u.then(func(tx *gorm.DB) error { return r.voidPending(tx, key.UserID) })
+	u.then(func(tx *gorm.DB) error { return r.setPassword(tx, key, hash) })
+	if err := r.endSessions(u, key.UserID, keep); err != nil {
+		return err
+	}
+	u.tell(Event{Type: EventPasswordChanged, UserID: key.UserID, KeyID: key.KeyID()})
+	return nil
+}
+
+// setPassword writes hash to a key and to those that share its password, which is to
+// say its salted hash.
+func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPassword) error {
+	condition := r.b.idIs(key.ID)
+	if key.PasswordDefined() {
+		condition = clause.Or(condition, column("hashed_password", string(*key.HashedPassword)))
+	}
+	var value any
+	if hash != nil {
+		value = string(*hash)
+	}
+	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
+}
+
+// hash makes a new hash when the limiter admits it.
+func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash HashedPassword, err error) {
+	err = r.opts.limiter.Do(ctx, func() error {
+		text, err := r.opts.hasher.Hash(plain)
+		if hash = HashedPassword(text); err == nil {
+			r.plugin.work.hashed(text)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, password.ErrBusy):
+		return "", ErrBusy
+	case errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNUL): // for a format that takes less
+		return "", refusedPassword(err)
+	case err != nil:
+		return "", fmt.Errorf("gormkey: hashing a password: %w", err)
+	}
+	return hash, checkText("password hash", string(hash), hashSize)
+}
