@@ -25,6 +25,22 @@ func (k KeyID) String() string {
 	return k.Provider + ":" + k.ID
 }
 
+// MarshalText returns what String returns.
+func (k KeyID) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText sets k to what MarshalText wrote.
+func (k *KeyID) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*k = KeyID{}
+		return nil
+	}
+	parsed, err := ParseKeyID(string(text))
+	if err == nil {
+		*k = parsed
+	}
+	return err
+}
+
 // ParseKeyID returns the KeyID of which text is the String; anything else is an
 // [ArgumentError].
 func ParseKeyID(text string) (KeyID, error) {
@@ -127,18 +143,18 @@ func (o *options) checkNew(c Credentials) error {
 	case c.proved:
 		return nil
 	}
-	return o.checkNewPassword(c.Password)
+	return o.checkNewPassword("password", c.Password)
 }
 
-func (o *options) checkNewPassword(text string) error {
-	if err := o.checkPassword(text); err != nil {
-		return err
+func (o *options) checkNewPassword(argument, text string) error {
+	if err := o.hasher.CheckPassword(text); err != nil {
+		return refusedPassword(argument, err)
 	}
 	if err := o.passwordPolicy(text); err != nil {
-		return refusedPassword(err)
+		return refusedPassword(argument, err)
 	}
 	if text == "" {
-		return &ArgumentError{"password", "is empty"}
+		return &ArgumentError{argument, "is empty"}
 	}
 	return nil
 }
@@ -155,12 +171,12 @@ func (o *options) checkImported(hash HashedPassword) error {
 
 func (o *options) checkPassword(s string) error {
 	if err := o.hasher.CheckPassword(s); err != nil {
-		return refusedPassword(err)
+		return refusedPassword("password", err)
 	}
 	return nil
 }
 
 // refusedPassword is an [ArgumentError] with the reason that a hasher or a policy gave.
-func refusedPassword(err error) error {
-	return &sentinelError{&ArgumentError{"password", strings.TrimPrefix(err.Error(), "password: ")}, err}
+func refusedPassword(argument string, err error) error {
+	return &sentinelError{&ArgumentError{argument, strings.TrimPrefix(err.Error(), "password: ")}, err}
 }

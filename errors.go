@@ -16,7 +16,7 @@ import (
 var (
 	// ErrInvalidCredentials answers every failed [RepositoryOf.SignIn] and
 	// [RepositoryOf.UseKey], whatever the reason; the reason goes to the hook of
-	// [SignInFailed]. Show it to anybody.
+	// [EventSignInFailed]. Show it to anybody.
 	ErrInvalidCredentials = errors.New("gormkey: invalid credentials")
 	// ErrInvalidSession: no such session, a dead one, or one whose user is gone,
 	// soft-deleted or out of the caller's tenant. AUTH_INVALID_SESSION_ID.

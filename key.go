@@ -27,8 +27,8 @@ func (r *RepositoryOf[U, K, S]) AddKey(ctx context.Context, userID string, c Cre
 		return nil, err
 	}
 	key := new(K)
-	for _, f := range set {
-		f(key)
+	if err := apply(key, set); err != nil {
+		return nil, err
 	}
 	base := r.keyOf(key)
 	*base = *keys[0]

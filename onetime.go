@@ -117,7 +117,7 @@ func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, 
 	if err := r.checkTokens(); err != nil {
 		return nil, err
 	}
-	if err := r.opts.checkNewPassword(newPassword); err != nil {
+	if err := r.opts.checkNewPassword("new password", newPassword); err != nil {
 		return nil, err
 	}
 	if _, err := r.GetToken(ctx, PurposeResetPassword, token); err != nil {
@@ -172,7 +172,10 @@ func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token
 	if err != nil {
 		return nil, err
 	}
-	session, replaced := r.newSession(set)
+	session, replaced, err := r.newSession(set)
+	if err != nil {
+		return nil, err
+	}
 	r.sessionOf(session).Token = newToken() // whatever set made of it
 	o := opening{replaced: replaced, source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
 	if err := r.openSession(ctx, "sign in with token", session, o); err != nil {

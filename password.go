@@ -19,7 +19,7 @@ import (
 //
 // A wrong old password, or any other failure of the credentials, is [ErrInvalidCredentials]
 // as from [RepositoryOf.SignIn], and is told to the hooks. Other errors: [ArgumentError] for
-// the new password, [ErrBusy].
+// the argument "new password" or for the credentials, [ErrBusy].
 func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credentials, newPassword string, keep SessionID) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -29,7 +29,7 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 			return nil, err
 		}
 	}
-	if err := r.opts.checkNewPassword(newPassword); err != nil {
+	if err := r.opts.checkNewPassword("new password", newPassword); err != nil {
 		return nil, err
 	}
 	if c.proved {
@@ -156,7 +156,7 @@ func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash Ha
 	case errors.Is(err, password.ErrBusy):
 		return "", ErrBusy
 	case errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNUL): // for a format that takes less
-		return "", refusedPassword(err)
+		return "", refusedPassword("password", err)
 	case err != nil:
 		return "", fmt.Errorf("gormkey: hashing a password: %w", err)
 	}

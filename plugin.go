@@ -17,6 +17,7 @@ type PluginOf[U, K, S any] struct {
 	opts  options
 	bases bases[U, K, S]
 	bound atomic.Pointer[binding]
+	root  *gorm.DB // with which it was registered, once bound is set
 	work  work
 }
 
@@ -90,6 +91,7 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 		}
 		return fmt.Errorf("gormkey: the plugin for %s serves another database; call New for each", typeName[U]())
 	}
+	p.root = db
 	b, err := p.bind(db)
 	if err != nil {
 		err = fmt.Errorf("gormkey: plugin for %s: %w", typeName[U](), err)
@@ -104,7 +106,7 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 
 func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 	for _, other := range db.Plugins {
-		if q, ok := other.(interface{ serves(user reflect.Type) bool }); ok && q.serves(reflect.TypeFor[U]()) && other != gorm.Plugin(p) {
+		if servesUser[U](other) && other != gorm.Plugin(p) {
 			return nil, errors.New("the database has one already; use gormkey.From to get its operations")
 		}
 	}
@@ -140,7 +142,7 @@ func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 	if b == nil {
 		return nil, notRegistered[U]()
 	}
-	r := newRepository(p, b, b.db)
+	r := newRepository(p, b, p.root)
 	return r, r.err
 }
 
@@ -161,9 +163,19 @@ func FromOf[U, K, S any](db *gorm.DB) (*RepositoryOf[U, K, S], error) {
 				r := newRepository(p, b, db)
 				return r, r.err
 			}
+		} else if servesUser[U](plugin) {
+			return nil, fmt.Errorf("%w: the plugin for %s has other keys or sessions than %v and %v: use FromOf with its types, or its Repository method",
+				ErrNotRegistered, typeName[U](), reflect.TypeFor[K](), reflect.TypeFor[S]())
 		}
 	}
 	return nil, notRegistered[U]()
+}
+
+// servesUser reports whether a plugin of GORM's is one for the user type, whatever its keys
+// and sessions are.
+func servesUser[U any](plugin gorm.Plugin) bool {
+	q, ok := plugin.(interface{ serves(user reflect.Type) bool })
+	return ok && q.serves(reflect.TypeFor[U]())
 }
 
 func notRegistered[U any]() error {

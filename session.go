@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // user, or a soft-deleted one, is [ErrUserNotFound].
 //
 // Each of set is called once with the session before it is stored: to set columns of the
-// application's own, to end the session that the client came with ([RepositoryOf.Replacing]),
+// application's own (the library sets the others after it), to end the session that the client came with ([RepositoryOf.Replacing]),
 // or to set its Token (Lucia's sessionId): 22–127 characters of A–Z, a–z, 0–9, "_" and "-", of at
 // least 128 bits from crypto/rand. A token that is in use is [ErrDuplicateSession].
 func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, set ...func(*S)) (*S, error) {
@@ -28,7 +29,10 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 	if err := r.checkUserID(userID); err != nil {
 		return nil, err
 	}
-	session, replaced := r.newSession(set)
+	session, replaced, err := r.newSession(set)
+	if err != nil {
+		return nil, err
+	}
 	base := r.sessionOf(session)
 	switch {
 	case base.Token == "":
@@ -36,7 +40,7 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 	case !base.Token.wellFormed():
 		return nil, &UsageError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""}
 	}
-	err := r.openSession(ctx, "open session", session, opening{replaced: replaced, source: owner{userID: userID}, none: ErrUserNotFound})
+	err = r.openSession(ctx, "open session", session, opening{replaced: replaced, source: owner{userID: userID}, none: ErrUserNotFound})
 	if err != nil {
 		return nil, err
 	}
@@ -60,15 +64,26 @@ func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(*S) {
 
 // newSession returns what set makes of a new session, and the tokens whose sessions end with
 // it.
-func (r *RepositoryOf[U, K, S]) newSession(set []func(*S)) (session *S, replaced []Token) {
+func (r *RepositoryOf[U, K, S]) newSession(set []func(*S)) (session *S, replaced []Token, err error) {
 	session = new(S)
-	for _, f := range set {
-		f(session)
+	if err := apply(session, set); err != nil {
+		return nil, nil, err
 	}
 	if base := r.sessionOf(session); base.replaced != nil {
 		replaced, base.replaced = base.replaced(), nil
 	}
-	return session, replaced
+	return session, replaced, nil
+}
+
+// apply calls each of set with a new struct.
+func apply[T any](made *T, set []func(*T)) error {
+	for i, f := range set {
+		if f == nil {
+			return &UsageError{"set", fmt.Sprintf("has nil at %d", i)}
+		}
+		f(made)
+	}
+	return nil
 }
 
 // opening says for whom a session is opened, and what else its transaction does.

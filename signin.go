@@ -21,7 +21,10 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 	if r.err != nil {
 		return nil, r.err
 	}
-	given, replaced := r.newSession(set)
+	given, replaced, err := r.newSession(set)
+	if err != nil {
+		return nil, err
+	}
 	r.sessionOf(given).Token = newToken() // whatever set made of it
 	// A second round, for a password that was changed between the check and the insert.
 	for range 2 {

@@ -3,6 +3,7 @@ package gormkeytest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -274,7 +275,7 @@ func columnSiblings(s *suite) {
 	if s.refusesForeignKeys() {
 		next.Config.DisableForeignKeyConstraintWhenMigrating = true
 	}
-	plugin := newAccounts(s, opts...)
+	plugin := gormkey.NewOf[account, credit, device](append(slices.Clone(s.options), opts...)...)
 	must(s, next.Use(plugin))
 	must(s, plugin.AutoMigrate(next, &creditUse{}))
 	equal(s, "catalog", catalog(s, next), fresh)

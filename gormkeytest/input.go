@@ -205,7 +205,7 @@ func inputRefused(s *suite) {
 	}
 	wantErr(s, "ChangePassword, proved", second(auth.ChangePassword(ctx, gormkey.Proved("email", ada.Email), goodPassword, "")), gormkey.ErrUsage)
 	var argument *gormkey.ArgumentError
-	if err := second(auth.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "x", Password: "1234567"})); !errors.As(err, &argument) || !strings.Contains(argument.Reason, "8 characters") {
+	if err := second(auth.AddKey(ctx, ada.ID, gormkey.Credentials{Provider: "email", ID: "x", Password: "1234567"})); !errors.As(err, &argument) || argument.Reason != "too short: at least 8 characters are needed" {
 		s.Errorf("a short password: got %v, want a reason with the bound", err)
 	}
 	var nilContext context.Context
@@ -214,6 +214,11 @@ func inputRefused(s *suite) {
 		"CreateUser": auth.CreateUser(nilContext, &account{Email: "q"}, email("q")),
 	} {
 		wantErr(s, verb+", nil context", err, gormkey.ErrUsage)
+	}
+	for verb, err := range map[string]error{
+		"OpenSession": second(auth.OpenSession(ctx, ada.ID, nil)), "SignIn": second(auth.SignIn(ctx, email(ada.Email), nil)), "AddKey": second(auth.AddKey(ctx, ada.ID, email("q"), nil)),
+	} {
+		wantErr(s, verb+", a nil function", err, gormkey.ErrUsage)
 	}
 	equal(s, "statements", len(recorder.all()), 0)
 	equal(s, "rows", rows(s, f.db), before)

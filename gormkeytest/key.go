@@ -1,6 +1,7 @@
 package gormkeytest
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/gormkey/gormkey"
@@ -239,6 +240,12 @@ func keyParse(s *suite) {
 		must(s, err)
 		equal(s, text, got, want)
 		equal(s, text, got.String(), text)
+		encoded, err := json.Marshal(map[gormkey.KeyID]gormkey.KeyID{got: got})
+		must(s, err)
+		var decoded map[gormkey.KeyID]gormkey.KeyID
+		must(s, json.Unmarshal(encoded, &decoded))
+		equal(s, text+" as JSON", decoded[got], got)
+		equal(s, text+" as JSON", strings.Contains(string(encoded), "Provider"), false)
 	}
 	for _, text := range []string{"", ":", "email", "email:", ":ada", "e mail:ada", "email: ada", "email:a\x00", "email:" + strings.Repeat("x", 250)} {
 		_, err := gormkey.ParseKeyID(text)

@@ -239,6 +239,9 @@ func pluginRefused(s *suite) {
 			s.Errorf("%s: got %v, want a text with %q", name, err, c.want)
 		}
 	}
+	if _, err := gormkey.From[account](s.accounts().db); !isErr(err, gormkey.ErrNotRegistered) || !strings.Contains(err.Error(), "FromOf") {
+		s.Errorf("From where the plugin has own structs: got %v", err)
+	}
 	if _, err := gormkey.From[account](db); !isErr(err, gormkey.ErrNotRegistered) {
 		s.Errorf("From after refusals: got %v", err)
 	}

@@ -102,7 +102,7 @@ func dummyForms(password string, work func(form string)) error {
 func MinLength(n int) func(password string) error {
 	return func(password string) error {
 		if utf8.RuneCountInString(password) < n {
-			return fmt.Errorf("%w: under %d characters", ErrTooShort, n)
+			return fmt.Errorf("%w: at least %d characters are needed", ErrTooShort, n)
 		}
 		return nil
 	}
