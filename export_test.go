@@ -28,6 +28,3 @@ func (w *Work) Met(hash string) { w.w.met(hash) }
 
 // HashKind is for tests of what tells hashes apart.
 func HashKind(hash string) string { return splitHash(hash).kind() }
-
-// JudgeServer is for tests of which servers are refused.
-var JudgeServer = engine.JudgeServer

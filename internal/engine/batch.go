@@ -21,7 +21,7 @@ type batcher interface {
 	Require(condition, why string) string
 }
 
-func (b batch) ask(*gorm.DB, Settings) (Engine, error)  { return b, nil }
+func (b batch) Ask(*gorm.DB, Settings) (Engine, error)  { return b, nil }
 func (batch) LockWrites(*gorm.DB, string, string) error { return nil } // what is read is outside the batch
 func (batch) MostIDs() int                              { return 90 }  // D1 takes 100 parameters
 func (batch) MayNotEnforce() bool                       { return false }
@@ -42,6 +42,14 @@ func Unmet(err error) (why string, ok bool) {
 	}
 	return u.Unmet()
 }
+
+// Record: no table is rebuilt, so that nothing has to be undone.
+func (batch) Record(db *gorm.DB, migrate func(*gorm.DB) error) ([]string, error) {
+	return recordOnce(db, migrate)
+}
+
+// Register adds nothing: the dialect of D1 refuses to rebuild a table.
+func (batch) Register(*gorm.DB, string, []string) error { return nil }
 
 // Migrate runs a migration beside others of the same: what one finds to be there
 // already, it no longer makes when it looks again.

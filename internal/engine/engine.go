@@ -3,6 +3,7 @@ package engine
 import (
 	"database/sql"
 	"fmt"
+	"regexp"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -12,8 +13,12 @@ import (
 // differently. An operation asks for what it means, a lock on the rows that it reads for
 // example, and never for the database's name. Each engine has a file of its own here.
 type Engine interface {
-	// ask returns the engine with what only the database can tell.
-	ask(db *gorm.DB, s Settings) (Engine, error)
+	Types
+	Tables
+
+	// Ask returns the engine with what only the database can tell. It refuses a server, or a
+	// setting, under which the operations cannot keep their promises.
+	Ask(db *gorm.DB, s Settings) (Engine, error)
 
 	// Transactions and locks.
 
@@ -57,6 +62,11 @@ type Engine interface {
 	SameBytes(column clause.Column, id string) clause.Expression
 	// Among is the condition that a column holds one of some ids, byte for byte.
 	Among(column clause.Column, ids []string) clause.Expression
+	// SameColumns is the condition that two columns hold the same id, byte for byte. Columns are
+	// alike if their types are of one family.
+	SameColumns(a, b clause.Column, alike bool) clause.Expression
+	// Text is a column as a text whose length is counted in the units of its width.
+	Text(column clause.Column) clause.Expression
 	// Number is a column as a number. A column of SQLite may hold a number as a text or a
 	// blob, which it takes for greater than any number.
 	Number(column clause.Column) clause.Expression
@@ -70,6 +80,8 @@ type Engine interface {
 	// Sharded reports whether rows may be on several servers, where one is found by its user's
 	// id. By another id alone the lookup vindex is read, and locked, before the row.
 	Sharded() bool
+	// DeletesNewRows reports whether a transaction can delete a row of the table that it made.
+	DeletesNewRows(tx *gorm.DB, table string) (bool, error)
 	// NewID is the value to which an UPDATE sets an id.
 	NewID(id string) any
 
@@ -136,18 +148,20 @@ type Settings struct {
 	Tables []string
 }
 
-// Open returns the engine of db. It asks the database who it is, and refuses a server, or a
-// setting, under which the operations cannot keep their promises.
+// Open returns the engine of db, which it asks.
 func Open(db *gorm.DB, s Settings) (Engine, error) {
 	engine, err := Of(db, s)
 	if err != nil {
 		return nil, err
 	}
-	return engine.ask(db.Session(&gorm.Session{NewDB: true}), s)
+	return engine.Ask(db.Session(&gorm.Session{NewDB: true}), s)
 }
 
-// Of returns the engine of db and asks nothing.
+// Of returns the engine of db. It sends nothing; see Engine.Ask.
 func Of(db *gorm.DB, s Settings) (Engine, error) {
+	if s.Vitess && db.Name() != "mysql" {
+		return nil, fmt.Errorf("PlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
+	}
 	switch db.Name() {
 	case "sqlite":
 		if _, ok := db.Dialector.(batcher); ok {
@@ -199,6 +213,20 @@ func (rowLocks) RowSecurity() bool                        { return false }
 func (rowLocks) HidesRows() bool                          { return false }
 func (rowLocks) ReadLatest(tx *gorm.DB) *gorm.DB          { return tx }
 
+func (rowLocks) LooseTypes() bool                      { return false }
+func (rowLocks) CheckIDType(string) error              { return nil }
+func (rowLocks) HoldsMillis(sqlType string) bool       { return wideInteger.MatchString(sqlType) }
+func (rowLocks) TableFault(string) string              { return "" }
+func (rowLocks) FinishWidening(*gorm.DB) (bool, error) { return false, nil }
+
+func (rowLocks) Record(db *gorm.DB, migrate func(*gorm.DB) error) ([]string, error) {
+	return recordOnce(db, migrate)
+}
+
+func (rowLocks) Register(*gorm.DB, string, []string) error { return nil }
+
+var wideInteger = regexp.MustCompile(`(?i)^(bigint|int8)\b`)
+
 // mostIDs is below every server's number of parameters.
 const mostIDs = 5000
 
@@ -207,6 +235,7 @@ const mostIDs = 5000
 type transactions struct{}
 
 func (transactions) Sharded() bool                                  { return false }
+func (transactions) DeletesNewRows(*gorm.DB, string) (bool, error)  { return true, nil }
 func (transactions) NewID(id string) any                            { return id }
 func (transactions) Batches() bool                                  { return false }
 func (transactions) LostCommit(error) bool                          { return true }
@@ -223,6 +252,11 @@ func among(column clause.Column, ids []string) clause.Expression {
 		return clause.Expr{SQL: "1 = 0"}
 	}
 	return clause.Expr{SQL: "? IN ?", Vars: []any{column, ids}}
+}
+
+// sameColumns compares two columns as they are declared.
+func sameColumns(a, b clause.Column) clause.Expression {
+	return clause.Expr{SQL: "? = ?", Vars: []any{a, b}}
 }
 
 func inTransaction(tx *gorm.DB) bool {

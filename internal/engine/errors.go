@@ -103,6 +103,11 @@ func IsForeignKey(err error) bool {
 	return errors.Is(err, gorm.ErrForeignKeyViolated) || foreignKeyText.MatchString(err.Error())
 }
 
+// IsOtherType reports whether a foreign key was refused since its columns differ in type.
+func IsOtherType(err error) bool {
+	return slices.Contains([]string{"3780", "1005", "42804"}, Code(err))
+}
+
 // Says reports whether err, or one that it wraps, has exactly this text: it is how errors
 // are told that another package does not export.
 func Says(err error, text string) bool {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -33,13 +34,16 @@ func (mysql) ShareLock(...string) clause.Interface { return shareLock{sql: "LOCK
 func (mysql) ShareRows() string                    { return " LOCK IN SHARE MODE" }
 func (mysql) JoinInOrder() string                  { return "STRAIGHT_JOIN" }
 
+// sameUTF8 compares the bytes of two texts, whatever their character sets.
+const sameUTF8 = "CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)"
+
 // SameBytes finds the row by the column's index and then compares bytes, where the column
 // may compare inexactly.
 func (m mysql) SameBytes(column clause.Column, id string) clause.Expression {
 	if !m.inexact {
 		return sameBytes(column, id)
 	}
-	return clause.Expr{SQL: "? = ? AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)", Vars: []any{column, id, column, id}}
+	return clause.Expr{SQL: "? = ? AND " + sameUTF8, Vars: []any{column, id, column, id}}
 }
 
 func (m mysql) Among(column clause.Column, ids []string) clause.Expression {
@@ -53,18 +57,40 @@ func (m mysql) Among(column clause.Column, ids []string) clause.Expression {
 	return clause.Or(same...)
 }
 
+// SameColumns: MySQL compares columns of any two types.
+func (m mysql) SameColumns(a, b clause.Column, _ bool) clause.Expression {
+	if !m.inexact {
+		return sameColumns(a, b)
+	}
+	return clause.Expr{SQL: "? = ? AND " + sameUTF8, Vars: []any{a, b, a, b}}
+}
+
+func (mysql) Text(column clause.Column) clause.Expression {
+	return clause.Expr{SQL: "CAST(? AS BINARY)", Vars: []any{column}}
+}
+
 func (mysql) CurrentSchema(db *gorm.DB) (name string, err error) {
 	err = db.Raw("SELECT COALESCE(DATABASE(), '')").Scan(&name).Error
 	return name, err
 }
 
-func (m mysql) ask(db *gorm.DB, s Settings) (Engine, error) { return m, checkMySQL(db, s) }
+func (m mysql) Ask(db *gorm.DB, s Settings) (Engine, error) { return m, checkMySQL(db, s) }
 
 // DeletesWithLimit: MySQL takes no LIMIT in the subquery of an IN.
 func (mysql) DeletesWithLimit() bool { return true }
 
 // InsertUnlessThere: with ON DUPLICATE KEY a row that is there may count as changed.
 func (mysql) InsertUnlessThere() (verb, suffix string) { return "INSERT IGNORE", "" }
+
+// mysqlServers are the servers that speak MySQL's protocol.
+var mysqlServers = servers{
+	known: regexp.MustCompile(`(?i)mariadb|mysql|percona|vitess|planetscale|aurora|source distribution|google|debian|ubuntu|homebrew|alpine|wolfi|red ?hat|fedora|suse|arch linux|freebsd|conda|azure|cloud ?sql|alisql|tencent|^$`),
+	broken: []brokenServer{
+		{regexp.MustCompile(`(?i)tidb`), "TiDB takes no shared row locks, so that sessions outlive a changed password and their user"},
+		{regexp.MustCompile(`(?i)dolt`), "Dolt keeps no row locks, so that ended sessions live on and keys outlive their user"},
+		{regexp.MustCompile(`(?i)oceanbase|singlestore|memsql|starrocks|doris|clickhouse|databend|manticore|go-mysql-server`), "its row locks are not MySQL's"},
+	},
+}
 
 func checkMySQL(db *gorm.DB, s Settings) error {
 	var version, comment string
@@ -81,7 +107,7 @@ func checkMySQL(db *gorm.DB, s Settings) error {
 	if autocommit.Valid && !autocommit.Bool {
 		return errors.New("the connection has autocommit=0, under which a read keeps its snapshot, and a session that was ended elsewhere still validates: take it out of the DSN or the server's settings, and begin transactions where you want them")
 	}
-	return JudgeServer("mysql", version, comment, s.Unknown)
+	return mysqlServers.judge(version, comment, s.Unknown)
 }
 
 // Migrate holds a named lock of the server, one a database, on one connection.

@@ -3,7 +3,7 @@ package engine
 import (
 	"database/sql"
 	"fmt"
-	"strings"
+	"regexp"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -18,7 +18,7 @@ type postgres struct {
 // ShareLock locks the second table's rows against any change: FOR KEY SHARE lets pass what
 // changes no key of the row, a new password for example.
 func (postgres) ShareLock(tables ...string) clause.Interface {
-	bare := func(table string) clause.Column { return clause.Column{Name: table[strings.LastIndex(table, ".")+1:]} }
+	bare := func(table string) clause.Column { return clause.Column{Name: BareTable(table)} }
 	lock := shareLock{sql: "FOR KEY SHARE OF ?", vars: []any{bare(tables[0])}}
 	if len(tables) > 1 {
 		lock.sql, lock.vars = lock.sql+" FOR SHARE OF ?", append(lock.vars, bare(tables[1]))
@@ -34,6 +34,18 @@ func (postgres) SameBytes(column clause.Column, id string) clause.Expression {
 
 func (postgres) Among(column clause.Column, ids []string) clause.Expression {
 	return among(column, ids)
+}
+
+// SameColumns casts columns that are not alike, since PostgreSQL does not compare them.
+func (p postgres) SameColumns(a, b clause.Column, alike bool) clause.Expression {
+	if alike {
+		return sameColumns(a, b)
+	}
+	return clause.Expr{SQL: "? = ?", Vars: []any{p.Text(a), p.Text(b)}}
+}
+
+func (postgres) Text(column clause.Column) clause.Expression {
+	return clause.Expr{SQL: "?::text", Vars: []any{column}}
 }
 
 // HidesRows: row level security may have a policy for one command and not for another.
@@ -55,12 +67,20 @@ func (postgres) CurrentSchema(db *gorm.DB) (name string, err error) {
 	return name, err
 }
 
-func (p postgres) ask(db *gorm.DB, s Settings) (Engine, error) {
+// postgresServers are the servers that speak PostgreSQL's protocol.
+var postgresServers = servers{
+	known: regexp.MustCompile(`^(PostgreSQL [0-9]|$)`),
+	broken: []brokenServer{
+		{regexp.MustCompile(`(?i)-YB-|yugabyte|cockroach|redshift|greenplum|materialize|questdb|risingwave|cratedb|dsql`), "its row locks are not PostgreSQL's"},
+	},
+}
+
+func (p postgres) Ask(db *gorm.DB, s Settings) (Engine, error) {
 	var version string
 	if err := db.Raw("SELECT version()").Scan(&version).Error; err != nil {
 		return nil, fmt.Errorf("reading the server's version: %w", err)
 	}
-	if err := JudgeServer("postgres", version, "", s.Unknown); err != nil {
+	if err := postgresServers.judge(version, "", s.Unknown); err != nil {
 		return nil, err
 	}
 	for _, table := range s.Tables {

@@ -39,6 +39,12 @@ func (sqlite) Among(column clause.Column, ids []string) clause.Expression {
 	return among(column, ids)
 }
 
+func (sqlite) SameColumns(a, b clause.Column, _ bool) clause.Expression { return sameColumns(a, b) }
+
+func (sqlite) Text(column clause.Column) clause.Expression {
+	return clause.Expr{SQL: "CAST(? AS TEXT)", Vars: []any{column}}
+}
+
 func (sqlite) Number(column clause.Column) clause.Expression {
 	return clause.Expr{SQL: "CAST(? AS INTEGER)", Vars: []any{column}}
 }
@@ -49,7 +55,7 @@ func (sqlite) MostDeleted() int                         { return 0 }
 func (sqlite) MostIDs() int                             { return mostIDs }
 func (sqlite) DeletesWithLimit() bool                   { return false } // unless it was built with it
 func (sqlite) InsertUnlessThere() (verb, suffix string) { return "INSERT", " ON CONFLICT DO NOTHING" }
-func (s sqlite) ask(*gorm.DB, Settings) (Engine, error) { return s, nil }
+func (s sqlite) Ask(*gorm.DB, Settings) (Engine, error) { return s, nil }
 func (sqlite) DeletesByQuery() bool                     { return true }
 func (sqlite) MayNotEnforce() bool                      { return true }
 

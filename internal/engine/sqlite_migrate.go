@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -51,6 +54,29 @@ func (sqlite) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
 }
 
 func (sqlite) MigratesInTransaction() bool { return false }
+
+// errUndo rolls back what was done to see what would be.
+var errUndo = errors.New("gormkey: undo")
+
+// Record migrates in a transaction that it rolls back. A table that is rebuilt twice is
+// rebuilt from what the first time left, so the statements have to be sent.
+func (s sqlite) Record(db *gorm.DB, migrate func(*gorm.DB) error) (statements []string, err error) {
+	err = s.Migrate(db, func(tx *gorm.DB) error {
+		r := &recorder{ConnPool: tx.Statement.ConnPool, explain: tx.Explain, send: true}
+		if statements, err = record(tx, r, migrate); err != nil {
+			return err
+		}
+		return errUndo
+	})
+	if !errors.Is(err, errUndo) {
+		return nil, err
+	}
+	drops := func(s string) bool { return strings.HasPrefix(s, "DROP TABLE") }
+	if slices.ContainsFunc(statements, drops) { // see refuseLoss; inside a transaction the pragma does nothing
+		statements = append(append([]string{"PRAGMA foreign_keys = OFF"}, statements...), "PRAGMA foreign_keys = ON")
+	}
+	return statements, nil
+}
 
 // DropForeignKey is empty: a table is made again without it.
 func (sqlite) DropForeignKey() string { return "" }

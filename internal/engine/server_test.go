@@ -1,17 +1,16 @@
-package gormkey_test
+package engine
 
 import (
 	"strings"
 	"testing"
-
-	"github.com/gormkey/gormkey"
 )
 
 // TestServers: by what they answer to VERSION() and @@version_comment.
 func TestServers(t *testing.T) {
+	all := map[string]servers{"mysql": mysqlServers, "postgres": postgresServers}
 	for _, c := range []struct {
-		dialect, version, comment string
-		refused                   string // in the error, "" for none
+		protocol, version, comment string
+		refused                    string // in the error, "" for none
 	}{
 		{"mysql", "8.0.36", "MySQL Community Server - GPL", ""},
 		{"mysql", "8.4.3", "Source distribution", ""},
@@ -34,14 +33,14 @@ func TestServers(t *testing.T) {
 		{"postgres", "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC, Redshift 1.0.77467", "", "locks"},
 		{"postgres", "Acme 1.0", "", "WithInsecureUnknownServer"},
 	} {
-		err := gormkey.JudgeServer(c.dialect, c.version, c.comment, false)
+		err := all[c.protocol].judge(c.version, c.comment, false)
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s %s: got error %v", c.version, c.comment, err)
 		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "WithInsecureUnknownServer")):
 			t.Errorf("%s %s: got error %v, want one that says %q", c.version, c.comment, err, c.refused)
 		}
-		if err := gormkey.JudgeServer(c.dialect, c.version, c.comment, true); err != nil {
+		if err := all[c.protocol].judge(c.version, c.comment, true); err != nil {
 			t.Errorf("%s %s, accepted: got error %v", c.version, c.comment, err)
 		}
 	}
