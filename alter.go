@@ -5,15 +5,20 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // registerColumns watches the statements by which GORM's migrator gives the plugin's own
 // columns another type: it does so whatever they hold, and whatever points at them.
 func (p *PluginOf[U, K, S]) registerColumns(db *gorm.DB, b *binding) error {
-	if b.dialect == "sqlite" || p.opts.lucia {
+	if p.opts.lucia {
 		return nil
 	}
 	alterations := b.alterations()
+	if len(alterations) == 0 {
+		return nil
+	}
 	return db.Callback().Raw().Before("gorm:raw").Register(p.Name()+":columns", func(tx *gorm.DB) {
 		if c, ok := alterations[tx.Statement.SQL.String()]; ok && tx.Error == nil && !tx.DryRun {
 			p.guardColumn(tx, b, c)
@@ -30,10 +35,9 @@ func (b *binding) alterations() map[string]ownColumn {
 			if f == nil || c.table != s.Table {
 				continue
 			}
-			table, column, migrator := b.db.Statement.Quote(s.Table), b.db.Statement.Quote(c.name), b.db.Migrator()
-			sqlType := b.db.Dialector.DataTypeOf(f)
-			statements[fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s", table, column, sqlType, column, sqlType)] = c
-			statements[fmt.Sprintf("ALTER TABLE %s MODIFY COLUMN %s %s", table, column, migrator.FullDataTypeOf(f).SQL)] = c
+			if statement := b.engine.AlterColumn(b.db, s.Table, f); statement != "" {
+				statements[statement] = c
+			}
 		}
 	}
 	return statements
@@ -42,30 +46,26 @@ func (b *binding) alterations() map[string]ownColumn {
 // guardColumn lets a statement pass that makes a column wider which nothing points at, takes
 // its effect from one that is not needed, and refuses others.
 func (p *PluginOf[U, K, S]) guardColumn(tx *gorm.DB, b *binding, c ownColumn) {
-	there, err := readOwn(fresh(tx), b.columns)
+	there, err := newCatalog(b.engine, tx).find(b.columns)
 	if err != nil {
 		_ = tx.AddError(err)
 		return
 	}
-	dialect := tx.Name()
-	_, exporting := tx.Get(exportSetting)
+	exporting := engine.Exporting(tx)
 	for _, other := range there {
 		if other.table != c.table || other.name != c.name {
 			continue
 		}
-		switch how := other.fit(dialect); {
-		case other.refuses(dialect):
-			_ = tx.AddError(other.refused(dialect, &p.opts, there))
-		case how == narrower && other.isID && !exporting: // else it stands in the list already
-			_ = tx.AddError(fmt.Errorf("%w: %s.%s is %s, narrower than %s: run Plugin.AutoMigrate, which makes what points at it wider too", ErrColumn, c.table, c.name, other.found.Type, c.sqlType))
-		case how == narrower && !other.isID, how == otherType: // GORM's migrator may
+		switch how := other.fit(b.engine); {
+		case other.refuses(b.engine):
+			_ = tx.AddError(other.refused(b.engine, &p.opts, there))
+		case how == engine.Narrower && other.isID && !exporting: // else it stands in the list already
+			_ = tx.AddError(fmt.Errorf("%w: %s.%s is %s, narrower than %s: run Plugin.AutoMigrate, which makes what points at it wider too", ErrColumn, c.table, c.name, other.found.SQLType, c.wanted.SQLType))
+		case how == engine.Narrower && !other.isID, how == engine.OtherType: // GORM's migrator may
 		default:
 			tx.Statement.SQL.Reset()
-			tx.Statement.SQL.WriteString(noStatement)
+			tx.Statement.SQL.WriteString(engine.NoStatement)
 			tx.Statement.Vars = nil
 		}
 	}
 }
-
-// noStatement is sent in place of one that has nothing to do.
-const noStatement = "SELECT 1"

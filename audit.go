@@ -3,12 +3,13 @@ package gormkey
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // Problem is what a [Finding] is about.
@@ -84,22 +85,22 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 	}
 	const op = "audit"
 	var findings []Finding
-	users, err := readTable(db, r.b.user.Table, r.b.user.Table)
+	users, err := r.b.engine.Table(db, r.b.user.Table, r.b.user.Table)
 	if err != nil {
 		return nil, callerError(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
 	for _, s := range r.b.owned {
-		table, err := readTable(db, s.Table, r.b.user.Table)
+		table, err := r.b.engine.Table(db, s.Table, r.b.user.Table)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
 		findings = append(findings, r.auditColumns(s, table)...)
-		if !table.exists {
+		if !table.Exists {
 			continue
 		}
 		findings = append(findings, r.auditForeignKeys(s.Table, table)...)
-		cut, err := r.b.countCut(db, s.Table, table.columns, users.columns)
+		cut, err := r.b.countCut(db, s.Table, table.Columns, users.Columns)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
@@ -113,15 +114,15 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 		}
 		if n > 0 {
 			action := "delete them with Repository.Repair"
-			if r.b.sameTypes(s.Table, table.columns, users.columns) != nil {
+			if r.b.sameTypes(s.Table, table.Columns, users.Columns) != nil {
 				action = "give user_id the type of the user's id first: by their types, rows of existing users may look like these"
 			}
 			findings = append(findings, Finding{Problem: Orphans, Table: s.Table, Column: "user_id", Count: n, Action: action})
 		}
 	}
-	if r.b.dialect == "sqlite" && r.b.foreignKeys {
-		var enforced bool
-		if err := db.Raw("PRAGMA foreign_keys").Scan(&enforced).Error; err != nil {
+	if r.b.foreignKeys {
+		enforced, err := r.b.engine.Enforces(db)
+		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
 		if !enforced {
@@ -133,13 +134,13 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 }
 
 // auditColumns compares a table's columns and indexes with those of its model.
-func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table tableInfo) (findings []Finding) {
+func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Table) (findings []Finding) {
 	const migrate = "run Plugin.AutoMigrate, or the statements of Plugin.PendingSQL"
-	if !table.exists {
+	if !table.Exists {
 		return []Finding{{Problem: MissingTable, Table: s.Table, Action: migrate}}
 	}
 	for _, name := range s.DBNames {
-		if _, ok := table.columns[name]; !ok && (r.b.frozen[s.Table] || !s.FieldsByDBName[name].IgnoreMigration) {
+		if _, ok := table.Columns[name]; !ok && (r.b.frozen[s.Table] || !s.FieldsByDBName[name].IgnoreMigration) {
 			findings = append(findings, Finding{Problem: MissingColumn, Table: s.Table, Column: name, Action: migrate})
 		}
 	}
@@ -156,24 +157,24 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table tableInfo) 
 		ids, indexes, expiries = []string{"id", "user_id"}, []string{"user_id", "expires"}, []string{"expires"}
 	}
 	for _, name := range indexes {
-		if _, ok := table.columns[name]; ok && !table.leading[name] {
+		if _, ok := table.Columns[name]; ok && !table.Leading[name] {
 			action := migrate
 			if r.b.frozen[s.Table] {
-				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", bareTable(s.Table), name, s.Table, name)
+				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", engine.BareTable(s.Table), name, s.Table, name)
 			}
 			findings = append(findings, Finding{Problem: MissingIndex, Table: s.Table, Column: name, Action: action})
 		}
 	}
 	for _, name := range ids {
 		ofUser := name == "user_id" || s == r.b.user
-		if c, ok := table.columns[name]; ok && !c.exact && !r.opts.lucia && (!ofUser || r.opts.userIDType == "") {
-			findings = append(findings, Finding{Problem: InexactID, Table: s.Table, Column: name, Found: c.Type, Action: r.exactAction(s, name)})
+		if c, ok := table.Columns[name]; ok && !c.Exact && !r.opts.lucia && (!ofUser || r.opts.userIDType == "") {
+			findings = append(findings, Finding{Problem: InexactID, Table: s.Table, Column: name, Found: c.SQLType, Action: r.exactAction(s, name)})
 		}
 	}
 	findings = append(findings, r.auditTypes(s, table, migrate)...)
 	for _, name := range expiries {
-		if c, ok := table.columns[name]; ok && !wideInteger(r.b.dialect, c.Type) {
-			findings = append(findings, Finding{Problem: WrongExpiryType, Table: s.Table, Column: name, Found: c.Type,
+		if c, ok := table.Columns[name]; ok && !r.b.engine.HoldsMillis(c.SQLType) {
+			findings = append(findings, Finding{Problem: WrongExpiryType, Table: s.Table, Column: name, Found: c.SQLType,
 				Action: "change it to bigint (SQLite: INTEGER); the values are milliseconds since 1970"})
 		}
 	}
@@ -181,21 +182,21 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table tableInfo) 
 }
 
 // auditTypes looks at the types and widths of the plugin's own columns.
-func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table tableInfo, migrate string) (findings []Finding) {
+func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table engine.Table, migrate string) (findings []Finding) {
 	if r.opts.lucia { // whose columns may be any
 		return nil
 	}
 	for _, c := range r.b.columns {
-		found, ok := table.columns[c.name]
+		found, ok := table.Columns[c.name]
 		if c.found = found; !ok || c.table != s.Table {
 			continue
 		}
-		f := Finding{Table: c.table, Column: c.name, Found: found.Type}
+		f := Finding{Table: c.table, Column: c.name, Found: found.SQLType}
 		switch {
-		case c.refuses(r.b.dialect) || c.noText(r.b.dialect):
-			f.Problem, f.Action = WrongColumnType, "make it "+c.sqlType+", or give the option that says what it is; a new db.Use names it"
+		case c.refuses(r.b.engine) || c.noText(r.b.engine):
+			f.Problem, f.Action = WrongColumnType, "make it "+c.wanted.SQLType+", or give the option that says what it is; a new db.Use names it"
 			findings = append(findings, f)
-		case c.fit(r.b.dialect) == narrower:
+		case c.fit(r.b.engine) == engine.Narrower:
 			f.Problem, f.Action = NarrowColumn, migrate
 			findings = append(findings, f)
 		}
@@ -203,73 +204,51 @@ func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table tableInfo, mi
 	return findings
 }
 
+// exactAction says how to make a column of ids exact.
 func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) string {
-	switch r.b.dialect {
-	case "mysql":
-		sqlType := ""
-		for _, c := range r.b.columns {
-			if c.table == s.Table && c.name == column {
-				sqlType = c.sqlType
-			}
+	sqlType := ""
+	for _, c := range r.b.columns {
+		if c.table == s.Table && c.name == column {
+			sqlType = c.wanted.SQLType
 		}
-		return "run " + exactStatement(s.Table, column, sqlType)
-	case "postgres":
-		return "change its type to text with a deterministic collation"
 	}
-	return "make the table again without COLLATE on it"
+	return r.b.engine.ExactAction(s.Table, column, sqlType)
 }
 
-var integerType = regexp.MustCompile(`(?i)^(bigint|int8)\b`)
-
-// wideInteger reports whether a type of the dialect holds 64-bit integers.
-func wideInteger(dialect, columnType string) bool {
-	if dialect == "sqlite" { // whose affinity goes by the letters
-		return strings.Contains(columnType, "int")
-	}
-	return integerType.MatchString(columnType)
-}
-
-func (r *RepositoryOf[U, K, S]) auditForeignKeys(name string, table tableInfo) []Finding {
+func (r *RepositoryOf[U, K, S]) auditForeignKeys(name string, table engine.Table) []Finding {
 	switch {
-	case r.b.foreignKeys && len(table.foreignKeys) == 0 && !r.b.frozen[name]:
+	case r.b.foreignKeys && len(table.ForeignKeys) == 0 && !r.b.frozen[name]:
 		return []Finding{{Problem: ForeignKeyMissing, Table: name, Column: "user_id", Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
-	case !r.b.foreignKeys && len(table.foreignKeys) > 0:
-		return []Finding{{Problem: ForeignKeyPresent, Table: name, Column: "user_id", Found: strings.Join(table.foreignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
+	case !r.b.foreignKeys && len(table.ForeignKeys) > 0:
+		return []Finding{{Problem: ForeignKeyPresent, Table: name, Column: "user_id", Found: strings.Join(table.ForeignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
 	}
 	return nil
 }
 
 // orphaned is the condition that a row of the table has no user.
-func (b *binding) orphaned(table string) clause.Expression {
+func (b *binding) orphaned(table string) clause.Expression { return b.noUser(table, true) }
+
+// lacksUser is orphaned for columns of types that the database may not compare as they are.
+func (b *binding) lacksUser(table string, columns, users map[string]engine.Column) clause.Expression {
+	return b.noUser(table, columns["user_id"].Type.Family == users[b.userID.DBName].Type.Family)
+}
+
+func (b *binding) noUser(table string, alike bool) clause.Expression {
 	owner, id := clause.Column{Table: table, Name: "user_id"}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
-	sql, vars := "? = ?", []any{id, owner}
-	if b.inexact {
-		sql += " AND CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(CONVERT(? USING utf8mb4) AS BINARY)"
-		vars = append(vars, id, owner)
-	}
-	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE " + sql + ")", Vars: append([]any{clause.Table{Name: b.user.Table}}, vars...)}
+	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE ?)", Vars: []any{clause.Table{Name: b.user.Table}, b.engine.SameColumns(id, owner, alike)}}
 }
 
 // countOrphans counts the rows of a table without a user.
-func (b *binding) countOrphans(db *gorm.DB, name string, table, users tableInfo) (n int64, err error) {
-	if _, ok := table.columns["user_id"]; !ok {
+func (b *binding) countOrphans(db *gorm.DB, name string, table, users engine.Table) (n int64, err error) {
+	if _, ok := table.Columns["user_id"]; !ok {
 		return 0, nil
 	}
 	query, vars := "SELECT COUNT(*) FROM ?", []any{clause.Table{Name: name}}
-	if users.exists {
-		query, vars = query+" WHERE ?", append(vars, b.lacksUser(name, table.columns, users.columns))
+	if users.Exists {
+		query, vars = query+" WHERE ?", append(vars, b.lacksUser(name, table.Columns, users.Columns))
 	}
 	err = db.Session(&gorm.Session{NewDB: true}).Raw(query, vars...).Scan(&n).Error
 	return n, err
-}
-
-// lacksUser is orphaned for columns of types that the database may not compare as they are.
-func (b *binding) lacksUser(table string, columns, users map[string]columnInfo) clause.Expression {
-	if b.dialect != "postgres" || columns["user_id"].id.family == users[b.userID.DBName].id.family {
-		return b.orphaned(table)
-	}
-	owner, id := clause.Column{Table: table, Name: "user_id"}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
-	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE ?::text = ?::text)", Vars: []any{clause.Table{Name: b.user.Table}, id, owner}}
 }
 
 // Repair deletes the keys and sessions that have no user, in batches that each commit by
@@ -313,12 +292,12 @@ func (r *RepositoryOf[U, K, S]) sameTypes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	users, err := readColumns(db, r.b.user.Table)
+	users, err := r.b.engine.Columns(db, r.b.user.Table)
 	if err != nil {
 		return callerError(ctx, "repair", err)
 	}
 	for _, s := range r.b.owned {
-		columns, err := readColumns(db, s.Table)
+		columns, err := r.b.engine.Columns(db, s.Table)
 		if err != nil {
 			return callerError(ctx, "repair", err)
 		}

@@ -18,18 +18,11 @@ func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if db.Callback().Create().Get(p.Name()+":ids") != nil {
 		return nil
 	}
-	if b.dialect == "sqlite" && !b.engine.Batches() { // which refuse to rebuild
-		if err := p.registerRebuild(db, b); err != nil {
-			return err
-		}
+	if err := b.engine.Register(db, p.Name(), b.tables()); err != nil {
+		return err
 	}
 	if err := p.registerColumns(db, b); err != nil {
 		return err
-	}
-	if b.vitess {
-		if err := p.prepareVitess(db); err != nil {
-			return err
-		}
 	}
 	// Right before the INSERT: after the application's BeforeCreate, which may set an
 	// id of its own. A promoted BeforeCreate would be lost beside the application's.

@@ -11,6 +11,8 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // cascade deletes the sessions and keys of the users that a statement is about to
@@ -36,7 +38,7 @@ func (b *binding) cascade(tx *gorm.DB) {
 		return
 	}
 	if _, started := tx.InstanceGet("gorm:started_transaction"); g.pool == nil && !started {
-		if err := fresh(tx).SavePoint(savepointName).Error; err != nil {
+		if err := engine.Fresh(tx).SavePoint(savepointName).Error; err != nil {
 			_ = tx.AddError(err)
 			return
 		}
@@ -70,7 +72,7 @@ func (b *binding) softDeletes(tx *gorm.DB) bool {
 func usersToDelete(tx *gorm.DB, id string) (query *gorm.DB, conditions bool) {
 	stmt := tx.Statement
 	column := clause.Column{Name: id} // alone: a delete may name its table in ways that GORM cannot quote
-	query = fresh(tx).Clauses(clause.Select{Columns: []clause.Column{column}}, clause.From{})
+	query = engine.Fresh(tx).Clauses(clause.Select{Columns: []clause.Column{column}}, clause.From{})
 	query.Statement.Schema, query.Statement.Model = stmt.Schema, stmt.Model
 	query.Statement.Table, query.Statement.TableExpr, query.Statement.Unscoped = stmt.Table, stmt.TableExpr, stmt.Unscoped
 	for _, name := range []string{"FROM", "WHERE", "ORDER BY", "LIMIT"} {
@@ -108,7 +110,7 @@ func (b *binding) lockUsersToDelete(tx, query *gorm.DB) (ids []string, err error
 	if err := b.checkIsolation(tx); err != nil {
 		return nil, err
 	}
-	if err := b.lockWrites(fresh(tx)); err != nil {
+	if err := b.lockWrites(engine.Fresh(tx)); err != nil {
 		return nil, err
 	}
 	query.Statement.ConnPool = tx.Statement.ConnPool
@@ -149,7 +151,7 @@ func (b *binding) deleteOwnedRows(tx *gorm.DB, g *guarded, ids []string) error {
 					if limit > 0 {
 						query += fmt.Sprintf(" LIMIT %d", limit)
 					}
-					return fresh(tx).Exec(query, vars...)
+					return engine.Fresh(tx).Exec(query, vars...)
 				})
 				if result.Error != nil {
 					return result.Error
@@ -157,7 +159,7 @@ func (b *binding) deleteOwnedRows(tx *gorm.DB, g *guarded, ids []string) error {
 			}
 		}
 		if len(ids) > 0 {
-			result := fresh(tx).Exec("DELETE FROM ? WHERE ?", clause.Table{Name: b.user.Table}, b.among(clause.Column{Name: b.userID.DBName}, part))
+			result := engine.Fresh(tx).Exec("DELETE FROM ? WHERE ?", clause.Table{Name: b.user.Table}, b.among(clause.Column{Name: b.userID.DBName}, part))
 			if result.Error != nil {
 				return result.Error
 			}
@@ -187,12 +189,12 @@ func (b *binding) checkIsolation(tx *gorm.DB) error {
 	if b.foreignKeys {
 		return nil
 	}
-	level, err := b.engine.Snapshot(fresh(tx))
+	level, err := b.engine.Snapshot(engine.Fresh(tx))
 	if err != nil || level == "" {
 		return err
 	}
 	_, started := tx.InstanceGet("gorm:started_transaction")
-	if started && fresh(tx).Exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").Error == nil {
+	if started && engine.Fresh(tx).Exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").Error == nil {
 		return nil
 	}
 	return &IsolationError{level}
@@ -203,7 +205,7 @@ func (b *binding) checkIsolation(tx *gorm.DB) error {
 func (b *binding) checkGone(tx *gorm.DB, users []string) error {
 	var left []string
 	id := clause.Column{Name: b.userID.DBName}
-	err := fresh(tx).Raw("SELECT ? FROM ? WHERE ?", id, clause.Table{Name: b.user.Table}, b.among(id, users)).Scan(&left).Error
+	err := engine.Fresh(tx).Raw("SELECT ? FROM ? WHERE ?", id, clause.Table{Name: b.user.Table}, b.among(id, users)).Scan(&left).Error
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("gormkey: %d of %d users in %s were not deleted, so nothing was: a trigger or another Delete callback kept them", len(left), len(users), b.user.Table)
 	}

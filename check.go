@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,22 +13,18 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // checkModels parses the models apart from GORM's cache, so that a refusal leaves no
 // trace there, and returns them with their tables.
-func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB) ([]model, error) {
-	if !slices.Contains([]string{"mysql", "postgres", "sqlite"}, db.Name()) {
-		return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
-	}
+func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB, e engine.Engine) ([]model, error) {
 	if !p.opts.noForeignKeys && (db.DisableForeignKeyConstraintWhenMigrating || db.IgnoreRelationshipsWhenMigrating) {
 		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: turn it off, or keep integrity without foreign keys by WithoutForeignKeys")
 	}
-	if p.opts.vitess && db.Name() != "mysql" {
-		return nil, fmt.Errorf("WithPlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
-	}
-	if t := p.opts.userIDType; db.Name() == "mysql" && !p.opts.inexactIDs && textType.MatchString(t) {
-		return nil, fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", t)
+	if err := e.CheckIDType(p.opts.userIDType); err != nil {
+		return nil, err
 	}
 	if err := p.checkEmbedding(); err != nil {
 		return nil, err
@@ -47,7 +42,7 @@ func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB) ([]model, error) {
 			return nil, err
 		}
 		s.Table = models[i].table
-		if err := checkNames(db.Name(), s); err != nil {
+		if err := checkNames(e, s); err != nil {
 			return nil, err
 		}
 		if err := p.checkColumns(m, s); err != nil {
@@ -62,9 +57,6 @@ func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB) ([]model, error) {
 	}
 	return models, checkOthers(db, models)
 }
-
-// textType matches types that compare by a collation.
-var textType = regexp.MustCompile(`(?i)char|text|enum|set`)
 
 // checkEmbedding refuses embedding by pointer, which compiles.
 func (p *PluginOf[U, K, S]) checkEmbedding() error {
@@ -234,7 +226,7 @@ func reaches(v reflect.Value, index []int, field unsafe.Pointer) bool {
 func checkDistinct(models []model) error {
 	seen := map[string]string{}
 	for _, m := range registered(models) {
-		name := strings.ToLower(bareTable(m.table))
+		name := strings.ToLower(engine.BareTable(m.table))
 		if other, ok := seen[name]; ok {
 			return fmt.Errorf("the tables of %s and %s are both %q; they must differ", other, m.option, m.table)
 		}
@@ -275,12 +267,4 @@ func textWidth(columnType string) int {
 	}
 	n, _ := strconv.Atoi(m[1])
 	return n
-}
-
-// exactColumn reports whether a column compares bytes without padding. Measured on 24
-// pairs of ids and six invalid tails: of the texts only these collations do, and
-// ascii_bin does not on MySQL.
-func exactColumn(columnType, collation string) bool {
-	t := strings.ToLower(columnType)
-	return strings.HasPrefix(t, "varbinary") || strings.HasSuffix(collation, "_nopad_bin") && !strings.HasPrefix(collation, "ascii") || collation == "utf8mb4_0900_bin"
 }

@@ -4,40 +4,31 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // ownColumn is a column of the plugin's tables that holds texts whose length, or ids whose
 // type, the library depends on.
 type ownColumn struct {
 	table, name string
-	ofUser      bool   // it holds users' ids
-	isID        bool   // it is compared, so that it has to compare bytes
-	sqlType     string // as it should be
-	wanted      idType
-	found       columnInfo
+	ofUser      bool          // it holds users' ids
+	isID        bool          // it is compared, so that it has to compare bytes
+	wanted      engine.Column // as it should be
+	found       engine.Column
 }
 
 // ownColumns returns the columns of the registered models.
-func ownColumns(dialect string, opts *options, models []model) (columns []ownColumn) {
+func ownColumns(e engine.Engine, opts *options, models []model) (columns []ownColumn) {
 	add := func(table, name, sqlType string, isID, ofUser bool) {
-		columns = append(columns, ownColumn{table: table, name: name, sqlType: sqlType, wanted: parseIDType(dialect, sqlType), isID: isID, ofUser: ofUser})
+		wanted := engine.Column{SQLType: sqlType, Type: e.ParseType(sqlType)}
+		columns = append(columns, ownColumn{table: table, name: name, wanted: wanted, isID: isID, ofUser: ofUser})
 	}
-	text := func(size int, isID bool) string {
-		switch {
-		case dialect == "sqlite":
-			return "text"
-		case dialect == "mysql" && isID && !opts.inexactIDs:
-			return fmt.Sprintf("varbinary(%d)", size)
-		}
-		return fmt.Sprintf("varchar(%d)", size)
-	}
-	userID := text(opts.userIDLength, true)
+	userID := e.TextType(opts.userIDLength, true)
 	if opts.userIDType != "" {
-		own, _ := gormType(dialect, opts.userIDType)
-		userID = string(own)
+		userID = string(e.GORMType(opts.userIDType).Name)
 	}
 	for _, m := range registered(models) {
 		if m.option == "User" {
@@ -45,164 +36,169 @@ func ownColumns(dialect string, opts *options, models []model) (columns []ownCol
 			continue
 		}
 		size := map[string]int{"Key": keyIDSize, "Session": sessionIDSize, "Token": tokenIDSize}[m.option]
-		add(m.table, "id", text(size, true), true, false)
+		add(m.table, "id", e.TextType(size, true), true, false)
 		add(m.table, "user_id", userID, true, true)
 		switch m.option {
 		case "Key":
-			add(m.table, "hashed_password", text(hashSize, false), false, false)
+			add(m.table, "hashed_password", e.TextType(hashSize, false), false, false)
 		case "Token":
-			add(m.table, "purpose", text(purposeSize, false), false, false)
-			add(m.table, "payload", text(payloadSize, false), false, false)
+			add(m.table, "purpose", e.TextType(purposeSize, false), false, false)
+			add(m.table, "payload", e.TextType(payloadSize, false), false, false)
 		}
 	}
 	return columns
 }
 
+// catalog reads the columns of each table once.
+type catalog struct {
+	engine engine.Engine
+	db     *gorm.DB
+	tables map[string]map[string]engine.Column
+}
+
+func newCatalog(e engine.Engine, db *gorm.DB) *catalog {
+	return &catalog{engine: e, db: db, tables: map[string]map[string]engine.Column{}}
+}
+
+// columns returns the columns of a table, none if it is not there.
+func (c *catalog) columns(table string) (map[string]engine.Column, error) {
+	if columns, ok := c.tables[table]; ok {
+		return columns, nil
+	}
+	columns, err := c.engine.Columns(c.db, table)
+	if err != nil {
+		return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
+	}
+	c.tables[table] = columns
+	return columns, nil
+}
+
+// find returns those of the columns that are there, as they were found.
+func (c *catalog) find(wanted []ownColumn) (there []ownColumn, err error) {
+	for _, own := range wanted {
+		columns, err := c.columns(own.table)
+		if err != nil {
+			return nil, err
+		}
+		if found, ok := columns[own.name]; ok {
+			own.found = found
+			there = append(there, own)
+		}
+	}
+	return there, nil
+}
+
 // checkColumns compares the columns with those that are there. It returns those that are
 // narrower than they should be, and refuses what a migration would cut or misread. Lucia's
 // tables are left as they are.
-func checkColumns(db *gorm.DB, opts *options, columns []ownColumn) (narrow []ownColumn, err error) {
+func (b *binding) checkColumns(c *catalog, opts *options) (narrow []ownColumn, err error) {
 	if opts.lucia {
 		return nil, nil
 	}
-	there, err := readOwn(db, columns)
+	there, err := c.find(b.columns)
 	if err != nil {
 		return nil, err
 	}
-	dialect := db.Name()
 	var errs []error
 	for _, c := range there {
-		how := c.fit(dialect)
+		how := c.fit(b.engine)
 		switch {
-		case how == wider && c.refuses(dialect):
-			errs = append(errs, c.refused(dialect, opts, there))
-		case dialect == "mysql" && c.isID && !opts.inexactIDs && !c.found.exact && (!c.ofUser || opts.userIDType == "" || c.wanted.family == "bytes" && !c.wanted.padded):
-			errs = append(errs, &InexactIDError{Table: c.table, Column: c.name, Type: c.found.Type, Statement: exactStatement(c.table, c.name, c.sqlType)})
-		case c.refuses(dialect):
-			errs = append(errs, c.refused(dialect, opts, there))
-		case how == narrower:
+		case how == engine.Wider && c.refuses(b.engine):
+			errs = append(errs, c.refused(b.engine, opts, there))
+		case c.inexact(b.engine, opts):
+			errs = append(errs, &InexactIDError{Table: c.table, Column: c.name, Type: c.found.SQLType, Statement: c.statement(b.engine)})
+		case c.refuses(b.engine):
+			errs = append(errs, c.refused(b.engine, opts, there))
+		case how == engine.Narrower:
 			narrow = append(narrow, c)
 		}
 	}
 	return narrow, errors.Join(errs...)
 }
 
-// readOwn returns the columns that are there, with their types.
-func readOwn(db *gorm.DB, columns []ownColumn) (there []ownColumn, err error) {
-	tables := map[string]map[string]columnInfo{}
-	for _, c := range columns {
-		if tables[c.table] == nil {
-			if tables[c.table], err = readColumns(db, c.table); err != nil {
-				return nil, fmt.Errorf("reading the columns of %s: %w", c.table, err)
-			}
-		}
-		if found, ok := tables[c.table][c.name]; ok {
-			c.found = found
-			there = append(there, c)
-		}
-	}
-	return there, nil
+// inexact reports whether a column of ids may take different ids for equal. Users' ids of a
+// type that the application chose are its own business, unless it chose one that compares
+// bytes.
+func (c ownColumn) inexact(e engine.Engine, opts *options) bool {
+	chosen := c.ofUser && opts.userIDType != "" && (c.wanted.Type.Family != "bytes" || c.wanted.Type.Padded)
+	return e.WantsExactIDs() && c.isID && !c.found.Exact && !chosen
 }
 
 // refused says how the options and a column come together: by the option that makes users'
 // ids what they are, or by a statement that gives a column the type of the others.
-func (c ownColumn) refused(dialect string, opts *options, there []ownColumn) error {
-	e := &ColumnError{Table: c.table, Column: c.name, Type: c.found.Type, Wanted: c.sqlType, Wider: c.fit(dialect) == wider}
+func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) error {
+	refusal := &ColumnError{Table: c.table, Column: c.name, Type: c.found.SQLType, Wanted: c.wanted.SQLType, Wider: c.fit(e) == engine.Wider}
 	model, usersFit := c, false
 	for _, other := range there {
 		switch {
 		case !c.ofUser || !other.ofUser:
-		case other.name == "id" && other.fit(dialect) == otherType:
+		case other.name == "id" && other.fit(e) == engine.OtherType:
 			model = other
-		case other.name == "id" && !e.Wider:
+		case other.name == "id" && !refusal.Wider:
 			usersFit = true
-		case other.found.id.against(dialect, model.found.id) == wider:
+		case e.Compare(other.found.Type, model.found.Type) == engine.Wider:
 			model = other
 		}
 	}
 	if c.ofUser && !usersFit {
-		e.Option = optionFor(dialect, opts, model.found)
+		refusal.Option = optionFor(e, model.found)
 	}
-	if e.Option == "" {
-		e.Statement = c.statement(dialect)
+	if refusal.Option == "" {
+		refusal.Statement = c.statement(e)
 	}
-	return e
+	return refusal
 }
 
 // refuses tells whether a migration would cut what the column holds, or turn it into
 // something else.
-func (c ownColumn) refuses(dialect string) bool {
-	switch c.fit(dialect) {
-	case wider:
+func (c ownColumn) refuses(e engine.Engine) bool {
+	switch c.fit(e) {
+	case engine.Wider:
 		return c.ofUser
-	case otherType:
-		return c.ofUser || !c.isID && c.noText(dialect)
+	case engine.OtherType:
+		return c.ofUser || !c.isID && c.noText(e)
 	}
 	return false
 }
 
-// noText tells whether a column of the library's own texts holds something else. What a
-// type of the application's is made of is not known here.
-func (c ownColumn) noText(dialect string) bool {
+// noText tells whether a column of the library's own texts holds something else. The library
+// does not know the types that an application made.
+func (c ownColumn) noText(e engine.Engine) bool {
 	others := []string{"bytes", "integer", "unsigned", "numeric", "uuid"}
-	return dialect != "sqlite" && c.fit(dialect) == otherType && slices.Contains(others, c.found.id.family)
+	return !e.LooseTypes() && c.fit(e) == engine.OtherType && slices.Contains(others, c.found.Type.Family)
 }
 
 // fit is how the column that is there fits.
-func (c ownColumn) fit(dialect string) fit { return c.found.id.against(dialect, c.wanted) }
+func (c ownColumn) fit(e engine.Engine) engine.Fit { return e.Compare(c.found.Type, c.wanted.Type) }
+
+// statement gives a column its type, "" where there is no such statement.
+func (c ownColumn) statement(e engine.Engine) string {
+	return e.ChangeType(c.table, c.name, c.wanted.SQLType, c.name == "hashed_password")
+}
 
 // optionFor returns the options that make user ids what a column is, "" for a text that
 // compares inexactly.
-func optionFor(dialect string, opts *options, found columnInfo) string {
-	t := found.id
+func optionFor(e engine.Engine, found engine.Column) string {
+	t := found.Type
+	ours := e.ParseType(e.TextType(t.Width, true)) // what WithUserIDLength makes
 	switch {
-	case dialect == "mysql" && t.family == "text" && !found.exact && !opts.inexactIDs:
+	case e.WantsExactIDs() && t.Family == "text" && !found.Exact:
 		return ""
-	case !t.takesText(1) || dialect == "postgres" && t.family == "bytes":
-	case dialect == "sqlite" || t.width == userIDLength:
+	case !t.TakesText(1) || e.Compare(t, ours) != engine.Fits:
+	case e.LooseTypes() || t.Width == userIDLength:
 		return "neither WithUserIDType nor WithUserIDLength"
-	case t.width >= 8 && t.width <= 255:
-		return fmt.Sprintf("WithUserIDLength(%d)", t.width)
+	case t.Width >= 8 && t.Width <= 255:
+		return fmt.Sprintf("WithUserIDLength(%d)", t.Width)
 	}
-	return fmt.Sprintf("WithUserIDType(%q)", found.Type)
-}
-
-// statement gives a column its type, "" for SQLite, which has no such statement.
-func (c ownColumn) statement(dialect string) string {
-	switch dialect {
-	case "mysql":
-		return strings.TrimSuffix(exactStatement(c.table, c.name, c.sqlType), map[bool]string{true: " NOT NULL"}[c.name == "hashed_password"])
-	case "postgres":
-		column := quoteName(dialect, c.name)
-		return fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::text::%s", quoteName(dialect, strings.Split(c.table, ".")...), column, c.sqlType, column, c.sqlType)
-	}
-	return ""
-}
-
-// quoteName quotes the parts of a name.
-func quoteName(dialect string, parts ...string) string {
-	quote := `"`
-	if dialect == "mysql" {
-		quote = "`"
-	}
-	quoted := make([]string, len(parts))
-	for i, part := range parts {
-		quoted[i] = quote + strings.ReplaceAll(part, quote, quote+quote) + quote
-	}
-	return strings.Join(quoted, ".")
-}
-
-// exactStatement makes a column of MySQL what it should be.
-func exactStatement(table, column, sqlType string) string {
-	return fmt.Sprintf("ALTER TABLE %s MODIFY %s %s NOT NULL", quoteName("mysql", strings.Split(table, ".")...), quoteName("mysql", column), sqlType)
+	return fmt.Sprintf("WithUserIDType(%q)", found.SQLType)
 }
 
 // narrowest returns the type that bounds users' ids until the columns are widened, nil for
 // none.
-func narrowest(narrow []ownColumn) *idType {
-	var least *idType
+func narrowest(narrow []ownColumn) *engine.Type {
+	var least *engine.Type
 	for _, c := range narrow {
-		if t := c.found.id; c.ofUser && (least == nil || t.width < least.width) {
+		if t := c.found.Type; c.ofUser && (least == nil || t.Width < least.Width) {
 			least = &t
 		}
 	}
@@ -216,7 +212,7 @@ func (b *binding) checkWidth(id string) error {
 		return nil
 	}
 	var argument *ArgumentError
-	if err := t.check(id); errors.As(err, &argument) {
+	if err := checkHeld(*t, id); errors.As(err, &argument) {
 		return &ArgumentError{argument.Argument, argument.Reason + " as long as Plugin.AutoMigrate has not widened the column"}
 	}
 	return nil
@@ -224,11 +220,11 @@ func (b *binding) checkWidth(id string) error {
 
 // sameTypes returns a MismatchError if a table's user_id and the user's id have types in
 // which rows may look as if they had no user.
-func (b *binding) sameTypes(table string, columns, users map[string]columnInfo) error {
+func (b *binding) sameTypes(table string, columns, users map[string]engine.Column) error {
 	child, ok := columns["user_id"]
 	user, exists := users[b.userID.DBName]
-	if !ok || !exists || child.id.against(b.dialect, user.id) == fits {
+	if !ok || !exists || b.engine.Compare(child.Type, user.Type) == engine.Fits {
 		return nil
 	}
-	return &MismatchError{Table: table, Type: child.Type, UserTable: b.user.Table, UserType: user.Type, Cut: -1}
+	return &MismatchError{Table: table, Type: child.SQLType, UserTable: b.user.Table, UserType: user.SQLType, Cut: -1}
 }

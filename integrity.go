@@ -11,6 +11,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // Where the database does not keep keys and sessions whole, these callbacks do, for the
@@ -67,7 +69,7 @@ func (b *binding) begin(tx *gorm.DB, g *guarded) bool {
 	if !b.foreignKeys {
 		return true
 	}
-	enforced, err := b.engine.Enforces(fresh(tx))
+	enforced, err := b.engine.Enforces(engine.Fresh(tx))
 	_ = tx.AddError(err)
 	return tx.Error == nil && !enforced
 }
@@ -104,9 +106,6 @@ func unprepared(tx *gorm.DB) *gorm.DB {
 	return tx
 }
 
-// fresh returns a handle for a statement of ours in the transaction of tx.
-func fresh(tx *gorm.DB) *gorm.DB { return tx.Session(&gorm.Session{NewDB: true, SkipHooks: true}) }
-
 // finish ends what begin began.
 func (b *binding) finish(tx *gorm.DB) {
 	v, _ := tx.InstanceGet(b.setting())
@@ -133,13 +132,13 @@ func (b *binding) finish(tx *gorm.DB) {
 		}
 		tx.Statement.ConnPool = g.pool
 	case g.savepoint && tx.Error != nil:
-		undo := fresh(tx)
+		undo := engine.Fresh(tx)
 		undo.Error = nil // with which GORM would send nothing
 		if err := undo.RollbackTo(savepointName).Error; err != nil {
 			_ = tx.AddError(err)
 		}
 	case g.savepoint:
-		_ = tx.AddError(unprepared(fresh(tx)).Exec("RELEASE SAVEPOINT " + savepointName).Error)
+		_ = tx.AddError(unprepared(engine.Fresh(tx)).Exec("RELEASE SAVEPOINT " + savepointName).Error)
 	}
 }
 
@@ -174,7 +173,7 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	}
 	if !missing {
 		var err error
-		if missing, err = b.missingOwners(fresh(tx), ids); err != nil {
+		if missing, err = b.missingOwners(engine.Fresh(tx), ids); err != nil {
 			_ = tx.AddError(err)
 		}
 	}

@@ -68,16 +68,16 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 	}
 	b.frozen = map[string]bool{}
 	for _, s := range append(b.children(), b.user) {
-		table, err := readTable(b.db, s.Table, b.user.Table)
+		table, err := b.engine.Table(b.db, s.Table, b.user.Table)
 		if err != nil {
 			return err
 		}
-		if !table.exists {
+		if !table.Exists {
 			continue
 		}
 		b.frozen[s.Table] = true
 		for _, f := range s.Fields {
-			if _, ok := table.columns[f.DBName]; ok && f.DBName != "" {
+			if _, ok := table.Columns[f.DBName]; ok && f.DBName != "" {
 				f.IgnoreMigration = true
 			}
 		}
@@ -95,7 +95,7 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 		}
 		if s == b.user {
 			opts.userIDMax = 255
-			if n := textWidth(table.columns["id"].Type); n > 0 {
+			if n := textWidth(table.Columns["id"].SQLType); n > 0 {
 				opts.userIDMax = min(n, 255)
 			}
 		}

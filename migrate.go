@@ -33,7 +33,7 @@ func (p *PluginOf[U, K, S]) autoMigrate(tx *gorm.DB, more []any) error {
 	if err := b.explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...)); err != nil {
 		return err
 	}
-	narrow, err := checkColumns(tx, &p.opts, b.columns)
+	narrow, err := b.checkColumns(newCatalog(b.engine, tx), &p.opts)
 	b.narrow.Store(narrowest(narrow))
 	return err
 }
@@ -91,9 +91,9 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 	if !b.foreignKeys {
 		return nil
 	}
-	var users tableInfo
+	var users engine.Table
 	for i, s := range append([]*schema.Schema{b.user}, b.owned...) {
-		table, err := readTable(tx, s.Table, b.user.Table)
+		table, err := b.engine.Table(tx, s.Table, b.user.Table)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 			users = table
 			continue
 		}
-		if !table.exists || len(table.foreignKeys) > 0 || b.frozen[s.Table] {
+		if !table.Exists || len(table.ForeignKeys) > 0 || b.frozen[s.Table] {
 			continue
 		}
 		n, err := b.countOrphans(tx, s.Table, table, users)
@@ -109,7 +109,7 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 			return err
 		}
 		if n > 0 {
-			return cmp.Or(b.sameTypes(s.Table, table.columns, users.columns), error(&OrphanError{s.Table, n}))
+			return cmp.Or(b.sameTypes(s.Table, table.Columns, users.Columns), error(&OrphanError{s.Table, n}))
 		}
 	}
 	return nil
@@ -125,11 +125,11 @@ func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 			return &UsageError{"plugin", "has foreign keys on, so the next AutoMigrate would add them again; give it WithoutForeignKeys"}
 		}
 		for _, s := range b.owned {
-			table, err := readTable(tx, s.Table, b.user.Table)
+			table, err := b.engine.Table(tx, s.Table, b.user.Table)
 			if err != nil {
 				return err
 			}
-			if err := b.dropConstraints(tx, s, table.foreignKeys); err != nil {
+			if err := b.dropConstraints(tx, s, table.ForeignKeys); err != nil {
 				return err
 			}
 		}
@@ -153,8 +153,8 @@ func (b *binding) dropConstraints(tx *gorm.DB, s *schema.Schema, names []string)
 	if err := tx.Migrator().DropConstraint(reflect.New(s.ModelType).Interface(), name); err != nil {
 		return err
 	}
-	table, err := readTable(tx, s.Table, b.user.Table)
-	if err == nil && len(table.foreignKeys) > 0 {
+	table, err := b.engine.Table(tx, s.Table, b.user.Table)
+	if err == nil && len(table.ForeignKeys) > 0 {
 		err = fmt.Errorf("gormkey: %s has a foreign key that another program declared, and SQLite drops none by itself: make the table anew without it", s.Table)
 	}
 	return err
@@ -163,7 +163,7 @@ func (b *binding) dropConstraints(tx *gorm.DB, s *schema.Schema, names []string)
 // explainForeignKey says what to do about a column of the application that points at the
 // user and has another type.
 func (b *binding) explainForeignKey(err error) error {
-	if code := engine.Code(err); code == "3780" || code == "1005" || code == "42804" {
+	if engine.IsOtherType(err) {
 		return fmt.Errorf("gormkey: a column that is to point at the user's id has another type; the id is %s: take a type that the field has of its own out, and give a column that is there this type: %w",
 			b.db.Dialector.DataTypeOf(b.userID), err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -48,13 +49,13 @@ type options struct {
 	unknownServer    bool
 	generatesDefault bool // newUserID is ours
 	noForeignKeys    bool
-	vitess           bool
+	planetScale      bool
 	lucia            bool // tables and tokens are Lucia v2's
 	userIDMax        int  // … the width of its column of user ids, once it is known
 	hashTokens       bool // … and the tokens are on their way to be hashed
 	hasherGiven      bool
 	policyGiven      bool
-	idType           idType // of the option userIDType, once the database is known
+	idType           engine.Type // of the option userIDType, once the database is known
 }
 
 func defaultOptions() options {
@@ -168,11 +169,17 @@ func WithoutForeignKeys() Option { return func(o *options) { o.noForeignKeys = t
 // [WithoutForeignKeys]; no FOREIGN KEY for the application's models either, by
 // gorm.Config's DisableForeignKeyConstraintWhenMigrating; and GORM's migrator is told the
 // database's name, which it otherwise does not find there, and creates its tables twice.
-func WithPlanetScale() Option { return func(o *options) { o.noForeignKeys, o.vitess = true, true } }
+func WithPlanetScale() Option {
+	return func(o *options) { o.noForeignKeys, o.planetScale = true, true }
+}
 
-// validate reports every option that is out of bounds for a database of the dialect, and
-// completes the others.
-func (o *options) validate(dialect string) error {
+// settings are what the options say of the database.
+func (o *options) settings() engine.Settings {
+	return engine.Settings{InexactIDs: o.inexactIDs, Vitess: o.planetScale, Unknown: o.unknownServer}
+}
+
+// validate reports every option that is out of bounds, and completes the others.
+func (o *options) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	checkPeriod := func(option, name string, d time.Duration) {
@@ -232,25 +239,26 @@ func (o *options) validate(dialect string) error {
 			o.passwordPolicy = func(string) error { return nil }
 		}
 	}
-	return o.validateUserID(dialect)
+	return nil
 }
 
-func (o *options) validateUserID(dialect string) error {
+// validateUserID checks the options whose bounds depend on the database.
+func (o *options) validateUserID(e engine.Engine) error {
 	if o.userIDType != "" {
-		o.idType = parseIDType(dialect, o.userIDType)
-		if slices.Contains(gormWords, strings.ToLower(strings.TrimSpace(o.userIDType))) || o.idType.family == "" && dialect != "sqlite" {
+		o.idType = e.ParseType(o.userIDType)
+		if slices.Contains(gormWords, strings.ToLower(strings.TrimSpace(o.userIDType))) || o.idType.Family == "" && !e.LooseTypes() {
 			return fmt.Errorf("WithUserIDType: %q is no SQL type for ids", o.userIDType)
 		}
 	}
 	if o.generatesDefault {
 		length := min(o.userIDLength, userIDLength)
 		if o.userIDType != "" {
-			if !o.idType.takesText(8) {
+			if !o.idType.TakesText(8) {
 				return fmt.Errorf("WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
 			}
 			length = userIDLength
-			if o.idType.width > 0 {
-				length = min(o.idType.width, userIDLength)
+			if o.idType.Width > 0 {
+				length = min(o.idType.Width, userIDLength)
 			}
 		}
 		o.newUserID = func() string { return randomString(length) }
@@ -281,7 +289,7 @@ func (o *options) checkUserID(id string) error {
 	if err := checkText("user id", id, o.maxUserID()); err != nil {
 		return err
 	}
-	return o.idType.check(id)
+	return checkHeld(o.idType, id)
 }
 
 var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)
@@ -299,9 +307,6 @@ func (t TableNames) validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// bareTable returns a table's name without its schema.
-func bareTable(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // now returns the clock's time in milliseconds.
 func (o *options) now() UnixMilli { return UnixMilli(o.clock().UnixMilli()) }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // PluginOf is the auth system of one user type U on one database, with keys of type K and
@@ -104,20 +106,36 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 	return p.registerCallbacks(db, b)
 }
 
+// bind takes the steps of db.Use in their order: it checks the options and the models, asks
+// the database, and writes into GORM's schemas when nothing is left to refuse.
 func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 	for _, other := range db.Plugins {
 		if servesUser[U](other) && other != gorm.Plugin(p) {
 			return nil, errors.New("the database has one already; use gormkey.From to get its operations")
 		}
 	}
-	if err := p.opts.validate(db.Name()); err != nil {
+	if err := p.opts.validate(); err != nil {
 		return nil, err
 	}
-	models, err := p.checkModels(db)
+	e, err := engine.Of(db, p.opts.settings())
 	if err != nil {
 		return nil, err
 	}
-	return bindModels(db, &p.opts, models)
+	if err := p.opts.validateUserID(e); err != nil {
+		return nil, err
+	}
+	models, err := p.checkModels(db, e)
+	if err != nil {
+		return nil, err
+	}
+	b := newBinding(db, e, &p.opts, models)
+	if err := b.checkUnparsed(models); err != nil {
+		return nil, err
+	}
+	if err := b.ask(&p.opts, models); err != nil {
+		return nil, err
+	}
+	return b, b.writeSchemas(&p.opts, models)
 }
 
 // Models returns the models to migrate, in an order that satisfies their foreign keys:

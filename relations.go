@@ -1,43 +1,24 @@
 package gormkey
 
 import (
-	"regexp"
-	"strings"
-
 	"gorm.io/gorm/schema"
-)
 
-// columnType is how GORM writes a column: the type, and its size.
-type columnType struct {
-	name schema.DataType
-	size int
-}
+	"github.com/gormkey/gormkey/internal/engine"
+)
 
 // typeSetter gives columns their types, and those that point at them by a relation the
 // same: GORM copied the types into them when it parsed the models, before the options had
 // changed them.
 type typeSetter struct {
 	before map[*schema.Field]schema.DataType // of what was changed
-	sqlite bool
+	loose  bool                              // sizes mean nothing
 }
 
-func (t *typeSetter) set(f *schema.Field, to columnType) {
+func (t *typeSetter) set(f *schema.Field, to engine.ColumnType) {
 	if _, ok := t.before[f]; !ok {
 		t.before[f] = f.DataType
 	}
-	f.DataType, f.Size = to.name, to.size
-}
-
-// serialType matches PostgreSQL's types that bring a counter along.
-var serialType = regexp.MustCompile(`(?i)^(small|big)?serial\d?$`)
-
-// pointing returns the type of a column that points at one of another type, which has no
-// counter of its own.
-func pointing(t columnType) columnType {
-	if size := serialType.FindStringSubmatch(string(t.name)); size != nil {
-		t.name = map[string]schema.DataType{"": "integer", "small": "smallint", "big": "bigint"}[strings.ToLower(size[1])]
-	}
-	return t
+	f.DataType, f.Size = to.Name, to.Size
 }
 
 // share follows the relations of the schemas, and of those that they lead to. A column
@@ -52,9 +33,9 @@ func (t *typeSetter) share(schemas []*schema.Schema) {
 			if _, done := t.before[ref.ForeignKey]; done || !changed || ref.ForeignKey.DataType != before {
 				continue
 			}
-			to := pointing(columnType{ref.PrimaryKey.DataType, ref.PrimaryKey.Size})
-			if _, written := ref.ForeignKey.TagSettings["SIZE"]; written && !joins[ref.ForeignKey.Schema] && to.name == schema.String && !t.sqlite {
-				to.size = max(to.size, ref.ForeignKey.Size)
+			to := engine.ColumnType{Name: ref.PrimaryKey.DataType, Size: ref.PrimaryKey.Size}.Referring()
+			if _, written := ref.ForeignKey.TagSettings["SIZE"]; written && !joins[ref.ForeignKey.Schema] && to.Name == schema.String && !t.loose {
+				to.Size = max(to.Size, ref.ForeignKey.Size)
 			}
 			t.set(ref.ForeignKey, to)
 			again = true

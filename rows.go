@@ -4,11 +4,12 @@ import (
 	"database/sql/driver"
 	"reflect"
 	"strings"
-	"unicode"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // insertedRow is one row of an INSERT, a struct or a map, as callbacks see it.
@@ -157,34 +158,10 @@ func targetTable(stmt *gorm.Statement) string {
 	case e == nil:
 		return stmt.Table
 	case len(e.Vars) == 0:
-		return unquotedName(e.SQL)
+		return engine.Unquoted(e.SQL)
 	case e.SQL == "?":
 		table, _ := e.Vars[0].(clause.Table)
 		return table.Name
 	}
 	return "" // a subquery
-}
-
-// unquotedName returns the name at the start of an SQL text, without its quotes, and
-// without PostgreSQL's ONLY.
-func unquotedName(sql string) string {
-	sql = strings.TrimSpace(sql)
-	if first, rest, ok := strings.Cut(sql, " "); ok && strings.EqualFold(first, "only") {
-		sql = strings.TrimSpace(rest)
-	}
-	name := strings.Builder{}
-	var quote rune
-	for _, c := range sql {
-		switch {
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote == 0 && (c == '`' || c == '"'):
-			quote = c
-		case quote == 0 && unicode.IsSpace(c):
-			return name.String()
-		default:
-			name.WriteRune(c)
-		}
-	}
-	return name.String()
 }

@@ -7,6 +7,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // GORM's Save is an UPDATE that becomes an INSERT where there is no row, so that saving a
@@ -69,20 +71,20 @@ func (b *binding) requireRows(tx *gorm.DB, s *schema.Schema, ids []string) error
 	if gone == nil {
 		gone = ErrInvalidToken
 	}
-	if err := b.lockWrites(fresh(tx)); err != nil {
+	if err := b.lockWrites(engine.Fresh(tx)); err != nil {
 		return err
 	}
 	id, table := clause.Column{Name: "id"}, clause.Table{Name: s.Table}
 	query := "SELECT ? FROM ? WHERE ? ORDER BY ?" + b.engine.LockForUpdate()
 	for part := range slices.Chunk(ids, b.engine.MostIDs()) {
 		var found []string
-		if err := fresh(tx).Raw(query, id, table, b.among(id, part), id).Scan(&found).Error; err != nil {
+		if err := engine.Fresh(tx).Raw(query, id, table, b.among(id, part), id).Scan(&found).Error; err != nil {
 			return err
 		}
 		if missing := len(part) - len(found); missing > 0 {
 			return fmt.Errorf("gormkey: %d rows are not in %s, and Save would insert them; change rows with Updates, and insert new ones with Create: %w", missing, s.Table, gone)
 		}
-		if err := b.require(fresh(tx), gone, "(SELECT COUNT(*) FROM ? WHERE ?) = ?", table, b.among(id, part), len(part)); err != nil {
+		if err := b.require(engine.Fresh(tx), gone, "(SELECT COUNT(*) FROM ? WHERE ?) = ?", table, b.among(id, part), len(part)); err != nil {
 			return err
 		}
 	}

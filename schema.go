@@ -17,9 +17,9 @@ import (
 // binding is what a plugin knows of its database: the schemas that GORM caches there,
 // with the tables, types and constraints that the options ask for.
 type binding struct {
-	db      *gorm.DB
-	cache   *sync.Map // GORM's schemas
-	dialect string    // "mysql", "postgres" or "sqlite"
+	db     *gorm.DB
+	cache  *sync.Map // GORM's schemas
+	engine engine.Engine
 
 	user, key, session   *schema.Schema   // as registered
 	token                *schema.Schema   // nil without WithOneTimeTokens
@@ -28,18 +28,15 @@ type binding struct {
 	userID               *schema.Field
 	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
-	columns      []ownColumn            // whose types are looked at
-	narrow       atomic.Pointer[idType] // what bounds users' ids until their columns are widened
-	frozen       map[string]bool        // tables of Lucia's that are left as they are
-	castExpiries bool                   // they are not stored as integers
+	columns      []ownColumn                 // whose types are looked at
+	narrow       atomic.Pointer[engine.Type] // what bounds users' ids until their columns are widened
+	frozen       map[string]bool             // tables of Lucia's that are left as they are
+	castExpiries bool                        // they are not stored as integers
 
 	foreignKeys   bool   // the tables are to have their foreign keys
 	currentSchema string // the schema or database of unqualified names, where the integrity callbacks ask
 	ownType       bool   // ids have a type of the database's own
-	inexact       bool   // id columns may match more than equal bytes
 	plainColumns  bool   // every column can be named in a SELECT
-	vitess        bool   // the database is one
-	engine        engine.Engine
 	undone        undone
 	plans         plans
 }
@@ -91,45 +88,68 @@ func (b *binding) tables() []string {
 	return tables
 }
 
-// bindModels parses the models into GORM's cache and sets tables, types and
-// constraints there, as GORM's own SetupJoinTable does. The caller checked them.
-func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
-	b := &binding{db: db.Session(&gorm.Session{NewDB: true}), cache: schemaCache(db), dialect: db.Name()}
-	b.inexact = b.dialect == "mysql" && opts.inexactIDs
-	b.foreignKeys, b.vitess, b.ownType = !opts.noForeignKeys, opts.vitess, opts.userIDType != ""
+// newBinding returns what is known before the database is asked.
+func newBinding(db *gorm.DB, e engine.Engine, opts *options, models []model) *binding {
+	return &binding{
+		db:          db.Session(&gorm.Session{NewDB: true}),
+		cache:       schemaCache(db),
+		engine:      e,
+		columns:     ownColumns(e, opts, models),
+		foreignKeys: !opts.noForeignKeys,
+		ownType:     opts.userIDType != "",
+	}
+}
+
+// checkUnparsed refuses models that GORM has in its cache: what was made of them there has
+// not the tables and types of the plugin.
+func (b *binding) checkUnparsed(models []model) error {
+	if b.cache == nil {
+		return nil
+	}
 	for _, m := range models {
-		if b.cache == nil {
-			break
-		}
 		if _, parsed := b.cache.Load(reflect.TypeOf(m.value).Elem()); parsed {
-			return nil, fmt.Errorf("GORM has parsed %T before: call db.Use right after gorm.Open, before any query, AutoMigrate or plugin whose models refer to it", m.value)
+			return fmt.Errorf("GORM has parsed %T before: call db.Use right after gorm.Open, before any query, AutoMigrate or plugin whose models refer to it", m.value)
 		}
 	}
-	var err error
-	settings := engine.Settings{InexactIDs: opts.inexactIDs, Vitess: opts.vitess, Unknown: opts.unknownServer}
+	return nil
+}
+
+// ask reads from the database what the plugin decides by, and refuses a database that the
+// options do not fit.
+func (b *binding) ask(opts *options, models []model) (err error) {
+	settings, sessions := opts.settings(), ""
 	for _, m := range registered(models) {
 		settings.Tables = append(settings.Tables, m.table)
+		if m.option == "Session" {
+			sessions = m.table
+		}
 	}
-	if b.engine, err = engine.Open(b.db, settings); err != nil {
-		return nil, err
+	if b.engine, err = b.engine.Ask(b.db, settings); err != nil {
+		return err
 	}
 	if b.engine.Batches() && opts.noForeignKeys {
-		return nil, errors.New("WithoutForeignKeys: this database has no transactions to keep keys and sessions whole in, and always enforces foreign keys: leave the option out")
+		return errors.New("WithoutForeignKeys: this database has no transactions to keep keys and sessions whole in, and always enforces foreign keys: leave the option out")
 	}
-	b.columns = ownColumns(b.dialect, opts, models)
-	narrow, err := checkColumns(b.db, opts, b.columns)
+	there := newCatalog(b.engine, b.db)
+	narrow, err := b.checkColumns(there, opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.narrow.Store(narrowest(narrow))
-	if err := b.readCurrentSchema(); err != nil {
-		return nil, err
+	if err := b.readExpiries(there, sessions); err != nil {
+		return err
 	}
+	return b.readCurrentSchema()
+}
+
+// writeSchemas parses the models into GORM's cache and sets tables, types and constraints
+// there, as GORM's own SetupJoinTable does. The caller checked them.
+func (b *binding) writeSchemas(opts *options, models []model) error {
 	schemas := make([]*schema.Schema, len(models))
 	for i, m := range models {
-		stmt := &gorm.Statement{DB: db}
+		stmt := &gorm.Statement{DB: b.db}
 		if err := stmt.Parse(m.value); err != nil {
-			return nil, err
+			return err
 		}
 		schemas[i] = stmt.Schema
 		schemas[i].Table = m.table
@@ -140,11 +160,8 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		b.owned = append([]*schema.Schema{b.token}, b.owned...)
 	}
 	b.userID = b.user.PrioritizedPrimaryField
-	for _, s := range b.children() {
-		rel := s.Relationships.Relations["User"]
-		if rel == nil || rel.Type != schema.BelongsTo || len(rel.References) != 1 || rel.References[0].PrimaryKey != b.userID {
-			return nil, fmt.Errorf("GORM takes the User of %v for something else than its owner; look for a field of %v that it may have mistaken", s.ModelType, b.user.ModelType)
-		}
+	if err := b.checkOwner(); err != nil {
+		return err
 	}
 	b.plainColumns = !slices.ContainsFunc(schemas, func(s *schema.Schema) bool { return !plainQueries(s) })
 	b.setTypes(opts)
@@ -153,10 +170,18 @@ func bindModels(db *gorm.DB, opts *options, models []model) (*binding, error) {
 		dropColumn(b.session, "absolute_expires")
 		dropColumn(b.baseSession, "absolute_expires")
 	}
-	if err := b.readExpiries(); err != nil {
-		return nil, err
+	return b.leaveTablesAlone(opts)
+}
+
+// checkOwner refuses models whose User GORM relates to something else.
+func (b *binding) checkOwner() error {
+	for _, s := range b.children() {
+		rel := s.Relationships.Relations["User"]
+		if rel == nil || rel.Type != schema.BelongsTo || len(rel.References) != 1 || rel.References[0].PrimaryKey != b.userID {
+			return fmt.Errorf("GORM takes the User of %v for something else than its owner; look for a field of %v that it may have mistaken", s.ModelType, b.user.ModelType)
+		}
 	}
-	return b, b.leaveTablesAlone(opts)
+	return nil
 }
 
 // keep puts a schema where it belongs.
@@ -177,15 +202,15 @@ func (b *binding) keep(m model, s *schema.Schema) {
 	}
 }
 
-// readExpiries looks whether SQLite's column of expiries holds something else than
-// integers, as Drizzle's does.
-func (b *binding) readExpiries() error {
-	if b.dialect != "sqlite" {
+// readExpiries looks whether a column of expiries that may hold anything was made for
+// something else than integers, as Drizzle makes it.
+func (b *binding) readExpiries(there *catalog, sessions string) error {
+	if !b.engine.LooseTypes() {
 		return nil
 	}
-	columns, err := readColumns(b.db, b.session.Table)
+	columns, err := there.columns(sessions)
 	c, ok := columns["idle_expires"]
-	b.castExpiries = ok && !wideInteger(b.dialect, c.Type)
+	b.castExpiries = ok && !b.engine.HoldsMillis(c.SQLType)
 	return err
 }
 
@@ -206,42 +231,30 @@ func (b *binding) children() []*schema.Schema {
 	return append(slices.Clone(b.owned), b.baseKey, b.baseSession)
 }
 
-// setTypes gives each user_id the type of the user's id, and on MySQL and MariaDB makes
-// every id VARBINARY, the one type that compares bytes on each of their versions. Columns
-// of the application that point at them follow.
+// setTypes gives every id its type, and each user_id that of the user's id. Columns of the
+// application that point at them follow.
 func (b *binding) setTypes(opts *options) {
-	t := &typeSetter{before: map[*schema.Field]schema.DataType{}, sqlite: b.dialect == "sqlite"}
-	text := func(size int) columnType {
-		switch {
-		case t.sqlite:
-			return columnType{schema.String, 0} // see dropSizes
-		case b.dialect == "mysql" && !opts.inexactIDs:
-			return columnType{schema.DataType(fmt.Sprintf("varbinary(%d)", size)), size}
-		}
-		return columnType{schema.String, size}
-	}
-	id := text(opts.userIDLength)
+	t := &typeSetter{before: map[*schema.Field]schema.DataType{}, loose: b.engine.LooseTypes()}
+	id := b.engine.IDType(opts.userIDLength)
 	if opts.userIDType != "" {
-		id.name, id.size = gormType(b.dialect, opts.userIDType)
+		id = b.engine.GORMType(opts.userIDType)
 	}
 	t.set(b.userID, id)
 	for _, s := range b.children() {
-		t.set(s.FieldsByDBName["user_id"], pointing(id))
+		t.set(s.FieldsByDBName["user_id"], id.Referring())
 		if f := s.PrioritizedPrimaryField; f.DataType == schema.String {
-			t.set(f, text(f.Size))
+			t.set(f, b.engine.IDType(f.Size))
 		}
 	}
 	t.share(append(b.children(), b.user))
-	if t.sqlite {
+	if t.loose {
 		for _, s := range append(b.children(), b.user) {
 			dropSizes(s)
 		}
 	}
 }
 
-// dropSizes takes the sizes off texts, which have none in SQLite. The modernc driver
-// reports one for a table with rows, so that GORM's migrator would rebuild the table each
-// time.
+// dropSizes takes the sizes off texts where they mean nothing: see IDType of SQLite.
 func dropSizes(s *schema.Schema) {
 	for _, f := range s.Fields {
 		if f.DataType == schema.String || f.DataType == schema.Bytes {

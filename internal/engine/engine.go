@@ -148,19 +148,10 @@ type Settings struct {
 	Tables []string
 }
 
-// Open returns the engine of db, which it asks.
-func Open(db *gorm.DB, s Settings) (Engine, error) {
-	engine, err := Of(db, s)
-	if err != nil {
-		return nil, err
-	}
-	return engine.Ask(db.Session(&gorm.Session{NewDB: true}), s)
-}
-
 // Of returns the engine of db. It sends nothing; see Engine.Ask.
 func Of(db *gorm.DB, s Settings) (Engine, error) {
 	if s.Vitess && db.Name() != "mysql" {
-		return nil, fmt.Errorf("PlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
+		return nil, fmt.Errorf("WithPlanetScale: the dialect is %q, not mysql; WithoutForeignKeys serves every dialect", db.Name())
 	}
 	switch db.Name() {
 	case "sqlite":

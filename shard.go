@@ -1,28 +1,11 @@
 package gormkey
 
 import (
-	"strings"
-
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/internal/engine"
 )
-
-// prepareVitess makes GORM fit Vitess, which has no foreign keys, and shows the names of
-// the databases below it in information_schema (vitess#7687), where GORM's migrator
-// looks for the one that it is in.
-func (p *PluginOf[U, K, S]) prepareVitess(db *gorm.DB) error {
-	db.Config.DisableForeignKeyConstraintWhenMigrating = true
-	return db.Callback().Row().Before("gorm:row").Register(p.Name()+":database", func(tx *gorm.DB) {
-		if tx.Error == nil && strings.HasPrefix(tx.Statement.SQL.String(), currentDatabaseQuery) {
-			tx.Statement.SQL.Reset()
-			tx.Statement.SQL.WriteString("SELECT DATABASE()")
-			tx.Statement.Vars = nil
-		}
-	})
-}
-
-// currentDatabaseQuery is how gorm.io/driver/mysql asks.
-const currentDatabaseQuery = "SELECT SCHEMA_NAME from Information_schema.SCHEMATA where SCHEMA_NAME LIKE"
 
 // deleteAll runs a delete again until it finds no more rows than one statement may have.
 // The query is built anew each time.
@@ -72,30 +55,27 @@ func (r *RepositoryOf[U, K, S]) checkFree(tx *gorm.DB, id string) error {
 // in the same transaction, with the user locked.
 const emptiedSetting = "gormkey:emptied"
 
-// checkEmptied refuses to delete what a hook gave such a user since. A consistent lookup
-// vindex creates its rows in one transaction of the lookup keyspace and deletes them in
-// another, so that the second would wait for the first until it is killed.
+// checkEmptied refuses to delete what a hook gave such a user since, where a transaction
+// cannot delete the rows that it made.
 func (b *binding) checkEmptied(tx *gorm.DB, ids []string) error {
 	if _, ok := tx.Get(emptiedSetting); !ok || len(ids) == 0 {
 		return nil
 	}
 	for _, child := range b.owned {
 		var left []string
-		err := fresh(tx).Raw("SELECT ? FROM ? WHERE ? LIMIT 1", clause.Column{Name: "id"}, clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, ids)).Scan(&left).Error
+		err := engine.Fresh(tx).Raw("SELECT ? FROM ? WHERE ? LIMIT 1", clause.Column{Name: "id"}, clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, ids)).Scan(&left).Error
 		if err != nil {
 			return err
 		}
 		if len(left) == 0 {
 			continue
 		}
-		var vindexes []struct{ Type string }
-		if err := fresh(tx).Raw("SHOW VSCHEMA VINDEXES ON ?", clause.Table{Name: child.Table}).Scan(&vindexes).Error; err != nil {
+		deletes, err := b.engine.DeletesNewRows(tx, child.Table)
+		if err != nil {
 			return err
 		}
-		for _, v := range vindexes {
-			if strings.HasPrefix(v.Type, "consistent_lookup") {
-				return &UsageError{"user", "has a hook BeforeDelete that made a row of " + child.Table + ", which Vitess cannot delete in the transaction that made it"}
-			}
+		if !deletes {
+			return &UsageError{"user", "has a hook BeforeDelete that made a row of " + child.Table + ", which Vitess cannot delete in the transaction that made it"}
 		}
 	}
 	return nil
