@@ -20,7 +20,8 @@ type ownColumn struct {
 	found       engine.Column
 }
 
-// ownColumns returns the columns of the registered models.
+// ownColumns returns the columns of the registered models. They are named here, and not read
+// out of GORM's schemas, since they are checked before GORM's cache holds the models.
 func ownColumns(e engine.Engine, opts *options, models []model) (columns []ownColumn) {
 	add := func(table, name, sqlType string, isID, ofUser bool) {
 		wanted := engine.Column{SQLType: sqlType, Type: e.ParseType(sqlType)}
@@ -56,6 +57,8 @@ type catalog struct {
 	tables map[string]map[string]engine.Column
 }
 
+// newCatalog returns a catalog that has read nothing yet. One that is kept does not see what a
+// migration changes.
 func newCatalog(e engine.Engine, db *gorm.DB) *catalog {
 	return &catalog{engine: e, db: db, tables: map[string]map[string]engine.Column{}}
 }

@@ -14,7 +14,8 @@ var gormWords = []string{"bool", "uint", "float", "string", "time", "bytes"}
 // errNoInteger: MySQL would take "1abc" for 1.
 var errNoInteger = &ArgumentError{"user id", "is no integer that the column holds, in its shortest form"}
 
-// checkHeld refuses an id that a column of the type would cut, pad, or take for another.
+// checkHeld refuses an id that a column of the type would cut, pad, or take for another. The
+// database would return such an id in another form, so that the two would not be equal here.
 func checkHeld(t engine.Type, id string) error {
 	switch {
 	case t.Family == "uuid" && !uuidForm.MatchString(id):
@@ -33,7 +34,8 @@ func checkHeld(t engine.Type, id string) error {
 	return nil
 }
 
-// checkLength compares the length of an id with the width of its column.
+// checkLength compares the length of an id with the width of its column, in the unit in which
+// the column counts.
 func checkLength(t engine.Type, id string) error {
 	length, unit := len(id), "bytes"
 	if t.Family == "text" {

@@ -36,7 +36,8 @@ func checkNames(e engine.Engine, s *schema.Schema) error {
 	return nil
 }
 
-// constraintNames returns the names of a table's constraints, of each kind.
+// constraintNames returns the names of a table's constraints, of each kind. A relation's
+// constraint may be that of another table.
 func constraintNames(s *schema.Schema) (names []string) {
 	for name := range s.ParseUniqueConstraints() {
 		names = append(names, name)

@@ -178,7 +178,8 @@ func (o *options) settings() engine.Settings {
 	return engine.Settings{InexactIDs: o.inexactIDs, Vitess: o.planetScale, Unknown: o.unknownServer}
 }
 
-// validate reports every option that is out of bounds, and completes the others.
+// validate reports every option that is out of bounds. See validateUserID for those whose
+// bounds depend on the database.
 func (o *options) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -224,9 +225,11 @@ func (o *options) validate() error {
 		bad("WithHashedTokens: goes with WithLuciaV2; without it tokens are hashed anyway")
 	}
 	errs = append(errs, o.tables.validate())
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
+	return errors.Join(errs...)
+}
+
+// setDefaults completes what the options leave open.
+func (o *options) setDefaults() {
 	if o.limiter == nil {
 		o.limiter = password.NewLimiter(0, 0, 0)
 	}
@@ -239,10 +242,10 @@ func (o *options) validate() error {
 			o.passwordPolicy = func(string) error { return nil }
 		}
 	}
-	return nil
 }
 
-// validateUserID checks the options whose bounds depend on the database.
+// validateUserID checks the options whose bounds depend on the database, and calls the
+// generator once.
 func (o *options) validateUserID(e engine.Engine) error {
 	if o.userIDType != "" {
 		o.idType = e.ParseType(o.userIDType)

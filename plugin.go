@@ -117,6 +117,7 @@ func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 	if err := p.opts.validate(); err != nil {
 		return nil, err
 	}
+	p.opts.setDefaults()
 	e, err := engine.Of(db, p.opts.settings())
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ func (mysql) Compare(found, wanted Type) Fit {
 	return compare(found, wanted)
 }
 
+// GORMType: the catalog has other names for some types than the standard.
 func (m mysql) GORMType(sqlType string) ColumnType {
 	return writeType(sqlType).serverColumn(m.ParseType(sqlType), mysqlNames)
 }
@@ -48,6 +49,7 @@ func (m mysql) TextType(size int, isID bool) string {
 	return fmt.Sprintf("varchar(%d)", size)
 }
 
+// IDType names VARBINARY, for which GORM has no word of its own.
 func (m mysql) IDType(size int) ColumnType {
 	if m.inexact {
 		return ColumnType{schema.String, size}
@@ -55,8 +57,12 @@ func (m mysql) IDType(size int) ColumnType {
 	return ColumnType{schema.DataType(m.TextType(size, true)), size}
 }
 
+// WantsExactIDs: the default collations of these servers ignore case and accents. With
+// InsecureInexactIDs the statements compare bytes too, and columns stay as they are.
 func (m mysql) WantsExactIDs() bool { return !m.inexact }
 
+// CheckIDType refuses every type with a collation, since one that compares bytes on a server
+// may not do so on another.
 func (m mysql) CheckIDType(sqlType string) error {
 	if !m.inexact && collatedType.MatchString(sqlType) {
 		return fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", sqlType)
@@ -103,6 +109,8 @@ func (m mysql) Columns(db *gorm.DB, table string) (map[string]Column, error) {
 	return columns, err
 }
 
+// Table reads foreign keys out of the statement that makes the table, which every one of these
+// servers shows.
 func (m mysql) Table(db *gorm.DB, table, users string) (t Table, err error) {
 	if t.Columns, err = m.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err
@@ -175,6 +183,7 @@ func unquoteMySQL(name string) string {
 	return strings.ReplaceAll(name[1:len(name)-1], quote+quote, quote)
 }
 
+// NameFault: names are stored in utf8mb3, which ends at U+FFFF.
 func (mysql) NameFault(name string) string {
 	if n := utf8.RuneCountInString(name); n > 64 {
 		return fmt.Sprintf("has %d characters, and MySQL takes 64", n)
@@ -197,10 +206,12 @@ func (mysql) ChangeType(table, column, sqlType string, nullable bool) string {
 	return statement
 }
 
+// ExactAction is the statement of an InexactIDError.
 func (m mysql) ExactAction(table, column, sqlType string) string {
 	return "run " + m.ChangeType(table, column, sqlType, false)
 }
 
+// AlterColumn is in the words of GORM's migrator, which declares the whole column again.
 func (mysql) AlterColumn(db *gorm.DB, table string, f *schema.Field) string {
 	return mysqlAlter(db.Statement.Quote(table), db.Statement.Quote(f.DBName)) + db.Migrator().FullDataTypeOf(f).SQL
 }

@@ -19,7 +19,8 @@ import (
 const droppedTable = "gormkey_foreign_keys"
 
 // Widening drops the foreign keys at the columns, changes the columns, and adds the foreign
-// keys again.
+// keys again. These servers change no column at either end of a foreign key if its type
+// would then differ from the other's.
 func (m mysql) Widening(tx *gorm.DB, changes []Change) (w Widening, err error) {
 	tx = Fresh(tx)
 	columns, err := withReferring(m, changes, func(at place) (found []place, err error) {
@@ -50,7 +51,8 @@ const mysqlReferring = "SELECT IF(k.TABLE_SCHEMA = DATABASE(), '', k.TABLE_SCHEM
 	"ON c.TABLE_SCHEMA = k.TABLE_SCHEMA AND c.TABLE_NAME = k.TABLE_NAME AND c.COLUMN_NAME = k.COLUMN_NAME " +
 	"WHERE k.REFERENCED_TABLE_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND k.REFERENCED_TABLE_NAME = ? AND k.REFERENCED_COLUMN_NAME = ? ORDER BY 1, 2, 3"
 
-// tableChanges collects changes, of which each table takes its own in one statement.
+// tableChanges collects changes, of which each table takes its own in one statement: every
+// statement may copy the table.
 type tableChanges struct {
 	tables  []string
 	changes map[string][]string
@@ -66,7 +68,9 @@ func (t *tableChanges) add(table, change string) {
 	t.changes[table] = append(t.changes[table], change)
 }
 
-// planMySQL writes the statements of a widening whose foreign keys are known.
+// planMySQL writes the statements of a widening whose foreign keys are known. Each statement
+// commits by itself, so that all foreign keys have to be gone before the first column changes,
+// and come back after the last.
 func (w *Widening) planMySQL(tx *gorm.DB, columns []place) error {
 	var drop, modify, add tableChanges
 	for _, k := range w.dropped {
@@ -94,7 +98,8 @@ func (w *Widening) planMySQL(tx *gorm.DB, columns []place) error {
 	return nil
 }
 
-// foreignKeysAt returns the foreign keys that have a column at either end.
+// foreignKeysAt returns the foreign keys that have a column at either end, as the table's own
+// statement declares them: with their names, their actions, and all of their columns.
 func foreignKeysAt(tx *gorm.DB, c place) (keys []foreignKey, err error) {
 	var found []place // of constraints
 	if err := tx.Raw("SELECT DISTINCT IF(TABLE_SCHEMA = DATABASE(), '', TABLE_SCHEMA) AS place_schema, TABLE_NAME AS place_table, CONSTRAINT_NAME AS place_column "+
@@ -142,7 +147,8 @@ func modifyMySQL(tx *gorm.DB, c place) (string, error) {
 }
 
 // Widen lets nobody write into the tables while they have no foreign keys, and remembers
-// what it drops until that is there again.
+// what it drops until that is there again. If a statement fails, the locks are given back and
+// the memory stays, for FinishWidening.
 func (mysql) Widen(tx *gorm.DB, w Widening) error {
 	if len(w.dropped) == 0 || Exporting(tx) {
 		return w.send(tx)
@@ -167,7 +173,8 @@ func (mysql) Widen(tx *gorm.DB, w Widening) error {
 	return tx.Exec("DROP TABLE ?", clause.Table{Name: droppedTable}).Error
 }
 
-// remember writes down what has to be done again if the process ends.
+// remember writes down what has to be done again if the process ends: first the columns, then
+// the foreign keys.
 func (w Widening) remember(tx *gorm.DB) error {
 	kept := clause.Table{Name: droppedTable}
 	if err := tx.Exec("CREATE TABLE ? (id integer NOT NULL PRIMARY KEY, place_table varchar(255) NOT NULL, name varchar(64) NOT NULL, statement text NOT NULL) CHARACTER SET utf8mb4", kept).Error; err != nil {
@@ -182,7 +189,8 @@ func (w Widening) remember(tx *gorm.DB) error {
 }
 
 // FinishWidening changes the columns and adds the foreign keys again, if a process ended
-// after it had dropped them.
+// after it had dropped them. The table that remembers them is dropped last, so that this may
+// be interrupted as well.
 func (m mysql) FinishWidening(tx *gorm.DB) (finished bool, err error) {
 	tx = Fresh(tx)
 	columns, err := m.Columns(tx, droppedTable)

@@ -7,7 +7,11 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-func (postgres) ParseType(sqlType string) Type  { return serverType(sqlType) }
+// ParseType reads format_type's words and an application's: both are those of SQL. A char(n)
+// comes back with the blanks that fill it up.
+func (postgres) ParseType(sqlType string) Type { return serverType(sqlType) }
+
+// Compare needs no exception: each type holds what its name says.
 func (postgres) Compare(found, wanted Type) Fit { return compare(found, wanted) }
 
 // GORMType: a char without a width is one character.
@@ -24,9 +28,14 @@ var postgresNames = map[string]string{
 	"char": "bpchar", "character": "bpchar", "int2": "smallint", "int4": "integer", "int8": "bigint", "dec": "numeric",
 }
 
+// TextType is the same for ids, since the default collations compare bytes for equality. A
+// varchar counts characters, and those of an id are at most its bytes.
 func (postgres) TextType(size int, _ bool) string { return fmt.Sprintf("varchar(%d)", size) }
-func (postgres) IDType(size int) ColumnType       { return ColumnType{schema.String, size} }
-func (postgres) WantsExactIDs() bool              { return false } // its default collations are exact
+
+func (postgres) IDType(size int) ColumnType { return ColumnType{schema.String, size} }
+
+// WantsExactIDs: somebody chose a nondeterministic collation on purpose. Audit reports it.
+func (postgres) WantsExactIDs() bool { return false }
 
 // Columns takes the types' own names, since format_type writes a schema before those outside
 // the search path. A nondeterministic collation and citext take different texts for equal,
@@ -49,6 +58,9 @@ func (p postgres) Columns(db *gorm.DB, table string) (map[string]Column, error) 
 	return columns, err
 }
 
+// Table finds the tables by to_regclass, along the search path, as a statement does that names
+// them without a schema. An index that is invalid or partial serves no search for a user's
+// rows. Only a foreign key of user_id alone counts.
 func (p postgres) Table(db *gorm.DB, table, users string) (t Table, err error) {
 	if t.Columns, err = p.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err
@@ -79,15 +91,18 @@ func (postgres) NameFault(name string) string {
 	return encodingFault(name)
 }
 
+// ChangeType goes by way of text, since every type has a cast from and to text.
 func (postgres) ChangeType(table, column, sqlType string, _ bool) string {
 	column = quoteName(`"`, column)
 	return fmt.Sprintf("%s%s USING %s::text::%s", postgresAlter(quoteTable(`"`, table), column), sqlType, column, sqlType)
 }
 
+// ExactAction: the column has a nondeterministic collation, or a type that compares so.
 func (postgres) ExactAction(string, string, string) string {
 	return "change its type to text with a deterministic collation"
 }
 
+// AlterColumn is in the words of gorm.io/driver/postgres, which casts without text.
 func (postgres) AlterColumn(db *gorm.DB, table string, f *schema.Field) string {
 	column, sqlType := db.Statement.Quote(f.DBName), db.Dialector.DataTypeOf(f)
 	return fmt.Sprintf("%s%s USING %s::%s", postgresAlter(db.Statement.Quote(table), column), sqlType, column, sqlType)
@@ -142,4 +157,5 @@ func (postgres) collation(tx *gorm.DB, c place) (string, error) {
 	return " COLLATE " + collation[0], nil
 }
 
+// Widen is part of the migration's transaction, so that nothing is left half done.
 func (postgres) Widen(tx *gorm.DB, w Widening) error { return w.send(tx) }

@@ -26,6 +26,7 @@ func (sqlite) ParseType(sqlType string) Type {
 	return Type{Family: name}
 }
 
+// Compare: since widths are 0, no column is narrower or wider than another.
 func (sqlite) Compare(found, wanted Type) Fit { return compare(found, wanted) }
 
 // GORMType leaves out the arguments that GORM's migrator does not read. It takes the size as
@@ -43,13 +44,21 @@ func (sqlite) TextType(int, bool) string { return "text" }
 
 // IDType has no size. The modernc driver reports one for a table with rows, so that GORM's
 // migrator would rebuild the table each time.
-func (sqlite) IDType(int) ColumnType    { return ColumnType{schema.String, 0} }
-func (sqlite) LooseTypes() bool         { return true }
-func (sqlite) WantsExactIDs() bool      { return false }
+func (sqlite) IDType(int) ColumnType { return ColumnType{schema.String, 0} }
+
+// LooseTypes: a type only says into what a value is converted, if it can be.
+func (sqlite) LooseTypes() bool { return true }
+
+// WantsExactIDs: columns compare bytes unless they are declared with another collation. Audit
+// reports that.
+func (sqlite) WantsExactIDs() bool { return false }
+
 func (sqlite) CheckIDType(string) error { return nil }
 
+// HoldsMillis: every integer has up to 64 bits, and the letters "int" make a column one.
 func (sqlite) HoldsMillis(sqlType string) bool { return strings.Contains(sqlType, "int") }
 
+// Columns takes every column for exact, since only the table's DDL tells; see Table.
 func (s sqlite) Columns(db *gorm.DB, table string) (map[string]Column, error) {
 	schemaName, bare := sqliteSchema(table)
 	var found []struct {
@@ -72,6 +81,8 @@ func sqliteSchema(table string) (schemaName, bare string) {
 	return "main", bare
 }
 
+// Table reads collations in two places: in the DDL, and in the indexes, of which a primary key
+// has one.
 func (s sqlite) Table(db *gorm.DB, table, users string) (t Table, err error) {
 	if t.Columns, err = s.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err
@@ -137,16 +148,18 @@ func (sqlite) TableFault(name string) string {
 	return `GORM's migrator for SQLite reads back a table of letters a–z and A–Z, digits, "_" and "-" alone, without a schema, and without "-" at an end`
 }
 
+// NameFault: SQLite takes any name.
 func (sqlite) NameFault(name string) string { return encodingFault(name) }
 
 // ChangeType: there is no such statement, and the table has to be made again.
 func (sqlite) ChangeType(string, string, string, bool) string { return "" }
 
+// ExactAction: a collation cannot be altered.
 func (sqlite) ExactAction(string, string, string) string {
 	return "make the table again without COLLATE on it"
 }
 
-// AlterColumn: GORM's migrator makes the table again; see registerRebuild.
+// AlterColumn: GORM's migrator makes the table again; see Register.
 func (sqlite) AlterColumn(*gorm.DB, string, *schema.Field) string { return "" }
 
 // Widening: no column is too narrow.

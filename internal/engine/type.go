@@ -43,7 +43,8 @@ const (
 	OtherType
 )
 
-// compare compares two types by their families and widths.
+// compare compares two types by their families and widths. A type without a bound is wider
+// than any with one.
 func compare(found, wanted Type) Fit {
 	switch {
 	case found.Family == "" || wanted.Family == "":
@@ -59,7 +60,9 @@ func compare(found, wanted Type) Fit {
 }
 
 var (
+	// typeModifier is what may follow a type in a column's declaration.
 	typeModifier = regexp.MustCompile(`(?i)\s+(?:collate|character set|charset|not null|null|default|generated|primary key|unique|check|references|constraint|auto_increment|autoincrement)\b.*$`)
+	// typeArgument is the width of a varchar, or the precision of a numeric.
 	typeArgument = regexp.MustCompile(`^\d+`)
 )
 
@@ -107,6 +110,7 @@ func serverType(sqlType string) Type {
 	return Type{Family: name}
 }
 
+// integerBits are the sizes of integers by their names.
 var integerBits = map[string]int{
 	"tinyint": 8, "smallint": 16, "int2": 16, "smallserial": 16, "serial2": 16, "mediumint": 24,
 	"int": 32, "integer": 32, "int4": 32, "serial": 32, "serial4": 32, "bigint": 64, "int8": 64, "bigserial": 64, "serial8": 64,
@@ -142,7 +146,8 @@ func writeType(sqlType string) writtenType {
 	return w
 }
 
-// column returns the type in GORM's form.
+// column returns the type in GORM's form. The tail keeps its case, since it may hold the name of
+// a collation.
 func (w writtenType) column(size int) ColumnType {
 	text := w.name
 	if w.arguments != "" {

@@ -8,7 +8,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// Change is a column of the library's tables that is to be made wider.
+// Change is a column of the library's tables that is to be made wider. A column whose foreign
+// key points at it has to become as wide.
 type Change struct {
 	Table, Column string
 	Found, Wanted Column
@@ -39,7 +40,7 @@ func (w Widening) Covers(statement string) bool {
 		slices.ContainsFunc(w.covered, func(beginning string) bool { return strings.HasPrefix(statement, beginning) })
 }
 
-// send sends the statements.
+// send sends the statements, and names the one that failed.
 func (w Widening) send(tx *gorm.DB) error {
 	for _, statement := range w.Statements {
 		if err := tx.Exec(statement).Error; err != nil {
@@ -49,7 +50,8 @@ func (w Widening) send(tx *gorm.DB) error {
 	return nil
 }
 
-// place is a column of any table.
+// place is a column of any table: of the library, or of the application if it refers to one of
+// the library.
 type place struct {
 	Schema string `gorm:"column:place_schema"` // "" where the table is found without
 	Table  string `gorm:"column:place_table"`
@@ -66,11 +68,12 @@ func (p place) table(mark string) string {
 	return quoteName(mark, p.Schema, p.Table)
 }
 
+// is reports whether two places are one column.
 func (p place) is(other place) bool {
 	return p.Schema == other.Schema && p.Table == other.Table && p.Column == other.Column
 }
 
-// place returns where the column is.
+// place returns where the column is. The name of its table may have a schema.
 func (c Change) place() place {
 	p := place{Table: BareTable(c.Table), Column: c.Column, Type: c.Found.SQLType, wanted: c.Wanted}
 	p.Schema = strings.TrimSuffix(strings.TrimSuffix(c.Table, p.Table), ".")
