@@ -42,7 +42,7 @@ func (r *RepositoryOf[U, K, S]) read(db *gorm.DB, query func() error) error {
 	for n := 1; ; n++ {
 		generation := r.b.plans.generation.Load()
 		err := query()
-		if err == nil || engine.Code(err) != engine.PostgresStalePlan {
+		if !engine.IsStalePlan(err) {
 			return err
 		}
 		r.b.plans.generation.CompareAndSwap(generation, generation+1)

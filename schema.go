@@ -100,8 +100,8 @@ func newBinding(db *gorm.DB, e engine.Engine, opts *options, models []model) *bi
 	}
 }
 
-// checkUnparsed refuses models that GORM has in its cache: what was made of them there has
-// not the tables and types of the plugin.
+// checkUnparsed refuses models that GORM has in its cache. Other models and their relations
+// have copied tables and types from there by then, without the plugin's options.
 func (b *binding) checkUnparsed(models []model) error {
 	if b.cache == nil {
 		return nil
@@ -114,8 +114,8 @@ func (b *binding) checkUnparsed(models []model) error {
 	return nil
 }
 
-// ask reads from the database what the plugin decides by, and refuses a database that the
-// options do not fit.
+// ask asks the database once for what later decisions depend on. It refuses a database that
+// does not fit the options.
 func (b *binding) ask(opts *options, models []model) (err error) {
 	settings, sessions := opts.settings(), ""
 	for _, m := range registered(models) {
@@ -202,8 +202,9 @@ func (b *binding) keep(m model, s *schema.Schema) {
 	}
 }
 
-// readExpiries looks whether a column of expiries that may hold anything was made for
-// something else than integers, as Drizzle makes it.
+// readExpiries finds out whether the column of expiries is declared for something else than
+// integers, as Drizzle declares it. Only a column that takes any type then holds them all the
+// same.
 func (b *binding) readExpiries(there *catalog, sessions string) error {
 	if !b.engine.LooseTypes() {
 		return nil

@@ -180,7 +180,7 @@ func (r *RepositoryOf[U, K, S]) retry(ctx context.Context, op string, try func()
 	for n := 1; ; n++ {
 		err := try()
 		stale := errors.Is(err, errStale) // another call came first
-		plan := engine.Code(err) == engine.PostgresStalePlan
+		plan := engine.IsStalePlan(err)
 		if plan {
 			r.b.plans.generation.Add(1)
 		}

@@ -34,7 +34,7 @@ func (u *undone) watch(tx *gorm.DB) (end func() error) {
 
 // note is called after each statement of the database.
 func (u *undone) note(tx *gorm.DB) {
-	if tx.Error == nil || engine.Code(tx.Error) != engine.MySQLDeadlock {
+	if !engine.UndoesTransaction(tx.Error) {
 		return
 	}
 	if v, ok := u.watched.Load(tx.Statement.ConnPool); ok {

@@ -160,11 +160,13 @@ func IsConnectionLost(err error) bool {
 	return errors.As(err, &network) && network.Op != "dial" || Says(err, "invalid connection") // go-sql-driver/mysql
 }
 
-// Codes that are told apart by name.
-const (
-	MySQLDeadlock     = "1213"  // ER_LOCK_DEADLOCK
-	PostgresStalePlan = "0A000" // feature_not_supported: cached plan must not change result type
-)
+// IsStalePlan reports whether a prepared statement of PostgreSQL failed since another process
+// has changed the type of a column that it returns: 0A000, feature_not_supported.
+func IsStalePlan(err error) bool { return Code(err) == "0A000" }
+
+// UndoesTransaction reports whether MySQL has undone the whole transaction because of a
+// deadlock: ER_LOCK_DEADLOCK. It commits later statements one by one.
+func UndoesTransaction(err error) bool { return Code(err) == "1213" }
 
 // IsKilled reports whether Vitess ended a statement that waited too long, and with it its
 // transaction.

@@ -40,7 +40,7 @@ type Tables interface {
 	// Columns reads the columns of a table, none if there is no such table.
 	Columns(db *gorm.DB, table string) (map[string]Column, error)
 	// Table reads the catalog's entry of a table, with its foreign keys from user_id to the
-	// table users. It asks with the application's session, so it sees what that sees.
+	// table users. It asks with the application's session, and so sees the same tables.
 	Table(db *gorm.DB, table, users string) (Table, error)
 
 	// TableFault says why GORM's migrator would not read back a table's name, "" if it would.
@@ -69,8 +69,8 @@ type Tables interface {
 
 	// Record returns the statements that a migration would send, and changes nothing.
 	Record(db *gorm.DB, migrate func(*gorm.DB) error) ([]string, error)
-	// Register adds the callbacks that GORM's migrator needs to keep the tables whole. Their
-	// names begin with a name.
+	// Register adds the callbacks by which GORM's migrator fits the database and loses no rows
+	// of the tables. The callbacks' names begin with name.
 	Register(db *gorm.DB, name string, tables []string) error
 }
 
