@@ -23,6 +23,7 @@ type ownColumn struct {
 // ownColumns returns the columns of the registered models. They are named here, and not read
 // out of GORM's schemas, since they are checked before GORM's cache holds the models.
 func ownColumns(e engine.Engine, opts *options, models []model) (columns []ownColumn) {
+	// A type is wanted in the words of the options, which errors show, and parsed to compare.
 	add := func(table, name, sqlType string, isID, ofUser bool) {
 		wanted := engine.Column{SQLType: sqlType, Type: e.ParseType(sqlType)}
 		columns = append(columns, ownColumn{table: table, name: name, wanted: wanted, isID: isID, ofUser: ofUser})
@@ -103,6 +104,8 @@ func (b *binding) checkColumns(c *catalog, opts *options) (narrow []ownColumn, e
 		return nil, err
 	}
 	var errs []error
+	// A column may be wrong in two ways. If it is too wide, making it exact would cut its ids, so
+	// the width is reported first.
 	for _, c := range there {
 		how := c.fit(b.engine)
 		switch {
@@ -128,7 +131,10 @@ func (c ownColumn) inexact(e engine.Engine, opts *options) bool {
 }
 
 // refused says how the options and a column come together: by the option that makes users'
-// ids what they are, or by a statement that gives a column the type of the others.
+// ids what they are, or by a statement that gives a column the type of the others. The option
+// has to fit all columns of users' ids, so it is that of the user's own id if this has another
+// type, and of the widest column if all are texts. If the user's id fits as it is, no option
+// helps.
 func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) error {
 	refusal := &ColumnError{Table: c.table, Column: c.name, Type: c.found.SQLType, Wanted: c.wanted.SQLType, Wider: c.fit(e) == engine.Wider}
 	model, usersFit := c, false
@@ -153,7 +159,7 @@ func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) er
 }
 
 // refuses tells whether a migration would cut what the column holds, or turn it into
-// something else.
+// something else. A wider column that holds no ids of users stays as it is: see guardColumn.
 func (c ownColumn) refuses(e engine.Engine) bool {
 	switch c.fit(e) {
 	case engine.Wider:
@@ -174,7 +180,8 @@ func (c ownColumn) noText(e engine.Engine) bool {
 // fit is how the column that is there fits.
 func (c ownColumn) fit(e engine.Engine) engine.Fit { return e.Compare(c.found.Type, c.wanted.Type) }
 
-// statement gives a column its type, "" where there is no such statement.
+// statement gives a column its type, "" where there is no such statement. A key has no
+// password if its user signs in by another service.
 func (c ownColumn) statement(e engine.Engine) string {
 	return e.ChangeType(c.table, c.name, c.wanted.SQLType, c.name == "hashed_password")
 }
@@ -221,7 +228,7 @@ func (b *binding) checkWidth(id string) error {
 	return nil
 }
 
-// sameTypes returns a MismatchError if a table's user_id and the user's id have types in
+// sameTypes looks before rows are taken for orphans. It returns a MismatchError if a table's user_id and the user's id have types in
 // which rows may look as if they had no user.
 func (b *binding) sameTypes(table string, columns, users map[string]engine.Column) error {
 	child, ok := columns["user_id"]

@@ -41,7 +41,9 @@ func (b *binding) widening(tx *gorm.DB, narrow []ownColumn) (engine.Widening, er
 	if err := b.refuseCut(tx); err != nil {
 		return engine.Widening{}, err
 	}
-	last := func(c ownColumn) int { // user_id, then the ids, then the user's
+	// First user_id, then the ids, and last the user's id: if the migration is interrupted, the
+	// ids are still narrow and the next one begins again.
+	last := func(c ownColumn) int {
 		switch {
 		case c.name == "user_id":
 			return 0
@@ -51,6 +53,7 @@ func (b *binding) widening(tx *gorm.DB, narrow []ownColumn) (engine.Widening, er
 		return 1
 	}
 	slices.SortStableFunc(ids, func(x, y ownColumn) int { return last(x) - last(y) })
+	// The application's tables refer to ids, and not to user_id.
 	changes := make([]engine.Change, len(ids))
 	for i, c := range ids {
 		changes[i] = engine.Change{Table: c.table, Column: c.name, Found: c.found, Wanted: c.wanted, Referred: c.name == "id"}

@@ -30,6 +30,7 @@ func (m mysql) Widening(tx *gorm.DB, changes []Change) (w Widening, err error) {
 	if err != nil {
 		return w, err
 	}
+	// A foreign key is found at both of its ends if both of its columns change.
 	for _, c := range columns {
 		found, err := foreignKeysAt(tx, c)
 		if err != nil {
@@ -45,7 +46,8 @@ func (m mysql) Widening(tx *gorm.DB, changes []Change) (w Widening, err error) {
 	return w, err
 }
 
-// mysqlReferring finds the columns that refer to a column by foreign keys.
+// mysqlReferring finds the columns that refer to a column by foreign keys. The name of a database
+// is left out where it is the current one.
 const mysqlReferring = "SELECT IF(k.TABLE_SCHEMA = DATABASE(), '', k.TABLE_SCHEMA) AS place_schema, k.TABLE_NAME AS place_table, k.COLUMN_NAME AS place_column, " +
 	"c.COLUMN_TYPE AS place_type FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.COLUMNS c " +
 	"ON c.TABLE_SCHEMA = k.TABLE_SCHEMA AND c.TABLE_NAME = k.TABLE_NAME AND c.COLUMN_NAME = k.COLUMN_NAME " +
@@ -160,6 +162,8 @@ func (mysql) Widen(tx *gorm.DB, w Widening) error {
 		return err
 	}
 	err := w.send(tx)
+	// The locks belong to the connection, which goes back to the pool: they are given back also
+	// after the context has ended, or the connection is thrown away.
 	background := tx.WithContext(context.WithoutCancel(tx.Statement.Context))
 	if unlock := background.Exec("UNLOCK TABLES").Error; unlock != nil {
 		if conn, ok := tx.Statement.ConnPool.(*sql.Conn); ok {
@@ -193,6 +197,7 @@ func (w Widening) remember(tx *gorm.DB) error {
 // be interrupted as well.
 func (m mysql) FinishWidening(tx *gorm.DB) (finished bool, err error) {
 	tx = Fresh(tx)
+	// Most of the time there is no such table, which Columns does not take for an error.
 	columns, err := m.Columns(tx, droppedTable)
 	if err != nil || len(columns) == 0 {
 		return false, err
@@ -223,6 +228,7 @@ func unfinished(tx *gorm.DB, kept []foreignKey) (statements []string, err error)
 			changes = append(changes, k)
 			continue
 		}
+		// Only the table itself tells how far the other process came.
 		created, err := showCreate(tx, k.Table)
 		if err != nil {
 			return nil, err
