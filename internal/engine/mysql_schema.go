@@ -58,7 +58,7 @@ func (m mysql) IDType(size int) ColumnType {
 }
 
 // WantsExactIDs: the default collations of these servers ignore case and accents. With
-// InsecureInexactIDs the statements compare bytes too, and columns stay as they are.
+// WithInsecureInexactIDs the statements compare bytes too, and columns stay as they are.
 func (m mysql) WantsExactIDs() bool { return !m.inexact }
 
 // CheckIDType refuses every type with a collation, since one that compares bytes on a server
