@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
 )
@@ -29,7 +28,7 @@ func (p *PluginOf[U, K, S]) registerColumns(db *gorm.DB, b *binding) error {
 // alterations returns the migrator's statements, and the columns that they change.
 func (b *binding) alterations() map[string]ownColumn {
 	statements := map[string]ownColumn{}
-	for _, s := range append([]*schema.Schema{b.user}, b.owned...) {
+	for _, s := range append(b.ours(), b.user) {
 		for _, c := range b.columns {
 			f := s.FieldsByDBName[c.name]
 			if f == nil || c.table != s.Table {

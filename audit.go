@@ -3,6 +3,7 @@ package gormkey
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -85,40 +86,26 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 	}
 	const op = "audit"
 	var findings []Finding
-	users, err := r.b.engine.Table(db, r.b.user.Table, r.b.user.Table)
+	users, err := r.b.engine.Table(db, r.b.user.Table, "", r.b.user.Table)
 	if err != nil {
 		return nil, callerError(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
-	for _, s := range r.b.owned {
-		table, err := r.b.engine.Table(db, s.Table, r.b.user.Table)
+	for _, o := range r.b.owned {
+		table, err := r.b.engine.Table(db, o.Table, o.owner, r.b.user.Table)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
-		findings = append(findings, r.auditColumns(s, table)...)
+		findings = append(findings, r.auditColumns(o.Schema, table)...)
 		if !table.Exists {
 			continue
 		}
-		findings = append(findings, r.auditForeignKeys(s.Table, table)...)
-		cut, err := r.b.countCut(db, s.Table, table.Columns, users.Columns)
+		findings = append(findings, r.auditForeignKeys(o, table)...)
+		rows, err := r.auditRows(db, o, table, users)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
-		if cut > 0 {
-			findings = append(findings, Finding{Problem: CutIDs, Table: s.Table, Column: "user_id", Count: cut,
-				Action: "write the whole id of their user into them, from a backup or by docs/migrations.md, before anything is deleted"})
-		}
-		n, err := r.b.countOrphans(db, s.Table, table, users)
-		if err != nil {
-			return nil, callerError(ctx, op, err)
-		}
-		if n > 0 {
-			action := "delete them with Repository.Repair"
-			if r.b.sameTypes(s.Table, table.Columns, users.Columns) != nil {
-				action = "give user_id the type of the user's id first: by their types, rows of existing users may look like these"
-			}
-			findings = append(findings, Finding{Problem: Orphans, Table: s.Table, Column: "user_id", Count: n, Action: action})
-		}
+		findings = append(findings, rows...)
 	}
 	if r.b.foreignKeys {
 		enforced, err := r.b.engine.Enforces(db)
@@ -131,6 +118,32 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 		}
 	}
 	return findings, nil
+}
+
+// auditRows looks for rows without a user, and for those that only look so.
+func (r *RepositoryOf[U, K, S]) auditRows(db *gorm.DB, o owned, table, users engine.Table) (findings []Finding, err error) {
+	cut, err := r.b.countCut(db, o, table.Columns, users.Columns)
+	if err != nil {
+		return nil, err
+	}
+	if cut > 0 {
+		findings = append(findings, Finding{Problem: CutIDs, Table: o.Table, Column: o.owner, Count: cut,
+			Action: "write the whole id of their user into them, from a backup or by docs/migrations.md, before anything is deleted"})
+	}
+	n, err := r.b.countOrphans(db, o, table, users)
+	if err != nil || n == 0 {
+		return findings, err
+	}
+	action := "delete them with Repository.Repair"
+	switch {
+	case r.b.sameTypes(o, table.Columns, users.Columns) != nil:
+		action = "give " + o.owner + " the type of the user's id first: by their types, rows of existing users may look like these"
+	case o.onDelete == setNull:
+		action = "take their user from them with Repository.Repair"
+	case o.onDelete == restrict:
+		action = "give them a user, or delete them; Repository.Repair leaves them as they are"
+	}
+	return append(findings, Finding{Problem: Orphans, Table: o.Table, Column: o.owner, Count: n, Action: action}), nil
 }
 
 // auditColumns compares a table's columns and indexes with those of its model.
@@ -155,10 +168,19 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 		expiries = []string{"active_expires", "idle_expires", "absolute_expires"}
 	case r.b.token:
 		ids, indexes, expiries = []string{"id", "user_id"}, []string{"user_id", "expires"}, []string{"expires"}
+	default:
+		for _, o := range r.b.applications() {
+			if o.Schema == s {
+				indexes = append(indexes, o.owner)
+			}
+		}
 	}
 	for _, name := range indexes {
 		if _, ok := table.Columns[name]; ok && !table.Leading[name] {
 			action := migrate
+			if slices.ContainsFunc(r.b.applications(), func(o owned) bool { return o.Schema == s }) {
+				action = "give its field the tag index, and " + migrate
+			}
 			if r.b.frozen[s.Table] {
 				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", engine.BareTable(s.Table), name, s.Table, name)
 			}
@@ -215,136 +237,42 @@ func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) str
 	return r.b.engine.ExactAction(s.Table, column, sqlType)
 }
 
-func (r *RepositoryOf[U, K, S]) auditForeignKeys(name string, table engine.Table) []Finding {
+func (r *RepositoryOf[U, K, S]) auditForeignKeys(o owned, table engine.Table) []Finding {
 	switch {
-	case r.b.foreignKeys && len(table.ForeignKeys) == 0 && !r.b.frozen[name]:
-		return []Finding{{Problem: ForeignKeyMissing, Table: name, Column: "user_id", Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
+	case r.b.foreignKeys && len(table.ForeignKeys) == 0 && !r.b.frozen[o.Table]:
+		return []Finding{{Problem: ForeignKeyMissing, Table: o.Table, Column: o.owner, Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
 	case !r.b.foreignKeys && len(table.ForeignKeys) > 0:
-		return []Finding{{Problem: ForeignKeyPresent, Table: name, Column: "user_id", Found: strings.Join(table.ForeignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
+		return []Finding{{Problem: ForeignKeyPresent, Table: o.Table, Column: o.owner, Found: strings.Join(table.ForeignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
 	}
 	return nil
 }
 
-// orphaned is the condition that a row of the table has no user.
-func (b *binding) orphaned(table string) clause.Expression { return b.noUser(table, true) }
+// orphaned is the condition that a row's user is not there.
+func (b *binding) orphaned(o owned) clause.Expression { return b.noUser(o, true) }
 
 // lacksUser is orphaned for columns of types that the database may not compare as they are.
-func (b *binding) lacksUser(table string, columns, users map[string]engine.Column) clause.Expression {
-	return b.noUser(table, columns["user_id"].Type.Family == users[b.userID.DBName].Type.Family)
+func (b *binding) lacksUser(o owned, columns, users map[string]engine.Column) clause.Expression {
+	return b.noUser(o, columns[o.owner].Type.Family == users[b.userID.DBName].Type.Family)
 }
 
-func (b *binding) noUser(table string, alike bool) clause.Expression {
-	owner, id := clause.Column{Table: table, Name: "user_id"}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
-	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE ?)", Vars: []any{clause.Table{Name: b.user.Table}, b.engine.SameColumns(id, owner, alike)}}
+func (b *binding) noUser(o owned, alike bool) clause.Expression {
+	owner, id := clause.Column{Table: o.Table, Name: o.owner}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
+	sql, vars := "NOT EXISTS (SELECT 1 FROM ? WHERE ?)", []any{clause.Table{Name: b.user.Table}, b.engine.SameColumns(id, owner, alike)}
+	if o.nullable() {
+		sql, vars = "? IS NOT NULL AND "+sql, append([]any{owner}, vars...)
+	}
+	return clause.Expr{SQL: sql, Vars: vars}
 }
 
 // countOrphans counts the rows of a table without a user.
-func (b *binding) countOrphans(db *gorm.DB, name string, table, users engine.Table) (n int64, err error) {
-	if _, ok := table.Columns["user_id"]; !ok {
+func (b *binding) countOrphans(db *gorm.DB, o owned, table, users engine.Table) (n int64, err error) {
+	if _, ok := table.Columns[o.owner]; !ok {
 		return 0, nil
 	}
-	query, vars := "SELECT COUNT(*) FROM ?", []any{clause.Table{Name: name}}
+	query, vars := "SELECT COUNT(*) FROM ?", []any{o.table()}
 	if users.Exists {
-		query, vars = query+" WHERE ?", append(vars, b.lacksUser(name, table.Columns, users.Columns))
+		query, vars = query+" WHERE ?", append(vars, b.lacksUser(o, table.Columns, users.Columns))
 	}
 	err = db.Session(&gorm.Session{NewDB: true}).Raw(query, vars...).Scan(&n).Error
 	return n, err
-}
-
-// Repair deletes the keys and sessions that have no user, in batches that each commit by
-// themselves, and returns how many it deleted, also beside an error: it may be stopped
-// through ctx and called again. A user without a key is left as it is. Where user_id and
-// the user's id have different types or widths, it deletes nothing and returns a
-// [MismatchError].
-func (r *RepositoryOf[U, K, S]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
-	o, err := newCleanup(opts)
-	if err != nil {
-		return 0, err
-	}
-	if err := r.sameTypes(ctx); err != nil {
-		return 0, err
-	}
-	for _, s := range r.b.owned {
-		var after []any // the id that the next batch begins behind
-		for {
-			ids, n, err := r.repairBatch(ctx, s.Table, after, o.batch)
-			deleted += n
-			if err != nil {
-				return deleted, err
-			}
-			if len(ids) == 0 {
-				break
-			}
-			after = []any{ids[len(ids)-1]}
-			if n > 0 {
-				if err := o.progress(deleted); err != nil {
-					return deleted, err
-				}
-			}
-		}
-	}
-	return deleted, nil
-}
-
-// sameTypes refuses to take rows for orphans that only their types make so.
-func (r *RepositoryOf[U, K, S]) sameTypes(ctx context.Context) error {
-	db, err := r.session(ctx)
-	if err != nil {
-		return err
-	}
-	users, err := r.b.engine.Columns(db, r.b.user.Table)
-	if err != nil {
-		return callerError(ctx, "repair", err)
-	}
-	for _, s := range r.b.owned {
-		columns, err := r.b.engine.Columns(db, s.Table)
-		if err != nil {
-			return callerError(ctx, "repair", err)
-		}
-		if err := r.b.sameTypes(s.Table, columns, users); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// repairBatch finds orphans by their ids, in order, and deletes those that still are.
-func (r *RepositoryOf[U, K, S]) repairBatch(ctx context.Context, table string, after []any, size int) (ids []string, deleted int64, err error) {
-	const op = "repair"
-	db, err := r.session(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := r.checkReadsBack(); err != nil {
-		return nil, 0, err
-	}
-	size = min(size, r.b.engine.MostIDs())
-	id := clause.Column{Table: table, Name: "id"}
-	behind := clause.Expr{SQL: "1 = 1"}
-	if len(after) > 0 {
-		behind = clause.Expr{SQL: "? > ?", Vars: []any{id, after[0]}}
-	}
-	err = db.Raw("SELECT ? FROM ? WHERE ? AND ? ORDER BY ? LIMIT "+fmt.Sprint(size), id, clause.Table{Name: table}, behind, r.b.orphaned(table), id).Scan(&ids).Error
-	if err != nil || len(ids) == 0 {
-		return nil, 0, callerError(ctx, op, err)
-	}
-	var result *gorm.DB
-	err = r.do(ctx, op, func(u *unit) error {
-		if r.b.engine.RowLocks() {
-			// A DELETE of PostgreSQL would see a row that changed while it waited, but not the
-			// user that came with the change: the next statement sees both.
-			if err := u.tx.Exec("SELECT ? FROM ? WHERE ? FOR UPDATE", id, clause.Table{Name: table}, r.b.among(id, ids)).Error; err != nil {
-				return err
-			}
-		}
-		u.then(func(tx *gorm.DB) error {
-			result = tx.Exec("DELETE FROM ? WHERE ? AND ?", clause.Table{Name: table}, r.b.among(id, ids), r.b.orphaned(table))
-			return result.Error
-		})
-		return nil
-	})
-	if err != nil {
-		return ids, 0, err
-	}
-	return ids, r.b.rowsOf([]*gorm.DB{result}), nil
 }

@@ -18,7 +18,7 @@ func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if db.Callback().Create().Get(p.Name()+":ids") != nil {
 		return nil
 	}
-	if err := b.engine.Register(db, p.Name(), b.tables()); err != nil {
+	if err := b.engine.Register(db, p.Name(), b.allTables()); err != nil {
 		return err
 	}
 	if err := p.registerColumns(db, b); err != nil {
@@ -167,28 +167,11 @@ var harmlessCallbacks = []string{
 	"otel:before:select", "otel:after:select", "otel:before:query", "otel:after:query",
 }
 
-// deleteCallbacks are GORM's own Delete callbacks and those that trace.
-var deleteCallbacks = []string{
-	"gorm:begin_transaction", "gorm:before_delete", "gorm:delete_before_associations", "gorm:delete", "gorm:after_delete",
-	"gorm:commit_or_rollback_transaction", "gorm:db_resolver", "otel:before:delete", "otel:after:delete",
-}
-
 // foreignQueryCallbacks tells whether the application registered Query callbacks of its
-// own, such as a tenant filter.
+// own, such as a tenant filter. GORM offers no list, so the names are read where it
+// keeps them; a GORM that keeps them elsewhere counts as one with such callbacks.
 func foreignQueryCallbacks(db *gorm.DB) bool {
-	return foreignCallbacks(db.Callback().Query(), queryCallback, harmlessCallbacks)
-}
-
-// foreignDeleteCallbacks is the same for Delete callbacks, such as a log of deleted rows.
-func foreignDeleteCallbacks(db *gorm.DB) bool {
-	return foreignCallbacks(db.Callback().Delete(), "", deleteCallbacks)
-}
-
-// foreignCallbacks tells whether a list of GORM's has callbacks that are neither known nor
-// the library's with the suffix. GORM offers no list, so the names are read where it keeps
-// them; a GORM that keeps them elsewhere counts as one with such callbacks.
-func foreignCallbacks(processor any, suffix string, known []string) bool {
-	list := reflect.ValueOf(processor).Elem().FieldByName("callbacks")
+	list := reflect.ValueOf(db.Callback().Query()).Elem().FieldByName("callbacks")
 	if !list.IsValid() || list.Kind() != reflect.Slice {
 		return true
 	}
@@ -198,8 +181,8 @@ func foreignCallbacks(processor any, suffix string, known []string) bool {
 		if !name.IsValid() || !replaced.IsValid() || replaced.Bool() {
 			return true
 		}
-		own := strings.HasPrefix(name.String(), "gormkey:") && strings.HasSuffix(name.String(), suffix)
-		if !own && !slices.Contains(known, name.String()) {
+		own := strings.HasPrefix(name.String(), "gormkey:") && strings.HasSuffix(name.String(), queryCallback)
+		if !own && !slices.Contains(harmlessCallbacks, name.String()) {
 			return true
 		}
 	}

@@ -144,19 +144,8 @@ func (b *binding) deleteOwnedRows(tx *gorm.DB, g *guarded, ids []string) error {
 	for {
 		part := ids[:min(len(ids), statementLimit)]
 		ids = ids[len(part):]
-		if len(part) > 0 {
-			for _, child := range b.owned {
-				result := b.deleteAll(func(limit int) *gorm.DB {
-					query, vars := "DELETE FROM ? WHERE ?", []any{clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, part)}
-					if limit > 0 {
-						query += fmt.Sprintf(" LIMIT %d", limit)
-					}
-					return engine.Fresh(tx).Exec(query, vars...)
-				})
-				if result.Error != nil {
-					return result.Error
-				}
-			}
+		if err := b.release(tx, b.owned, part); err != nil {
+			return err
 		}
 		if len(ids) > 0 {
 			result := engine.Fresh(tx).Exec("DELETE FROM ? WHERE ?", clause.Table{Name: b.user.Table}, b.among(clause.Column{Name: b.userID.DBName}, part))

@@ -55,7 +55,10 @@ func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB, e engine.Engine) ([]model, 
 	if err := checkDistinct(models); err != nil {
 		return nil, err
 	}
-	return models, checkOthers(db, models)
+	if err := checkOthers(db, models); err != nil {
+		return nil, err
+	}
+	return p.checkOwned(db, models)
 }
 
 // checkEmbedding refuses embedding by pointer, which compiles.

@@ -33,7 +33,10 @@ func ownColumns(e engine.Engine, opts *options, models []model) (columns []ownCo
 		userID = string(e.GORMType(opts.userIDType).Name)
 	}
 	for _, m := range registered(models) {
-		if m.option == "User" {
+		switch m.option {
+		case ownedOption:
+			continue
+		case "User":
 			add(m.table, "id", userID, true, true)
 			continue
 		}
@@ -228,13 +231,14 @@ func (b *binding) checkWidth(id string) error {
 	return nil
 }
 
-// sameTypes looks before rows are taken for orphans. It returns a MismatchError if a table's user_id and the user's id have types in
-// which rows may look as if they had no user.
-func (b *binding) sameTypes(table string, columns, users map[string]engine.Column) error {
-	child, ok := columns["user_id"]
+// sameTypes looks before rows are taken for orphans. It returns a MismatchError if a table's
+// column of users' ids and the user's id have types in which rows may look as if they had no
+// user.
+func (b *binding) sameTypes(o owned, columns, users map[string]engine.Column) error {
+	child, ok := columns[o.owner]
 	user, exists := users[b.userID.DBName]
 	if !ok || !exists || b.engine.Compare(child.Type, user.Type) == engine.Fits {
 		return nil
 	}
-	return &MismatchError{Table: table, Type: child.SQLType, UserTable: b.user.Table, UserType: user.SQLType, Cut: -1}
+	return &MismatchError{Table: o.Table, Column: o.owner, Type: child.SQLType, UserTable: b.user.Table, UserType: user.SQLType, Cut: -1}
 }

@@ -168,7 +168,7 @@ func (e *ColumnError) Unwrap() error { return ErrColumn }
 // user_id and the user's id have different types or widths: rows whose user_id was cut look
 // as if they had no user.
 type MismatchError struct {
-	Table, Type         string // of user_id
+	Table, Column, Type string // of the column of users' ids, user_id in our tables
 	UserTable, UserType string // of the user's id
 	// Cut is how many rows of the table have a user_id that is the beginning of a user's
 	// id, and as long as the narrower column; -1 if they were not counted.
@@ -177,7 +177,7 @@ type MismatchError struct {
 
 // Error says which columns they are and what to do.
 func (e *MismatchError) Error() string {
-	text := fmt.Sprintf("gormkey: %s.user_id is %s and %s.id is %s", e.Table, e.Type, e.UserTable, e.UserType)
+	text := fmt.Sprintf("gormkey: %s.%s is %s and %s.id is %s", e.Table, e.Column, e.Type, e.UserTable, e.UserType)
 	if e.Cut > 0 {
 		return fmt.Sprintf("%s, and %d rows look cut: write the whole id of their user into them, from a backup or by docs/migrations.md", text, e.Cut)
 	}

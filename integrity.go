@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
 )
@@ -160,36 +158,41 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 {
 		return
 	}
-	table := targetTable(stmt)
-	if !slices.ContainsFunc(b.owned, func(s *schema.Schema) bool { return b.is(table, s.Table) }) {
-		return
-	}
 	if _, ok := tx.Get(trustedSetting); ok {
 		return
 	}
-	ids, missing := b.owners(stmt)
+	table := targetTable(stmt)
+	for _, o := range b.owned {
+		if tx.Error == nil && b.is(table, o.Table) {
+			b.checkOwnersOf(tx, o)
+		}
+	}
+}
+
+func (b *binding) checkOwnersOf(tx *gorm.DB, o owned) {
+	ids, missing := b.owners(tx.Statement, o)
 	if !b.begin(tx, &guarded{}) {
 		return
 	}
-	if !missing {
+	if !missing && len(ids) > 0 {
 		var err error
 		if missing, err = b.missingOwners(engine.Fresh(tx), ids); err != nil {
 			_ = tx.AddError(err)
 		}
 	}
 	if missing && tx.Error == nil {
-		_ = tx.AddError(fmt.Errorf("gormkey: %s.user_id names no user: %w", targetTable(stmt), gorm.ErrForeignKeyViolated))
+		_ = tx.AddError(fmt.Errorf("gormkey: %s.%s names no user: %w", targetTable(tx.Statement), o.owner, gorm.ErrForeignKeyViolated))
 	}
 }
 
 // owners returns the user ids that a statement would write, texts and SQL expressions,
-// and whether a row has none.
-func (b *binding) owners(stmt *gorm.Statement) (ids []any, missing bool) {
+// and whether a row that has to have one has none.
+func (b *binding) owners(stmt *gorm.Statement, o owned) (ids []any, missing bool) {
 	seen := map[string]bool{}
 	add := func(value any) {
 		switch id := b.ownerValue(value).(type) {
 		case nil:
-			missing = true
+			missing = missing || !o.nullable()
 		case string:
 			if id == "" {
 				missing = true
@@ -204,9 +207,9 @@ func (b *binding) owners(stmt *gorm.Statement) (ids []any, missing bool) {
 	rows := 0
 	eachRow(stmt, func(row insertedRow) {
 		rows++
-		values := row.all("user_id")
+		values := row.all(o.owner)
 		if len(values) == 0 {
-			missing = true
+			missing = missing || !o.nullable()
 		}
 		for _, value := range values {
 			add(value)
@@ -214,7 +217,7 @@ func (b *binding) owners(stmt *gorm.Statement) (ids []any, missing bool) {
 	})
 	if conflict, ok := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict); ok {
 		for _, update := range conflict.DoUpdates {
-			if _, proposed := update.Value.(clause.Column); update.Column.Name == "user_id" && !proposed {
+			if _, proposed := update.Value.(clause.Column); update.Column.Name == o.owner && !proposed {
 				add(update.Value)
 			}
 		}

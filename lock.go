@@ -52,6 +52,11 @@ func (r *RepositoryOf[U, K, S]) lockOwner(tx *gorm.DB, userID string) error {
 // lockForDelete returns the user that is to be deleted, with the row locked, or errAbsent, and
 // deletes what belongs to the user.
 func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (*U, error) {
+	if len(r.b.applications()) > 0 { // whose rows may be read first
+		if err := r.b.lockWrites(u.tx); err != nil {
+			return nil, err
+		}
+	}
 	if r.b.engine.RowLocks() || r.b.engine.Batches() {
 		u.then(func(tx *gorm.DB) error { return r.deleteChildren(tx, userID) })
 	} else if err := r.deleteChildren(u.tx, userID); err != nil { // which takes the lock of the one writer

@@ -68,7 +68,7 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 	}
 	b.frozen = map[string]bool{}
 	for _, s := range append(b.children(), b.user) {
-		table, err := b.engine.Table(b.db, s.Table, b.user.Table)
+		table, err := b.engine.Table(b.db, s.Table, "user_id", b.user.Table)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
 )
@@ -91,25 +90,24 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 	if !b.foreignKeys {
 		return nil
 	}
-	var users engine.Table
-	for i, s := range append([]*schema.Schema{b.user}, b.owned...) {
-		table, err := b.engine.Table(tx, s.Table, b.user.Table)
+	users, err := b.engine.Table(tx, b.user.Table, "", b.user.Table)
+	if err != nil {
+		return err
+	}
+	for _, o := range b.owned {
+		table, err := b.engine.Table(tx, o.Table, o.owner, b.user.Table)
 		if err != nil {
 			return err
 		}
-		if i == 0 {
-			users = table
+		if !table.Exists || len(table.ForeignKeys) > 0 || b.frozen[o.Table] {
 			continue
 		}
-		if !table.Exists || len(table.ForeignKeys) > 0 || b.frozen[s.Table] {
-			continue
-		}
-		n, err := b.countOrphans(tx, s.Table, table, users)
+		n, err := b.countOrphans(tx, o, table, users)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			return cmp.Or(b.sameTypes(s.Table, table.Columns, users.Columns), error(&OrphanError{s.Table, n}))
+			return cmp.Or(b.sameTypes(o, table.Columns, users.Columns), error(&OrphanError{o.Table, n}))
 		}
 	}
 	return nil
@@ -124,12 +122,12 @@ func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 		if b.foreignKeys {
 			return &UsageError{"plugin", "has foreign keys on, so the next AutoMigrate would add them again; give it WithoutForeignKeys"}
 		}
-		for _, s := range b.owned {
-			table, err := b.engine.Table(tx, s.Table, b.user.Table)
+		for _, o := range b.owned {
+			table, err := b.engine.Table(tx, o.Table, o.owner, b.user.Table)
 			if err != nil {
 				return err
 			}
-			if err := b.dropConstraints(tx, s, table.ForeignKeys); err != nil {
+			if err := b.dropConstraints(tx, o, table.ForeignKeys); err != nil {
 				return err
 			}
 		}
@@ -137,10 +135,10 @@ func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 	})
 }
 
-func (b *binding) dropConstraints(tx *gorm.DB, s *schema.Schema, names []string) error {
+func (b *binding) dropConstraints(tx *gorm.DB, o owned, names []string) error {
 	if verb := b.engine.DropForeignKey(); verb != "" {
 		for _, name := range names {
-			if err := tx.Exec("ALTER TABLE ? "+verb+" ?", clause.Table{Name: s.Table}, clause.Column{Name: name}).Error; err != nil {
+			if err := tx.Exec("ALTER TABLE ? "+verb+" ?", o.table(), clause.Column{Name: name}).Error; err != nil {
 				return err
 			}
 		}
@@ -149,13 +147,13 @@ func (b *binding) dropConstraints(tx *gorm.DB, s *schema.Schema, names []string)
 	if len(names) == 0 {
 		return nil
 	}
-	name := tx.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"])
-	if err := tx.Migrator().DropConstraint(reflect.New(s.ModelType).Interface(), name); err != nil {
+	name := tx.NamingStrategy.RelationshipFKName(*o.relation)
+	if err := tx.Migrator().DropConstraint(reflect.New(o.ModelType).Interface(), name); err != nil {
 		return err
 	}
-	table, err := b.engine.Table(tx, s.Table, b.user.Table)
+	table, err := b.engine.Table(tx, o.Table, o.owner, b.user.Table)
 	if err == nil && len(table.ForeignKeys) > 0 {
-		err = fmt.Errorf("gormkey: %s has a foreign key that another program declared, and SQLite drops none by itself: make the table anew without it", s.Table)
+		err = fmt.Errorf("gormkey: %s has a foreign key that another program declared, and SQLite drops none by itself: make the table anew without it", o.Table)
 	}
 	return err
 }

@@ -44,7 +44,8 @@ type options struct {
 	limiter          *password.Limiter
 	passwordPolicy   func(string) error
 	hooks            []Hook
-	tokens           bool // there is a table of one-time tokens
+	tokens           bool  // there is a table of one-time tokens
+	owned            []any // models of the application whose rows belong to users
 	inexactIDs       bool
 	unknownServer    bool
 	generatesDefault bool // newUserID is ours

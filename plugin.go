@@ -140,12 +140,15 @@ func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 }
 
 // Models returns the models to migrate, in an order that satisfies their foreign keys:
-// the user, the key, the session and, with [WithOneTimeTokens], the token. Give them to db.AutoMigrate or to Atlas. On SQLite
-// use [PluginOf.AutoMigrate] instead, which loses no rows when a table is rebuilt.
+// the user, the key, the session, with [WithOneTimeTokens] the token, and those of [WithOwned].
+// Give them to db.AutoMigrate or to Atlas. On SQLite use [PluginOf.AutoMigrate] instead, which loses no rows when a table is rebuilt.
 func (p *PluginOf[U, K, S]) Models() []any {
 	var models []any
 	for _, m := range registered(p.models()) {
 		models = append(models, newLike(m.value))
+	}
+	for _, value := range p.opts.owned {
+		models = append(models, newLike(value))
 	}
 	return models
 }

@@ -21,10 +21,10 @@ type binding struct {
 	cache  *sync.Map // GORM's schemas
 	engine engine.Engine
 
-	user, key, session   *schema.Schema   // as registered
-	token                *schema.Schema   // nil without WithOneTimeTokens
-	owned                []*schema.Schema // of the tables whose rows belong to users, in the order in which they are deleted
-	baseKey, baseSession *schema.Schema   // of Key[U] and Session[U]
+	user, key, session   *schema.Schema // as registered
+	token                *schema.Schema // nil without WithOneTimeTokens
+	owned                []owned        // the tables whose rows belong to users, in the order in which they are deleted
+	baseKey, baseSession *schema.Schema // of Key[U] and Session[U]
 	userID               *schema.Field
 	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
@@ -82,8 +82,19 @@ func (p *PluginOf[U, K, S]) tables() []string {
 
 func (b *binding) tables() []string {
 	tables := []string{b.user.Table}
-	for _, s := range b.owned {
+	for _, s := range b.ours() {
 		tables = append(tables, s.Table)
+	}
+	return tables
+}
+
+// allTables returns the tables of WithOwned too.
+func (b *binding) allTables() []string {
+	tables := b.tables()
+	for _, o := range b.applications() {
+		if !slices.Contains(tables, o.Table) {
+			tables = append(tables, o.Table)
+		}
 	}
 	return tables
 }
@@ -119,7 +130,9 @@ func (b *binding) checkUnparsed(models []model) error {
 func (b *binding) ask(opts *options, models []model) (err error) {
 	settings, sessions := opts.settings(), ""
 	for _, m := range registered(models) {
-		settings.Tables = append(settings.Tables, m.table)
+		if m.option != ownedOption {
+			settings.Tables = append(settings.Tables, m.table)
+		}
 		if m.option == "Session" {
 			sessions = m.table
 		}
@@ -145,25 +158,26 @@ func (b *binding) ask(opts *options, models []model) (err error) {
 // writeSchemas parses the models into GORM's cache and sets tables, types and constraints
 // there, as GORM's own SetupJoinTable does. The caller checked them.
 func (b *binding) writeSchemas(opts *options, models []model) error {
-	schemas := make([]*schema.Schema, len(models))
-	for i, m := range models {
+	var own, owned []*schema.Schema
+	for _, m := range models {
 		stmt := &gorm.Statement{DB: b.db}
 		if err := stmt.Parse(m.value); err != nil {
 			return err
 		}
-		schemas[i] = stmt.Schema
-		schemas[i].Table = m.table
+		stmt.Schema.Table = m.table
+		if m.option == ownedOption {
+			owned = append(owned, stmt.Schema)
+			continue
+		}
+		own = append(own, stmt.Schema)
 		b.keep(m, stmt.Schema)
-	}
-	b.owned = []*schema.Schema{b.session, b.key}
-	if b.token != nil {
-		b.owned = append([]*schema.Schema{b.token}, b.owned...)
 	}
 	b.userID = b.user.PrioritizedPrimaryField
 	if err := b.checkOwner(); err != nil {
 		return err
 	}
-	b.plainColumns = !slices.ContainsFunc(schemas, func(s *schema.Schema) bool { return !plainQueries(s) })
+	b.addOwned(owned)
+	b.plainColumns = !slices.ContainsFunc(own, func(s *schema.Schema) bool { return !plainQueries(s) })
 	b.setTypes(opts)
 	b.setConstraints()
 	if !opts.hasAbsolute {
@@ -229,7 +243,7 @@ func (b *binding) readCurrentSchema() error {
 
 // children returns the schemas of what belongs to users, registered and base.
 func (b *binding) children() []*schema.Schema {
-	return append(slices.Clone(b.owned), b.baseKey, b.baseSession)
+	return append(b.ours(), b.baseKey, b.baseSession)
 }
 
 // setTypes gives every id its type, and each user_id that of the user's id. Columns of the
@@ -247,7 +261,11 @@ func (b *binding) setTypes(opts *options) {
 			t.set(f, b.engine.IDType(f.Size))
 		}
 	}
-	t.share(append(b.children(), b.user))
+	related := append(b.children(), b.user)
+	for _, o := range b.applications() {
+		related = append(related, o.Schema)
+	}
+	t.share(related)
 	if t.loose {
 		for _, s := range append(b.children(), b.user) {
 			dropSizes(s)
@@ -273,11 +291,23 @@ func (b *binding) setConstraints() {
 		if !b.foreignKeys {
 			constraint = "-"
 		}
-		for _, rel := range s.Relationships.Relations {
-			for _, ref := range rel.References {
-				if ref.PrimaryKey == b.userID {
-					rel.Field.TagSettings["CONSTRAINT"] = constraint
-				}
+		b.constrain(s, constraint)
+	}
+	if b.foreignKeys {
+		return
+	}
+	for _, o := range b.applications() {
+		b.constrain(o.Schema, "-")
+	}
+}
+
+// constrain writes the constraint of a schema's relations to users, whichever of the two
+// models has the field.
+func (b *binding) constrain(s *schema.Schema, constraint string) {
+	for _, rel := range s.Relationships.Relations {
+		for _, ref := range rel.References {
+			if ref.PrimaryKey == b.userID {
+				rel.Field.TagSettings["CONSTRAINT"] = constraint
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func (b *binding) checkEmptied(tx *gorm.DB, ids []string) error {
 	if _, ok := tx.Get(emptiedSetting); !ok || len(ids) == 0 {
 		return nil
 	}
-	for _, child := range b.owned {
+	for _, child := range b.ours() {
 		var left []string
 		err := engine.Fresh(tx).Raw("SELECT ? FROM ? WHERE ? LIMIT 1", clause.Column{Name: "id"}, clause.Table{Name: child.Table}, b.among(clause.Column{Name: "user_id"}, ids)).Scan(&left).Error
 		if err != nil {

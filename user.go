@@ -266,8 +266,7 @@ func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) e
 // or decides whether there is one.
 func (r *RepositoryOf[U, K, S]) deletesUnseen() bool {
 	s := r.b.user
-	return len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) &&
-		!foreignQueryCallbacks(r.db) && !foreignDeleteCallbacks(r.db)
+	return len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) && !foreignQueryCallbacks(r.db)
 }
 
 var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
@@ -289,7 +288,18 @@ func (r *RepositoryOf[U, K, S]) checkDeleted(ctx context.Context, userID string)
 	return errNotDeleted
 }
 
+// deleteChildren deletes what belongs to a user who is locked. A soft delete keeps the user's
+// row, so that the application's rows stay as they are.
 func (r *RepositoryOf[U, K, S]) deleteChildren(tx *gorm.DB, userID string) error {
+	if rows := r.b.applications(); len(rows) > 0 && len(r.b.user.DeleteClauses) == 0 {
+		keeps, err := r.b.keepsOwned(tx)
+		if err == nil && keeps {
+			err = r.b.release(tx, rows, []string{userID})
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if r.b.token != nil {
 		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(OneTimeToken[U])).Error; err != nil {
 			return err

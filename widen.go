@@ -68,17 +68,17 @@ func (b *binding) refuseCut(tx *gorm.DB) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range b.owned {
-		columns, err := b.engine.Columns(tx, s.Table)
+	for _, o := range b.owned {
+		columns, err := b.engine.Columns(tx, o.Table)
 		if err != nil {
 			return err
 		}
-		n, err := b.countCut(tx, s.Table, columns, users)
+		n, err := b.countCut(tx, o, columns, users)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			return &MismatchError{Table: s.Table, Type: columns["user_id"].SQLType, UserTable: b.user.Table, UserType: users[b.userID.DBName].SQLType, Cut: n}
+			return &MismatchError{Table: o.Table, Column: o.owner, Type: columns[o.owner].SQLType, UserTable: b.user.Table, UserType: users[b.userID.DBName].SQLType, Cut: n}
 		}
 	}
 	return nil
@@ -86,13 +86,13 @@ func (b *binding) refuseCut(tx *gorm.DB) error {
 
 // countCut counts the rows of a table without a user whose user_id, or whose user's id,
 // fills the narrower of the two columns and begins the other.
-func (b *binding) countCut(tx *gorm.DB, table string, columns, users map[string]engine.Column) (n int64, err error) {
-	child, user := columns["user_id"].Type, users[b.userID.DBName].Type
-	if b.sameTypes(table, columns, users) == nil {
+func (b *binding) countCut(tx *gorm.DB, o owned, columns, users map[string]engine.Column) (n int64, err error) {
+	child, user := columns[o.owner].Type, users[b.userID.DBName].Type
+	if b.sameTypes(o, columns, users) == nil {
 		return 0, nil
 	}
 	from := clause.Table{Name: b.user.Table}
-	owner := b.engine.Text(clause.Column{Table: table, Name: "user_id"})
+	owner := b.engine.Text(clause.Column{Table: o.Table, Name: o.owner})
 	id := b.engine.Text(clause.Column{Table: b.user.Table, Name: b.userID.DBName})
 	var looks clause.Expr
 	switch {
@@ -103,6 +103,6 @@ func (b *binding) countCut(tx *gorm.DB, table string, columns, users map[string]
 	default:
 		return 0, nil
 	}
-	err = engine.Fresh(tx).Raw("SELECT COUNT(*) FROM ? WHERE ? AND ?", clause.Table{Name: table}, b.lacksUser(table, columns, users), looks).Scan(&n).Error
+	err = engine.Fresh(tx).Raw("SELECT COUNT(*) FROM ? WHERE ? AND ?", o.table(), b.lacksUser(o, columns, users), looks).Scan(&n).Error
 	return n, err
 }

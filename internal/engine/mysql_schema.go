@@ -111,7 +111,7 @@ func (m mysql) Columns(db *gorm.DB, table string) (map[string]Column, error) {
 
 // Table reads foreign keys out of the statement that makes the table, which every one of these
 // servers shows.
-func (m mysql) Table(db *gorm.DB, table, users string) (t Table, err error) {
+func (m mysql) Table(db *gorm.DB, table, owner, users string) (t Table, err error) {
 	if t.Columns, err = m.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err
 	}
@@ -133,17 +133,17 @@ func (m mysql) Table(db *gorm.DB, table, users string) (t Table, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.ForeignKeys = mysqlOwnerKeys(created, users)
+	t.ForeignKeys = mysqlOwnerKeys(created, owner, users)
 	return t, nil
 }
 
-// mysqlOwnerKeys returns the constraints by which user_id refers to the table of users.
-func mysqlOwnerKeys(created, users string) (names []string) {
+// mysqlOwnerKeys returns the constraints by which the owner refers to the table of users.
+func mysqlOwnerKeys(created, owner, users string) (names []string) {
 	for _, m := range mysqlForeignKey.FindAllStringSubmatch(created, -1) {
 		// A database is written out only where it is another than the table's. Where table
 		// names do not mind their letter case, the server may have lowered it.
-		database, table := unquoteMySQL(m[2]), unquoteMySQL(m[3])
-		if strings.EqualFold(table, BareTable(users)) && (database == "" || strings.EqualFold(database+"."+table, users)) {
+		column, database, table := unquoteMySQL(m[2]), unquoteMySQL(m[3]), unquoteMySQL(m[4])
+		if column == owner && strings.EqualFold(table, BareTable(users)) && (database == "" || strings.EqualFold(database+"."+table, users)) {
 			names = append(names, unquoteMySQL(m[1]))
 		}
 	}
@@ -165,9 +165,9 @@ func showCreate(tx *gorm.DB, table string) (string, error) {
 const mysqlName = "(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\\s`\".(]+)"
 
 var (
-	// mysqlForeignKey finds the constraint's name, the other database if there is one, and
-	// the table.
-	mysqlForeignKey = regexp.MustCompile("CONSTRAINT " + mysqlName + " FOREIGN KEY \\([`\"]?user_id[`\"]?\\) REFERENCES (?:" + mysqlName + "\\.)?" + mysqlName)
+	// mysqlForeignKey finds the constraint's name, its column, the other database if there is
+	// one, and the table.
+	mysqlForeignKey = regexp.MustCompile("CONSTRAINT " + mysqlName + " FOREIGN KEY \\(" + mysqlName + "\\) REFERENCES (?:" + mysqlName + "\\.)?" + mysqlName)
 	// mysqlColumn finds a column's name, its type and what follows the type's width.
 	mysqlColumn = regexp.MustCompile("(?m)^\\s+" + mysqlName + " (\\w+)(?:\\([\\d,]+\\))?(.*?),?$")
 	// mysqlConstraint finds a foreign key and its name.

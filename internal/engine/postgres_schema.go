@@ -60,13 +60,13 @@ func (p postgres) Columns(db *gorm.DB, table string) (map[string]Column, error) 
 
 // Table finds the tables by to_regclass, along the search path, as a statement does that names
 // them without a schema. An index that is invalid or partial serves no search for a user's
-// rows. Only a foreign key of user_id alone counts.
-func (p postgres) Table(db *gorm.DB, table, users string) (t Table, err error) {
+// rows. Only a foreign key of the owner alone counts.
+func (p postgres) Table(db *gorm.DB, table, owner, users string) (t Table, err error) {
 	if t.Columns, err = p.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err
 	}
 	t.Exists = true
-	name, owner := db.Statement.Quote(table), db.Statement.Quote(users)
+	name, referred := db.Statement.Quote(table), db.Statement.Quote(users)
 	var leading []string
 	err = Fresh(db).Raw("SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "+
 		"WHERE i.indrelid = to_regclass(?) AND i.indisvalid AND i.indpred IS NULL", name).Scan(&leading).Error
@@ -78,7 +78,7 @@ func (p postgres) Table(db *gorm.DB, table, users string) (t Table, err error) {
 		t.Leading[c] = true
 	}
 	err = Fresh(db).Raw("SELECT c.conname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum] "+
-		"WHERE c.contype = 'f' AND c.conrelid = to_regclass(?) AND c.confrelid = to_regclass(?) AND a.attname = 'user_id' ORDER BY 1", name, owner).Scan(&t.ForeignKeys).Error
+		"WHERE c.contype = 'f' AND c.conrelid = to_regclass(?) AND c.confrelid = to_regclass(?) AND a.attname = ? ORDER BY 1", name, referred, owner).Scan(&t.ForeignKeys).Error
 	return t, err
 }
 

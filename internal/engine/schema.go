@@ -39,9 +39,9 @@ type Types interface {
 type Tables interface {
 	// Columns reads the columns of a table, none if there is no such table.
 	Columns(db *gorm.DB, table string) (map[string]Column, error)
-	// Table reads the catalog's entry of a table, with its foreign keys from user_id to the
-	// table users. It asks with the application's session, and so sees the same tables.
-	Table(db *gorm.DB, table, users string) (Table, error)
+	// Table reads the catalog's entry of a table, with the foreign keys from its column owner
+	// to the table users. It asks with the application's session, and so sees the same tables.
+	Table(db *gorm.DB, table, owner, users string) (Table, error)
 
 	// TableFault says why GORM's migrator would not read back a table's name, "" if it would.
 	TableFault(name string) string
@@ -79,7 +79,7 @@ type Table struct {
 	Exists      bool
 	Columns     map[string]Column
 	Leading     map[string]bool // columns that an index begins with
-	ForeignKeys []string        // constraints by which user_id refers to the users' table
+	ForeignKeys []string        // constraints by which the owner refers to the users' table
 }
 
 // Column is what the catalog holds of a column.

@@ -83,7 +83,7 @@ func sqliteSchema(table string) (schemaName, bare string) {
 
 // Table reads collations in two places: in the DDL, and in the indexes, of which a primary key
 // has one.
-func (s sqlite) Table(db *gorm.DB, table, users string) (t Table, err error) {
+func (s sqlite) Table(db *gorm.DB, table, owner, users string) (t Table, err error) {
 	if t.Columns, err = s.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err
 	}
@@ -102,7 +102,7 @@ func (s sqlite) Table(db *gorm.DB, table, users string) (t Table, err error) {
 		return t, err
 	}
 	// SQLite keeps no names of foreign keys here.
-	err = db.Raw(`SELECT id FROM pragma_foreign_key_list(?, ?) WHERE "from" = 'user_id' AND lower("table") = lower(?)`, bare, schemaName, BareTable(users)).Scan(&t.ForeignKeys).Error
+	err = db.Raw(`SELECT id FROM pragma_foreign_key_list(?, ?) WHERE lower("from") = lower(?) AND lower("table") = lower(?)`, bare, schemaName, owner, BareTable(users)).Scan(&t.ForeignKeys).Error
 	return t, err
 }
 
