@@ -6,6 +6,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/tables"
 )
 
 // registerColumns watches the statements by which GORM's migrator gives the plugin's own
@@ -59,7 +60,7 @@ func (p *PluginOf[U, K, S]) guardColumn(tx *gorm.DB, b *binding, c ownColumn) {
 		case other.refuses(b.engine):
 			_ = tx.AddError(other.refused(b.engine, &p.opts, there))
 		case how == engine.Narrower && other.isID && !exporting: // else it stands in the list already
-			_ = tx.AddError(fmt.Errorf("%w: %s.%s is %s, narrower than %s: run Plugin.AutoMigrate, which makes what points at it wider too", ErrColumn, c.table, c.name, other.found.SQLType, c.wanted.SQLType))
+			_ = tx.AddError(fmt.Errorf("%w: %s.%s is %s, narrower than %s: run Plugin.AutoMigrate, which makes what points at it wider too", tables.ErrColumn, c.table, c.name, other.found.SQLType, c.wanted.SQLType))
 		case how == engine.Narrower && !other.isID, how == engine.OtherType: // GORM's migrator may
 		default:
 			tx.Statement.SQL.Reset()

@@ -11,67 +11,8 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/tables"
 )
-
-// Problem is what a [Finding] is about.
-type Problem string
-
-// The problems that [RepositoryOf.Audit] finds.
-const (
-	MissingTable  Problem = "missing table"
-	MissingColumn Problem = "missing column"
-	// MissingIndex: a delete or a cleanup reads the whole table.
-	MissingIndex Problem = "missing index"
-	// InexactID: an id column matches ids that differ in case, accents or blanks, so a
-	// statement may find another person's row.
-	InexactID Problem = "inexact id"
-	// WrongExpiryType: an expiry column cannot hold 64-bit milliseconds, or compares
-	// them as text.
-	WrongExpiryType Problem = "wrong expiry type"
-	// NarrowColumn: a column is narrower than the library, or the options, fill it. Until
-	// it is widened, longer users' ids are refused.
-	NarrowColumn Problem = "narrow column"
-	// WrongColumnType: a column has a type that a migration would cut or misread; see
-	// [ColumnError].
-	WrongColumnType Problem = "wrong column type"
-	// CutIDs: rows whose user_id an earlier program has cut; see [MismatchError].
-	CutIDs Problem = "cut ids"
-	// Orphans: keys or sessions without a user.
-	Orphans Problem = "orphans"
-	// ForeignKeyMissing: the plugin has foreign keys on, and the table has none.
-	ForeignKeyMissing Problem = "foreign key missing"
-	// ForeignKeyPresent: the plugin has them off, and the table has one.
-	ForeignKeyPresent Problem = "foreign key present"
-	// ForeignKeysUnenforced: the connection's PRAGMA foreign_keys is off. The plugin's
-	// callbacks stand in for it.
-	ForeignKeysUnenforced Problem = "foreign keys unenforced"
-)
-
-// Finding is one thing that [RepositoryOf.Audit] found.
-type Finding struct {
-	Problem Problem
-	Table   string
-	Column  string // "" where it is about the table
-	Count   int64  // rows, of Orphans and CutIDs
-	Found   string // what is there: a type, or a constraint's name
-	Action  string // what to do: a call, or a statement to run
-}
-
-// String returns the finding in one line.
-func (f Finding) String() string {
-	name := f.Table
-	if f.Column != "" {
-		name += "." + f.Column
-	}
-	text := fmt.Sprintf("%s: %s", name, f.Problem)
-	switch {
-	case f.Count > 0:
-		text += fmt.Sprintf(" (%d)", f.Count)
-	case f.Found != "":
-		text += fmt.Sprintf(" (%s)", f.Found)
-	}
-	return text + ": " + f.Action
-}
 
 // Audit compares the tables with what the plugin expects of them, and looks for keys and
 // sessions without a user. It changes nothing. No finding is nil.
@@ -79,13 +20,13 @@ func (f Finding) String() string {
 // It reads the catalog, and the keys and sessions once by their index on user_id; its
 // memory does not grow with them. Among a million sessions it took 0.1 to 0.8 seconds:
 // run it from a job or a command, not in a request.
-func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
+func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, error) {
 	db, err := r.session(ctx)
 	if err != nil {
 		return nil, err
 	}
 	const op = "audit"
-	var findings []Finding
+	var findings []tables.Finding
 	users, err := r.b.engine.Table(db, r.b.user.Table, "", r.b.user.Table)
 	if err != nil {
 		return nil, callerError(ctx, op, err)
@@ -113,7 +54,7 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 			return nil, callerError(ctx, op, err)
 		}
 		if !enforced {
-			findings = append(findings, Finding{Problem: ForeignKeysUnenforced, Table: r.b.user.Table,
+			findings = append(findings, tables.Finding{Problem: tables.ProblemForeignKeysUnenforced, Table: r.b.user.Table,
 				Action: "turn them on for every connection in the DSN, by _pragma=foreign_keys(1) or _foreign_keys=on"})
 		}
 	}
@@ -121,13 +62,13 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]Finding, error) {
 }
 
 // auditRows looks for rows without a user, and for those that only look so.
-func (r *RepositoryOf[U, K, S]) auditRows(db *gorm.DB, o owned, table, users engine.Table) (findings []Finding, err error) {
+func (r *RepositoryOf[U, K, S]) auditRows(db *gorm.DB, o owned, table, users engine.Table) (findings []tables.Finding, err error) {
 	cut, err := r.b.countCut(db, o, table.Columns, users.Columns)
 	if err != nil {
 		return nil, err
 	}
 	if cut > 0 {
-		findings = append(findings, Finding{Problem: CutIDs, Table: o.Table, Column: o.owner, Count: cut,
+		findings = append(findings, tables.Finding{Problem: tables.ProblemCutIDs, Table: o.Table, Column: o.owner, Count: cut,
 			Action: "write the whole id of their user into them, from a backup or by docs/migrations.md, before anything is deleted"})
 	}
 	n, err := r.b.countOrphans(db, o, table, users)
@@ -143,18 +84,18 @@ func (r *RepositoryOf[U, K, S]) auditRows(db *gorm.DB, o owned, table, users eng
 	case o.onDelete == restrict:
 		action = "give them a user, or delete them; Repository.Repair leaves them as they are"
 	}
-	return append(findings, Finding{Problem: Orphans, Table: o.Table, Column: o.owner, Count: n, Action: action}), nil
+	return append(findings, tables.Finding{Problem: tables.ProblemOrphans, Table: o.Table, Column: o.owner, Count: n, Action: action}), nil
 }
 
 // auditColumns compares a table's columns and indexes with those of its model.
-func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Table) (findings []Finding) {
+func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Table) (findings []tables.Finding) {
 	const migrate = "run Plugin.AutoMigrate, or the statements of Plugin.PendingSQL"
 	if !table.Exists {
-		return []Finding{{Problem: MissingTable, Table: s.Table, Action: migrate}}
+		return []tables.Finding{{Problem: tables.ProblemMissingTable, Table: s.Table, Action: migrate}}
 	}
 	for _, name := range s.DBNames {
 		if _, ok := table.Columns[name]; !ok && (r.b.frozen[s.Table] || !s.FieldsByDBName[name].IgnoreMigration) {
-			findings = append(findings, Finding{Problem: MissingColumn, Table: s.Table, Column: name, Action: migrate})
+			findings = append(findings, tables.Finding{Problem: tables.ProblemMissingColumn, Table: s.Table, Column: name, Action: migrate})
 		}
 	}
 	var ids, indexes, expiries []string // of the embedded struct
@@ -184,19 +125,19 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 			if r.b.frozen[s.Table] {
 				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", engine.BareTable(s.Table), name, s.Table, name)
 			}
-			findings = append(findings, Finding{Problem: MissingIndex, Table: s.Table, Column: name, Action: action})
+			findings = append(findings, tables.Finding{Problem: tables.ProblemMissingIndex, Table: s.Table, Column: name, Action: action})
 		}
 	}
 	for _, name := range ids {
 		ofUser := name == "user_id" || s == r.b.user
 		if c, ok := table.Columns[name]; ok && !c.Exact && !r.opts.lucia && (!ofUser || r.opts.userIDType == "") {
-			findings = append(findings, Finding{Problem: InexactID, Table: s.Table, Column: name, Found: c.SQLType, Action: r.exactAction(s, name)})
+			findings = append(findings, tables.Finding{Problem: tables.ProblemInexactID, Table: s.Table, Column: name, Found: c.SQLType, Action: r.exactAction(s, name)})
 		}
 	}
 	findings = append(findings, r.auditTypes(s, table, migrate)...)
 	for _, name := range expiries {
 		if c, ok := table.Columns[name]; ok && !r.b.engine.HoldsMillis(c.SQLType) {
-			findings = append(findings, Finding{Problem: WrongExpiryType, Table: s.Table, Column: name, Found: c.SQLType,
+			findings = append(findings, tables.Finding{Problem: tables.ProblemWrongExpiryType, Table: s.Table, Column: name, Found: c.SQLType,
 				Action: "change it to bigint (SQLite: INTEGER); the values are milliseconds since 1970"})
 		}
 	}
@@ -204,7 +145,7 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 }
 
 // auditTypes looks at the types and widths of the plugin's own columns.
-func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table engine.Table, migrate string) (findings []Finding) {
+func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table engine.Table, migrate string) (findings []tables.Finding) {
 	if r.opts.lucia { // whose columns may be any
 		return nil
 	}
@@ -213,13 +154,13 @@ func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table engine.Table,
 		if c.found = found; !ok || c.table != s.Table {
 			continue
 		}
-		f := Finding{Table: c.table, Column: c.name, Found: found.SQLType}
+		f := tables.Finding{Table: c.table, Column: c.name, Found: found.SQLType}
 		switch {
 		case c.refuses(r.b.engine) || c.noText(r.b.engine):
-			f.Problem, f.Action = WrongColumnType, "make it "+c.wanted.SQLType+", or give the option that says what it is; a new db.Use names it"
+			f.Problem, f.Action = tables.ProblemWrongColumnType, "make it "+c.wanted.SQLType+", or give the option that says what it is; a new db.Use names it"
 			findings = append(findings, f)
 		case c.fit(r.b.engine) == engine.Narrower:
-			f.Problem, f.Action = NarrowColumn, migrate
+			f.Problem, f.Action = tables.ProblemNarrowColumn, migrate
 			findings = append(findings, f)
 		}
 	}
@@ -237,12 +178,12 @@ func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) str
 	return r.b.engine.ExactAction(s.Table, column, sqlType)
 }
 
-func (r *RepositoryOf[U, K, S]) auditForeignKeys(o owned, table engine.Table) []Finding {
+func (r *RepositoryOf[U, K, S]) auditForeignKeys(o owned, table engine.Table) []tables.Finding {
 	switch {
 	case r.b.foreignKeys && len(table.ForeignKeys) == 0 && !r.b.frozen[o.Table]:
-		return []Finding{{Problem: ForeignKeyMissing, Table: o.Table, Column: o.owner, Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
+		return []tables.Finding{{Problem: tables.ProblemForeignKeyMissing, Table: o.Table, Column: o.owner, Action: "run Repository.Repair, then Plugin.AutoMigrate"}}
 	case !r.b.foreignKeys && len(table.ForeignKeys) > 0:
-		return []Finding{{Problem: ForeignKeyPresent, Table: o.Table, Column: o.owner, Found: strings.Join(table.ForeignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
+		return []tables.Finding{{Problem: tables.ProblemForeignKeyPresent, Table: o.Table, Column: o.owner, Found: strings.Join(table.ForeignKeys, ", "), Action: "drop it with Plugin.DropForeignKeys"}}
 	}
 	return nil
 }

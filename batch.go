@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/password"
 )
 
 // What operations do differently where a transaction is a batch, which internal/engine/batch.go
@@ -55,7 +56,7 @@ func (r *RepositoryOf[U, K, S]) mustChange(tx, result *gorm.DB, otherwise error,
 }
 
 // requireUnchanged requires, in a batch, that a key is as it was read.
-func (b *binding) requireUnchanged(tx *gorm.DB, id, userID string, hash *HashedPassword) error {
+func (b *binding) requireUnchanged(tx *gorm.DB, id, userID string, hash *password.Hash) error {
 	var password any
 	if hash != nil {
 		password = string(*hash)

@@ -11,6 +11,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/tables"
 )
 
 // registerCallbacks adds what runs inside GORM for the application's calls and ours.
@@ -123,9 +125,9 @@ func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 // remedies returns the statements that an error tells people to run.
 func remedies(err error) (statements []string) {
 	switch e := err.(type) {
-	case *InexactIDError:
+	case *tables.InexactIDError:
 		return []string{e.Statement}
-	case *ColumnError:
+	case *tables.ColumnError:
 		return []string{e.Statement}
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/tables"
 )
 
 // ownColumn is a column of the plugin's tables that holds texts whose length, or ids whose
@@ -115,7 +116,7 @@ func (b *binding) checkColumns(c *catalog, opts *options) (narrow []ownColumn, e
 		case how == engine.Wider && c.refuses(b.engine):
 			errs = append(errs, c.refused(b.engine, opts, there))
 		case c.inexact(b.engine, opts):
-			errs = append(errs, &InexactIDError{Table: c.table, Column: c.name, Type: c.found.SQLType, Statement: c.statement(b.engine)})
+			errs = append(errs, &tables.InexactIDError{Table: c.table, Column: c.name, Type: c.found.SQLType, Statement: c.statement(b.engine)})
 		case c.refuses(b.engine):
 			errs = append(errs, c.refused(b.engine, opts, there))
 		case how == engine.Narrower:
@@ -139,7 +140,7 @@ func (c ownColumn) inexact(e engine.Engine, opts *options) bool {
 // type, and of the widest column if all are texts. If the user's id fits as it is, no option
 // helps.
 func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) error {
-	refusal := &ColumnError{Table: c.table, Column: c.name, Type: c.found.SQLType, Wanted: c.wanted.SQLType, Wider: c.fit(e) == engine.Wider}
+	refusal := &tables.ColumnError{Table: c.table, Column: c.name, Type: c.found.SQLType, Wanted: c.wanted.SQLType, Wider: c.fit(e) == engine.Wider}
 	model, usersFit := c, false
 	for _, other := range there {
 		switch {
@@ -231,7 +232,7 @@ func (b *binding) checkWidth(id string) error {
 	return nil
 }
 
-// sameTypes looks before rows are taken for orphans. It returns a MismatchError if a table's
+// sameTypes looks before rows are taken for orphans. It returns a tables.MismatchError if a table's
 // column of users' ids and the user's id have types in which rows may look as if they had no
 // user.
 func (b *binding) sameTypes(o owned, columns, users map[string]engine.Column) error {
@@ -240,5 +241,5 @@ func (b *binding) sameTypes(o owned, columns, users map[string]engine.Column) er
 	if !ok || !exists || b.engine.Compare(child.Type, user.Type) == engine.Fits {
 		return nil
 	}
-	return &MismatchError{Table: o.Table, Column: o.owner, Type: child.SQLType, UserTable: b.user.Table, UserType: user.SQLType, Cut: -1}
+	return &tables.MismatchError{Table: o.Table, Column: o.owner, Type: child.SQLType, UserTable: b.user.Table, UserType: user.SQLType, Cut: -1}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gormkey/gormkey/password"
 )
 
 // KeyID names a key: a provider, and the user's id there.
@@ -60,7 +62,7 @@ type Credentials struct {
 	Password string `json:"-"`
 
 	proved bool
-	hash   HashedPassword
+	hash   password.Hash
 }
 
 // Proved returns credentials without a password, for a user whose identity the application
@@ -73,7 +75,7 @@ func Proved(provider, id string) Credentials {
 // Imported returns credentials with a password hash that another system made, which is stored
 // as it is: of a format that [password.Any] or the plugin's hasher reads. They are for calls that
 // store credentials, and sign nobody in.
-func Imported(provider, id string, hash HashedPassword) Credentials {
+func Imported(provider, id string, hash password.Hash) Credentials {
 	return Credentials{Provider: provider, ID: id, hash: hash}
 }
 
@@ -159,7 +161,7 @@ func (o *options) checkNewPassword(argument, text string) error {
 	return nil
 }
 
-func (o *options) checkImported(hash HashedPassword) error {
+func (o *options) checkImported(hash password.Hash) error {
 	if err := checkText("password hash", string(hash), hashSize); err != nil {
 		return err
 	}

@@ -4,8 +4,13 @@
 //
 // Embed [User] in the user model, make a plugin with [New], register it with db.Use
 // right after gorm.Open, migrate with [PluginOf.AutoMigrate], and get the operations with
-// [From]. [RepositoryOf.CreateUser], [RepositoryOf.SignIn], [RepositoryOf.ValidateSession] and
-// [RepositoryOf.SignOut] are the main ones.
+// [PluginOf.Repository]. [RepositoryOf.CreateUser], [RepositoryOf.SignIn],
+// [RepositoryOf.ValidateSession] and [RepositoryOf.SignOut] are the main ones. Where keys or
+// sessions have columns of the application's own, [NewOf] makes the plugin; the names without
+// "Of" are short for those that have none.
+//
+// The other packages: password has hashes and their policies, httpauth the request side,
+// throttle the limits of guesses, and tables what an audit or a migration says of the tables.
 //
 // # What it stops
 //
@@ -19,7 +24,8 @@
 //
 // Cookies and cross-site request forgery, for which there is package httpauth;
 // throttling of guesses, for which there is package throttle; proof that an email address
-// or a GitHub account is somebody's; and lower-casing of what people type into an id. Pass a context with a deadline: a database may not answer.
+// or a GitHub account is somebody's; and lower-casing of what people type into an id. Pass a
+// context with a deadline: a database may not answer.
 //
 // # Compatibility
 //

@@ -5,6 +5,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/password"
 )
 
 // insertFor creates dest, a key or session, by one INSERT … SELECT that reads the
@@ -28,7 +30,7 @@ type owner struct {
 	// key and hash, if key is set, ask for the user's key to exist and still have
 	// the hash, nil for none, that a sign-in has verified.
 	key  KeyID
-	hash *HashedPassword
+	hash *password.Hash
 }
 
 // ownerQuery builds SELECT value, …, user.id, value, … FROM user for the columns of an

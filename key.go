@@ -7,6 +7,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/password"
 )
 
 // AddKey adds a way to sign in to a user and returns it (Lucia's createKey). Each of set is
@@ -283,7 +285,7 @@ func (r *RepositoryOf[U, K, S]) newKeys(ctx context.Context, credentials []Crede
 }
 
 // newHash returns what is stored of the password of credentials, nil for none.
-func (r *RepositoryOf[U, K, S]) newHash(ctx context.Context, c Credentials) (*HashedPassword, error) {
+func (r *RepositoryOf[U, K, S]) newHash(ctx context.Context, c Credentials) (*password.Hash, error) {
 	switch {
 	case c.proved:
 		return nil, nil

@@ -9,17 +9,18 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/tables"
 )
 
 // AutoMigrate creates and extends the plugin's tables, and those of more models of the
 // application, as db.AutoMigrate does, under the protection of [PluginOf.Migrate]; a
 // second run sends no DDL. Rows that a new foreign key would find without a user are an
-// [OrphanError].
+// [tables.OrphanError].
 //
 // Id columns that are narrower than the options say are made wider first, with every
 // column that points at them by a foreign key, in whatever table. One of another type, or
-// one of users' ids that is wider, is a [ColumnError]; rows that an earlier program cut
-// are a [MismatchError]. Then nothing is changed.
+// one of users' ids that is wider, is a [tables.ColumnError]; rows that an earlier program cut
+// are a [tables.MismatchError]. Then nothing is changed.
 func (p *PluginOf[U, K, S]) AutoMigrate(db *gorm.DB, more ...any) error {
 	return p.Migrate(db, func(tx *gorm.DB) error { return p.autoMigrate(tx, more) })
 }
@@ -107,7 +108,7 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 			return err
 		}
 		if n > 0 {
-			return cmp.Or(b.sameTypes(o, table.Columns, users.Columns), error(&OrphanError{o.Table, n}))
+			return cmp.Or(b.sameTypes(o, table.Columns, users.Columns), error(&tables.OrphanError{Table: o.Table, Count: n}))
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/password"
 )
 
 // Default table names. A TablePrefix of the application's NamingStrategy is put
@@ -59,7 +61,7 @@ type Key[U any] struct {
 	// UserID is the owner's id. It is always indexed.
 	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
 	// HashedPassword is nil for a key without a password.
-	HashedPassword *HashedPassword `gorm:"column:hashed_password;size:255" json:"-"`
+	HashedPassword *password.Hash `gorm:"column:hashed_password;size:255" json:"-"`
 	// User is the owner where the key was loaded with it (Preload, Joins, UseKey).
 	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }

@@ -80,7 +80,7 @@ func WithTableNames(names TableNames) Option { return func(o *options) { o.table
 // WithUserIDLength sets the width of the user id column and of every user_id, in
 // bytes: 15 by default, 8 to 255. Generated ids keep 15 characters, or as many as fit.
 // Raise it at any time: [PluginOf.AutoMigrate] makes the columns wider, and longer ids are
-// refused until it has. Columns that are wider are a [ColumnError].
+// refused until it has. Columns that are wider are a [tables.ColumnError].
 func WithUserIDLength(length int) Option { return func(o *options) { o.userIDLength = length } }
 
 // WithUserIDGenerator sets what makes the id of a user who has none. It must return

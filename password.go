@@ -55,7 +55,7 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 
 // setVerified replaces the password of a key that still has the hash that was verified, or
 // returns errChanged.
-func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U], hash *HashedPassword, keep SessionID) (*K, error) {
+func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U], hash *password.Hash, keep SessionID) (*K, error) {
 	var key *K
 	err := r.do(ctx, "change password", func(u *unit) (err error) {
 		if key, err = r.lockKey(u.tx, verified.KeyID(), errChanged); err != nil {
@@ -118,7 +118,7 @@ func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credent
 // replacePassword sets the password of a key that is locked, ends the user's sessions but the
 // one to keep, "" for none, and voids the one-time tokens by which somebody could still come
 // in.
-func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *HashedPassword, keep SessionID) error {
+func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *password.Hash, keep SessionID) error {
 	u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, key.ID, key.UserID, key.HashedPassword) })
 	u.then(func(tx *gorm.DB) error { return r.voidPending(tx, key.UserID) })
 	u.then(func(tx *gorm.DB) error { return r.setPassword(tx, key, hash) })
@@ -131,7 +131,7 @@ func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *Hash
 
 // setPassword writes hash to a key and to those that share its password, which is to
 // say its salted hash.
-func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *HashedPassword) error {
+func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *password.Hash) error {
 	condition := r.b.idIs(key.ID)
 	if key.PasswordDefined() {
 		condition = clause.Or(condition, column("hashed_password", string(*key.HashedPassword)))
@@ -144,10 +144,10 @@ func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *Hash
 }
 
 // hash makes a new hash when the limiter admits it.
-func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash HashedPassword, err error) {
+func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash password.Hash, err error) {
 	err = r.opts.limiter.Do(ctx, func() error {
 		text, err := r.opts.hasher.Hash(plain)
-		if hash = HashedPassword(text); err == nil {
+		if hash = password.Hash(text); err == nil {
 			r.plugin.work.hashed(text)
 		}
 		return err

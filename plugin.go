@@ -82,8 +82,8 @@ func (p *PluginOf[U, K, S]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p
 //
 // It refuses, with an error that says what to do: options out of bounds; a model that
 // embeds by pointer, redeclares ID, or has its table name in two places; a model that
-// GORM parsed before; an inexact id column ([InexactIDError]); a column that is wider than
-// the options say, or of another type ([ColumnError]); a second plugin for the user type,
+// GORM parsed before; an inexact id column ([tables.InexactIDError]); a column that is wider than
+// the options say, or of another type ([tables.ColumnError]); a second plugin for the user type,
 // or one that shares a table; a plugin that another database has; configuration that takes
 // the foreign keys away. After a refusal GORM's migrator refuses the plugin's tables too.
 func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {

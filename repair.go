@@ -13,7 +13,7 @@ import (
 // delete it leaves as they are. It works in batches that each commit by themselves and returns
 // how many rows it changed, with an error too: it may be stopped through ctx and called again. A
 // user without a key is left as it is. Where the type or width of a column differs from that of
-// the user's id, it changes nothing and returns a [MismatchError].
+// the user's id, it changes nothing and returns a [tables.MismatchError].
 func (r *RepositoryOf[U, K, S]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err != nil {

@@ -83,7 +83,7 @@ func BenchmarkSignInFailures(b *testing.B) {
 	must(b, err)
 	_, err = t.auth.AddKey(t.ctx, benchUserID(1), gormkey.Proved("email", "bob@example.com"))
 	must(b, err)
-	for id, hash := range map[string]gormkey.HashedPassword{ // of a Lucia v2's users, of "correct horse battery staple"
+	for id, hash := range map[string]password.Hash{ // of a Lucia v2's users, of "correct horse battery staple"
 		"lucia@example.com":  "s2:dflj86rh5efampqh:b841c2560465bcab903eb8a5e8fa80f0cb28368ec745064013c6f77148d06201f2aefa03ff6bec122a9174d90f61af8e0cd7ed43fc8d58ac114476f2fb14a36c",
 		"bcrypt@example.com": "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG",
 	} {

@@ -18,18 +18,10 @@ const redacted = "[redacted]"
 // statement.
 type Token string
 
-// HashedPassword is a password hash in the form that its hasher gave it, at most 255
-// bytes. Printing, logging or encoding it, or a struct that has it in an exported field,
-// shows "[redacted]".
-type HashedPassword string
-
 var (
 	_ fmt.Formatter  = Token("")
 	_ slog.LogValuer = Token("")
 	_ driver.Valuer  = Token("")
-	_ fmt.Formatter  = HashedPassword("")
-	_ slog.LogValuer = HashedPassword("")
-	_ driver.Valuer  = HashedPassword("")
 )
 
 // SessionID is the id of a session as its row has it, 1 to 128 bytes. It is a type of its own
@@ -113,25 +105,6 @@ func (t Token) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 func (t Token) Value() (driver.Value, error) {
 	return nil, &UsageError{"token", "is a secret and cannot be bound to a statement; use its ID method"}
 }
-
-// Value returns the hash for the database. Without it a driver that asks for a
-// fmt.Stringer first, as pgx does, would store "[redacted]".
-func (h HashedPassword) Value() (driver.Value, error) { return string(h), nil }
-
-// Format writes "[redacted]" for every verb.
-func (h HashedPassword) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
-
-// String returns "[redacted]".
-func (h HashedPassword) String() string { return redacted }
-
-// LogValue returns "[redacted]".
-func (h HashedPassword) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText returns "[redacted]".
-func (h HashedPassword) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalBinary returns "[redacted]".
-func (h HashedPassword) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
 // 0–9, "_" and "-". Anything else is refused without a statement.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 // TestR01TokenRandomness draws a million tokens: none twice, none malformed, and at
@@ -98,7 +99,7 @@ func TestR01R26Sources(t *testing.T) {
 
 func TestTokenIsRedacted(t *testing.T) {
 	const secret = "abcdefghijklmnopqrstuvwxyz1234567890abcd"
-	token, hash := gormkey.Token(secret), gormkey.HashedPassword(secret)
+	token, hash := gormkey.Token(secret), password.Hash(secret)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T%v", "%5.3s", "%c"} {
 		for _, v := range []any{token, &token, hash, []any{token, hash}, map[string]any{"t": token}, struct{ T gormkey.Token }{token}} {
 			text := fmt.Sprintf(verb, v)

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/tables"
 )
 
 // prepare gets the tables ready for GORM's migrator: it refuses what that would cut, widens
@@ -78,7 +79,7 @@ func (b *binding) refuseCut(tx *gorm.DB) error {
 			return err
 		}
 		if n > 0 {
-			return &MismatchError{Table: o.Table, Column: o.owner, Type: columns[o.owner].SQLType, UserTable: b.user.Table, UserType: users[b.userID.DBName].SQLType, Cut: n}
+			return &tables.MismatchError{Table: o.Table, Column: o.owner, Type: columns[o.owner].SQLType, UserTable: b.user.Table, UserType: users[b.userID.DBName].SQLType, Cut: n}
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var auditCases = []testCase{
@@ -149,12 +150,12 @@ func auditNaming(s *suite) {
 }
 
 // withoutPragma leaves out what Unenforced finds by its nature.
-func withoutPragma(findings []gormkey.Finding) []gormkey.Finding {
-	return slices.DeleteFunc(slices.Clone(findings), func(f gormkey.Finding) bool { return f.Problem == gormkey.ForeignKeysUnenforced })
+func withoutPragma(findings []tables.Finding) []tables.Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f tables.Finding) bool { return f.Problem == tables.ProblemForeignKeysUnenforced })
 }
 
 // problems returns the findings as text, without what to do.
-func problems(findings []gormkey.Finding) (list []string) {
+func problems(findings []tables.Finding) (list []string) {
 	for _, f := range withoutPragma(findings) {
 		text := string(f.Problem) + " " + f.Table
 		if f.Column != "" {

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var columnCases = []testCase{
@@ -91,8 +92,8 @@ func columnOther(s *suite) {
 			must(s, err) // shorter ids are kept, or made wider
 			continue
 		}
-		wantErr(s, name+": the second program", err, gormkey.ErrColumn)
-		var column *gormkey.ColumnError
+		wantErr(s, name+": the second program", err, tables.ErrColumn)
+		var column *tables.ColumnError
 		option := name
 		switch {
 		case name == "WithUserIDType" && db.Name() == "mysql":
@@ -109,7 +110,7 @@ func columnOther(s *suite) {
 			}
 		}
 		wantErr(s, name+": AutoMigrate", second.AutoMigrate(db), gormkey.ErrNotRegistered)
-		if err := db.AutoMigrate(second.Models()...); err == nil || !s.batches && !isErr(err, gormkey.ErrColumn) { // where it rebuilds no table at all
+		if err := db.AutoMigrate(second.Models()...); err == nil || !s.batches && !isErr(err, tables.ErrColumn) { // where it rebuilds no table at all
 			s.Errorf("%s: plain AutoMigrate: got %v", name, err)
 		}
 		_, err = from(db)
@@ -133,10 +134,10 @@ func columnFirst(s *suite) {
 	_, err := f.OpenSession(s.Context(), ada.ID)
 	must(s, err)
 	before, owned := catalog(s, db), owners(s, db)
-	wantErr(s, "AutoMigrate", shorter.AutoMigrate(db), gormkey.ErrColumn)
+	wantErr(s, "AutoMigrate", shorter.AutoMigrate(db), tables.ErrColumn)
 	_, err = shorter.PendingSQL(db)
-	wantErr(s, "PendingSQL", err, gormkey.ErrColumn)
-	wantErr(s, "plain AutoMigrate", db.AutoMigrate(shorter.Models()...), gormkey.ErrColumn)
+	wantErr(s, "PendingSQL", err, tables.ErrColumn)
+	wantErr(s, "plain AutoMigrate", db.AutoMigrate(shorter.Models()...), tables.ErrColumn)
 	auth, err := from(db)
 	must(s, err)
 	findings, err := auth.Audit(s.Context())
@@ -174,21 +175,21 @@ func columnCut(s *suite) {
 	}
 	equalLists(s, "findings", problems(findings), want)
 	for _, finding := range findings {
-		if finding.Problem == gormkey.Orphans && strings.Contains(finding.Action, "Repair") {
+		if finding.Problem == tables.ProblemOrphans && strings.Contains(finding.Action, "Repair") {
 			s.Errorf("got %v", finding)
 		}
 	}
-	var mismatch *gormkey.MismatchError
+	var mismatch *tables.MismatchError
 	n, err := auth.Repair(ctx)
-	wantErr(s, "Repair", err, gormkey.ErrMismatch)
+	wantErr(s, "Repair", err, tables.ErrMismatch)
 	equal(s, "repaired", n, 0)
 	err = plugin.AutoMigrate(db)
-	wantErr(s, "AutoMigrate", err, gormkey.ErrMismatch)
+	wantErr(s, "AutoMigrate", err, tables.ErrMismatch)
 	if !errors.As(err, &mismatch) || mismatch.Table != "user_key" || mismatch.UserTable != "auth_user" || mismatch.Cut != 1 {
 		s.Errorf("AutoMigrate: got %#v", mismatch)
 	}
 	_, err = plugin.PendingSQL(db)
-	wantErr(s, "PendingSQL", err, gormkey.ErrMismatch)
+	wantErr(s, "PendingSQL", err, tables.ErrMismatch)
 	equal(s, "catalog", catalog(s, db), before)
 	equal(s, "owners", owners(s, db), owned)
 
@@ -221,7 +222,7 @@ func columnMismatch(s *suite) {
 	}
 	must(s, f.db.Exec("INSERT INTO user_key (id, user_id) VALUES ('email:x', '4711')").Error)
 	n, err := f.Repair(ctx)
-	wantErr(s, "Repair", err, gormkey.ErrMismatch)
+	wantErr(s, "Repair", err, tables.ErrMismatch)
 	equal(s, "repaired", n, 0)
 	equal(s, "rows", rows(s, f.db), [3]int64{1, 1, 0})
 	findings, err := f.Audit(ctx)
@@ -229,9 +230,9 @@ func columnMismatch(s *suite) {
 	if list := problems(findings); !strings.Contains(strings.Join(list, "\n"), "wrong column type user_key.user_id") {
 		s.Errorf("findings: got %q", list)
 	}
-	wantErr(s, "AutoMigrate", f.plugin.AutoMigrate(f.db), gormkey.ErrColumn)
+	wantErr(s, "AutoMigrate", f.plugin.AutoMigrate(f.db), tables.ErrColumn)
 	err = s.again(f.db).Use(newAccounts(s))
-	var column *gormkey.ColumnError
+	var column *tables.ColumnError
 	if !errors.As(err, &column) || column.Table != "user_key" || column.Option != "" || f.db.Name() != "sqlite" && column.Statement == "" {
 		s.Errorf("Use: got %v", err)
 	}
@@ -301,9 +302,9 @@ func columnSiblings(s *suite) {
 
 	retype(s, next, "user_token", "payload", "bigint") // which a migration would turn into something else
 	before = catalog(s, next)
-	wantErr(s, "AutoMigrate of another type", plugin.AutoMigrate(next), gormkey.ErrColumn)
-	wantErr(s, "plain AutoMigrate of another type", next.AutoMigrate(plugin.Models()...), gormkey.ErrColumn)
-	var column *gormkey.ColumnError
+	wantErr(s, "AutoMigrate of another type", plugin.AutoMigrate(next), tables.ErrColumn)
+	wantErr(s, "plain AutoMigrate of another type", next.AutoMigrate(plugin.Models()...), tables.ErrColumn)
+	var column *tables.ColumnError
 	if err := s.again(f.db).Use(newAccounts(s, opts...)); !errors.As(err, &column) || column.Column != "payload" || column.Option != "" || column.Statement == "" {
 		s.Errorf("Use: got %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 var inputCases = []testCase{
@@ -172,8 +173,8 @@ func inputRefused(s *suite) {
 	}
 	both := func(c gormkey.Credentials) gormkey.Credentials { c.Password = goodPassword; return c }
 	for verb, call := range storing {
-		for what, hash := range map[string]gormkey.HashedPassword{
-			"hash of no known format": "plain text", "hash that is too long": "$" + gormkey.HashedPassword(strings.Repeat("x", 255)), "hash with a blank after": oldHash + " ",
+		for what, hash := range map[string]password.Hash{
+			"hash of no known format": "plain text", "hash that is too long": "$" + password.Hash(strings.Repeat("x", 255)), "hash with a blank after": oldHash + " ",
 		} {
 			refused(verb+", "+what, call(gormkey.Imported("email", ada.Email, hash)))
 		}

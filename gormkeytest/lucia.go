@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/password"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var luciaCases = []testCase{
@@ -143,7 +144,7 @@ func luciaSchemas(s *suite) {
 		findings, err := auth.Audit(s.Context())
 		must(s, err)
 		for _, f := range findings {
-			if f.Problem == gormkey.Orphans || f.Problem == gormkey.MissingColumn || f.Problem == gormkey.MissingTable {
+			if f.Problem == tables.ProblemOrphans || f.Problem == tables.ProblemMissingColumn || f.Problem == tables.ProblemMissingTable {
 				s.Errorf("%s: %v", schema.name, f)
 			}
 		}
@@ -334,7 +335,7 @@ func luciaLegacy(s *suite) {
 	f := open[reader](s, s.newDB(s.T), gormkey.WithLuciaV2(), gormkey.WithPasswordHasher(password.Lucia{}))
 	ctx := s.Context()
 	ada := &reader{Username: "ada"}
-	login := gormkey.Imported("username", "ada", gormkey.HashedPassword(legacyHash))
+	login := gormkey.Imported("username", "ada", password.Hash(legacyHash))
 	must(s, f.CreateUser(ctx, ada, login))
 	login = gormkey.Credentials{Provider: "username", ID: "ada", Password: "wrong"}
 	_, err := f.SignIn(ctx, login)
@@ -363,7 +364,7 @@ func importHashes(s *suite) {
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
 	for i, hash := range []string{legacyHash, bcryptHash, djangoHash} {
-		login := gormkey.Imported("email", fmt.Sprint(i), gormkey.HashedPassword(hash))
+		login := gormkey.Imported("email", fmt.Sprint(i), password.Hash(hash))
 		a := &account{Email: fmt.Sprint(i)}
 		if i == 0 {
 			must(s, f.CreateUser(ctx, a, login))
@@ -389,7 +390,7 @@ func importHashes(s *suite) {
 	}
 	for name, c := range map[string]gormkey.Credentials{
 		"unknown format": gormkey.Imported("email", "x", "{SSHA}abc"), "too much work": gormkey.Imported("email", "x", "$2a$20$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"),
-		"too long": gormkey.Imported("email", "x", gormkey.HashedPassword(strings.Repeat("x", 256))),
+		"too long": gormkey.Imported("email", "x", password.Hash(strings.Repeat("x", 256))),
 	} {
 		err := f.CreateUser(ctx, &account{Email: "x"}, c)
 		wantErr(s, name, err, gormkey.ErrInvalidArgument)

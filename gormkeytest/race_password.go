@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 // passwordRaceCases have keys that share a password whose hash is outdated, so that a
@@ -29,7 +30,7 @@ var passwordRaceCases = []testCase{
 }
 
 // oldHash is bcrypt's of goodPassword, which no hasher of the contract makes.
-const oldHash gormkey.HashedPassword = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG"
+const oldHash password.Hash = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG"
 
 // raceRehash: however a change and the rehash of a sign-in meet, no key keeps the old
 // password, and each has the new one.

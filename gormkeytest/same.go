@@ -67,7 +67,7 @@ func signInEmptyHash(s *suite) {
 	ada := signUp(s, f, "ada")
 	hash, err := FastHasher().Hash("")
 	must(s, err)
-	_, err = f.AddKey(ctx, ada.ID, gormkey.Imported("old", "1", gormkey.HashedPassword(hash)))
+	_, err = f.AddKey(ctx, ada.ID, gormkey.Imported("old", "1", password.Hash(hash)))
 	must(s, err)
 	for what, call := range map[string]func(c gormkey.Credentials) error{
 		"SignIn": func(c gormkey.Credentials) error { return second(f.SignIn(ctx, c)) },
@@ -94,7 +94,7 @@ func keySameHash(s *suite) {
 		must(s, f.CreateUser(ctx, a, gormkey.Imported("email", name, oldHash)))
 		ids = append(ids, a.ID)
 	}
-	stored := func(name string) gormkey.HashedPassword {
+	stored := func(name string) password.Hash {
 		key, err := f.GetKey(ctx, keyID("email", name))
 		must(s, err)
 		return *key.HashedPassword
@@ -223,7 +223,7 @@ func keyTrusting(s *suite) {
 	must(s, f.CreateUser(ctx, ada))
 	for what, c := range map[string]gormkey.Credentials{
 		"an empty password":         {Provider: "email", ID: "ada"},
-		"a hash that is too long":   gormkey.Imported("email", "ada", gormkey.HashedPassword(strings.Repeat("x", 256))),
+		"a hash that is too long":   gormkey.Imported("email", "ada", password.Hash(strings.Repeat("x", 256))),
 		"a hash with a blank after": gormkey.Imported("email", "ada", "x "),
 		"a hash with NUL":           gormkey.Imported("email", "ada", "x\x00"),
 	} {

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var schemaCases = []testCase{
@@ -210,13 +211,13 @@ func schemaToggle(s *suite) {
 	back := gormkey.New[owned]()
 	must(s, backDB.Use(back))
 	err = back.AutoMigrate(backDB)
-	var orphaned *gormkey.OrphanError
-	wantErr(s, "on again, with orphans", err, gormkey.ErrOrphans)
+	var orphaned *tables.OrphanError
+	wantErr(s, "on again, with orphans", err, tables.ErrOrphans)
 	if !errors.As(err, &orphaned) || orphaned.Count != 1 {
 		s.Errorf("got %v", err)
 	}
 	_, err = back.PendingSQL(backDB)
-	wantErr(s, "pending, with orphans", err, gormkey.ErrOrphans)
+	wantErr(s, "pending, with orphans", err, tables.ErrOrphans)
 	equal(s, "rows", rows(s, backDB), [3]int64{3, 4, 4})
 	auth, err = gormkey.From[owned](backDB)
 	must(s, err)

@@ -146,7 +146,7 @@ func signInEqualKinds(s *suite) {
 	f := s.accounts(gormkey.WithPasswordHasher(hasher))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
-	add := func(id string, hash gormkey.HashedPassword) {
+	add := func(id string, hash password.Hash) {
 		_, err := f.AddKey(ctx, ada.ID, gormkey.Imported("email", id, hash))
 		must(s, err)
 	}
@@ -286,7 +286,7 @@ func signInRehash(s *suite) {
 	ada := signUp(s, f, "ada")
 	_, err := f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 	must(s, err)
-	stored := func() gormkey.HashedPassword {
+	stored := func() password.Hash {
 		key, err := f.GetKey(ctx, keyID("email", ada.Email))
 		must(s, err)
 		return *key.HashedPassword

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var tokenCases = []testCase{
@@ -309,7 +310,7 @@ func tokenOfDeleted(s *suite) {
 	findings, err := f.Audit(ctx)
 	must(s, err)
 	for _, finding := range findings {
-		if finding.Problem != gormkey.ForeignKeysUnenforced {
+		if finding.Problem != tables.ProblemForeignKeysUnenforced {
 			s.Errorf("got finding %v", finding)
 		}
 	}

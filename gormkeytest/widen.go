@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var widenCases = []testCase{
@@ -108,7 +109,7 @@ func widenAll(s *suite) {
 			findings, err := auth.Audit(ctx)
 			must(s, err)
 			equalLists(s, name+": findings before", problems(findings), []string{"narrow column auth_user.id", "narrow column user_key.user_id", "narrow column user_session.user_id", "narrow column user_token.user_id"})
-			if err := db.AutoMigrate(plugin.Models()...); !errors.Is(err, gormkey.ErrColumn) || !strings.Contains(err.Error(), "Plugin.AutoMigrate") {
+			if err := db.AutoMigrate(plugin.Models()...); !errors.Is(err, tables.ErrColumn) || !strings.Contains(err.Error(), "Plugin.AutoMigrate") {
 				s.Errorf("%s: plain AutoMigrate: got %v", name, err)
 			}
 			equal(s, name+": catalog before", catalog(s, db), before)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/integration/internal/app"
+	"github.com/gormkey/gormkey/tables"
 )
 
 // A table that was there before, with an id that compares text by the rules of some
@@ -55,7 +56,7 @@ func TestMySQLInexactID(t *testing.T) {
 					app.Must(t, err)
 					return
 				}
-				var inexact *gormkey.InexactIDError
+				var inexact *tables.InexactIDError
 				if !errors.As(err, &inexact) {
 					t.Fatalf("got error %v, want a %T", err, inexact)
 				}
@@ -84,8 +85,8 @@ func TestMySQLInexactIDColumns(t *testing.T) {
 			app.Must(t, db.Exec("CREATE TABLE "+table).Error)
 		}
 		err := db.Use(app.New())
-		if !errors.Is(err, gormkey.ErrInexactID) {
-			t.Fatalf("got error %v, want %v", err, gormkey.ErrInexactID)
+		if !errors.Is(err, tables.ErrInexactID) {
+			t.Fatalf("got error %v, want %v", err, tables.ErrInexactID)
 		}
 		for _, column := range []string{"auth_user.id", "user_key.id", "user_key.user_id", "user_session.id", "user_session.user_id"} {
 			if want := fmt.Sprintf("gormkey: %s is varchar", column); !strings.Contains(err.Error(), want) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/integration/internal/app"
+	"github.com/gormkey/gormkey/tables"
 )
 
 // Tables in a schema of their own, outside the search path, whose name in the second
@@ -95,7 +96,7 @@ func TestPostgresTypesElsewhere(t *testing.T) {
 			if len(pending) > 0 {
 				t.Errorf("pending: got %q, want none", pending)
 			}
-			var column *gormkey.ColumnError
+			var column *tables.ColumnError
 			if err := open(t, db.Dialector, &gorm.Config{}).Use(app.New()); !errors.As(err, &column) || !strings.Contains(column.Option, "WithUserIDType") {
 				t.Errorf("without the option: got %v, want a %T", err, column)
 			}

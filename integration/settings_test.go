@@ -14,6 +14,7 @@ import (
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
+	"github.com/gormkey/gormkey/tables"
 )
 
 var login = gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
@@ -218,8 +219,8 @@ func TestPostgresCitextElsewhere(t *testing.T) {
 	findings, err := app.Install(t, db, app.New()).Audit(t.Context())
 	app.Must(t, err)
 	for _, table := range []string{"user_key", "user_session"} {
-		if !slices.ContainsFunc(findings, func(f gormkey.Finding) bool {
-			return f.Problem == gormkey.InexactID && f.Table == table && f.Column == "id"
+		if !slices.ContainsFunc(findings, func(f tables.Finding) bool {
+			return f.Problem == tables.ProblemInexactID && f.Table == table && f.Column == "id"
 		}) {
 			t.Errorf("got findings %v, want an inexact id of %s", findings, table)
 		}

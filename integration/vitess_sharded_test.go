@@ -181,9 +181,9 @@ func TestVitessDeleteUserHook(t *testing.T) {
 			app.Must(t, err)
 			continue
 		}
-		var refused *gormkey.ArgumentError
+		var refused *gormkey.UsageError
 		if !errors.As(err, &refused) || refused.Argument != "user" {
-			t.Errorf("%s: got %v, want an ArgumentError", email, err)
+			t.Errorf("%s: got %v, want a UsageError", email, err)
 		}
 		sessions, err := auth.UserSessions(ctx, u.ID)
 		app.Must(t, err)

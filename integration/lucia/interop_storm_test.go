@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/tables"
 )
 
 const (
@@ -263,7 +263,7 @@ func (w *storm) checkOrphans() {
 	findings, err := w.gorm.auth.Audit(w.gorm.ctx())
 	must(w.t, err)
 	for _, finding := range findings {
-		if finding.Problem == gormkey.Orphans {
+		if finding.Problem == tables.ProblemOrphans {
 			w.t.Error(finding)
 		}
 	}

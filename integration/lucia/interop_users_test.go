@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 // wantError compares with errors.Is; nil wants none.
@@ -238,7 +239,7 @@ func TestInteropHashes(t *testing.T) {
 			for _, secret := range secrets(t) {
 				key := newLogin(secret.Password)
 				must(t, p.gorm.auth.CreateUser(t.Context(), &member{Username: "ada"},
-					gormkey.Imported("email", key.id, gormkey.HashedPassword(secret.Hash))))
+					gormkey.Imported("email", key.id, password.Hash(secret.Hash))))
 				stored := func() string {
 					k, err := p.gorm.auth.GetKey(t.Context(), gormkey.KeyID{Provider: "email", ID: key.id})
 					must(t, err)

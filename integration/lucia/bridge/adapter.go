@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 // Rows as Lucia has them.
@@ -171,7 +172,7 @@ func parseKey(raw json.RawMessage) (*key, error) {
 		return nil, err
 	}
 	return &key{gormkey.Key[account]{
-		ID: v.text("id"), UserID: v.text("user_id"), HashedPassword: optional[gormkey.HashedPassword](v, "hashed_password"),
+		ID: v.text("id"), UserID: v.text("user_id"), HashedPassword: optional[password.Hash](v, "hashed_password"),
 	}}, nil
 }
 
