@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 
+	"github.com/gormkey/gormkey/internal/statement"
 	"github.com/gormkey/gormkey/tables"
 )
 
@@ -63,10 +64,10 @@ func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 	if tx.Error != nil || s == nil {
 		return
 	}
-	var check func(id string, row insertedRow) error
+	var check func(id string, row statement.Row) error
 	switch s {
 	case b.user:
-		check = func(id string, row insertedRow) error {
+		check = func(id string, row statement.Row) error {
 			if id != "" {
 				return cmp.Or(p.opts.checkUserID(id), b.checkWidth(id))
 			}
@@ -74,19 +75,19 @@ func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 			if err := cmp.Or(p.opts.checkUserID(id), b.checkWidth(id)); err != nil {
 				return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
 			}
-			return row.set("id", id)
+			return row.Set("id", id)
 		}
 	case b.key, b.baseKey:
-		check = func(id string, _ insertedRow) error { return checkText("key id", id, keyIDSize) }
+		check = func(id string, _ statement.Row) error { return checkText("key id", id, keyIDSize) }
 	case b.session, b.baseSession:
-		check = func(id string, _ insertedRow) error { return checkText("session id", id, sessionIDSize) }
+		check = func(id string, _ statement.Row) error { return checkText("session id", id, sessionIDSize) }
 	case b.token: // s is not nil
-		check = func(id string, _ insertedRow) error { return checkText("token id", id, tokenIDSize) }
+		check = func(id string, _ statement.Row) error { return checkText("token id", id, tokenIDSize) }
 	default:
 		return
 	}
-	eachRow(tx.Statement, func(row insertedRow) {
-		value := row.get("id")
+	statement.EachRow(tx.Statement, func(row statement.Row) {
+		value := row.Get("id")
 		if id, ok := value.(string); ok || value == nil {
 			_ = tx.AddError(check(id, row))
 		}

@@ -6,6 +6,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/internal/statement"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -17,7 +18,7 @@ func (r *RepositoryOf[U, K, S]) insertFor(tx *gorm.DB, dest any, source owner, n
 	query := func(columns []clause.Column, values []any) *gorm.DB {
 		return r.ownerQuery(tx, source, columns, values).Clauses(r.ownerLock(source))
 	}
-	result := trusted(tx).Clauses(insertSelect{query}).Omit(clause.Associations).Create(dest)
+	result := trusted(tx).Clauses(statement.InsertSelect{Query: query}).Omit(clause.Associations).Create(dest)
 	result.Error = duplicateAs(result, taken)
 	return r.mustChange(tx, result, none, func() error {
 		return r.checkLockable(r.ownerQuery(tx, source, []clause.Column{{Name: "user_id"}}, []any{""}))
@@ -62,35 +63,4 @@ func (r *RepositoryOf[U, K, S]) keyJoin(s owner, userID clause.Column) clause.Ex
 		return clause.Expr{SQL: on + "(? IS NULL OR ? = '')", Vars: append(vars, key("hashed_password"), key("hashed_password"))}
 	}
 	return clause.Expr{SQL: on + "? = ?", Vars: append(vars, key("hashed_password"), string(*s.hash))}
-}
-
-// insertSelect is a VALUES clause that writes a SELECT.
-type insertSelect struct {
-	query func(columns []clause.Column, values []any) *gorm.DB
-}
-
-// Name returns the clause that it stands for.
-func (insertSelect) Name() string { return "VALUES" }
-
-// Build does nothing: MergeClause sets the builder.
-func (insertSelect) Build(clause.Builder) {}
-
-// MergeClause makes GORM's own VALUES, which come later, pass through the builder.
-func (s insertSelect) MergeClause(c *clause.Clause) {
-	c.Builder = func(c clause.Clause, builder clause.Builder) {
-		values, ok := c.Expression.(clause.Values)
-		if !ok || len(values.Values) != 1 {
-			_ = builder.AddError(gorm.ErrInvalidData)
-			return
-		}
-		_ = builder.WriteByte('(')
-		for i, column := range values.Columns {
-			if i > 0 {
-				_ = builder.WriteByte(',')
-			}
-			builder.WriteQuoted(column)
-		}
-		_, _ = builder.WriteString(") ")
-		builder.AddVar(builder, s.query(values.Columns, values.Values[0]))
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/internal/statement"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -163,7 +164,7 @@ func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, ke
 		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID) })
 		u.then(func(tx *gorm.DB) error {
-			result := tx.Model(new(Key[U])).Where(r.b.idIs(key.String())).Where(r.b.ownerIs(userID)).UpdateColumns(touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(renamed.String())}))
+			result := tx.Model(new(Key[U])).Where(r.b.idIs(key.String())).Where(r.b.ownerIs(userID)).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(renamed.String())}))
 			result.Error = duplicateAs(result, ErrDuplicateKey)
 			return r.mustChange(tx, result, ErrKeyNotFound, func() error {
 				return r.checkWritable(tx.Model(new(Key[U])).Where(r.b.ownerIs(userID)), key.String())

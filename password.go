@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/internal/statement"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -140,7 +141,7 @@ func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *pass
 	if hash != nil {
 		value = string(*hash)
 	}
-	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
+	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
 }
 
 // hash makes a new hash when the limiter admits it.
@@ -148,7 +149,7 @@ func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash pa
 	err = r.opts.limiter.Do(ctx, func() error {
 		text, err := r.opts.hasher.Hash(plain)
 		if hash = password.Hash(text); err == nil {
-			r.plugin.work.hashed(text)
+			r.plugin.equal.Made(text)
 		}
 		return err
 	})

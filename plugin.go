@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/internal/timing"
 )
 
 // PluginOf is the auth system of one user type U on one database, with keys of type K and
@@ -20,7 +21,7 @@ type PluginOf[U, K, S any] struct {
 	bases bases[U, K, S]
 	bound atomic.Pointer[binding]
 	root  *gorm.DB // with which it was registered, once bound is set
-	work  work
+	equal timing.Equal
 }
 
 // Plugin is a [PluginOf] whose keys and sessions have no columns of the application's own.

@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/internal/statement"
 )
 
 // OpenSession opens a session for a user and returns it with its token, Fresh
@@ -264,7 +265,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 	renewed, written := false, false
 	err := r.doOne(ctx, "validate session", false, func(u *unit) error {
 		u.then(func(tx *gorm.DB) (err error) {
-			result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(touched(tx, r.b.session, values))
+			result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(statement.Touched(tx, r.b.session, values))
 			written = result.Error == nil // what fails after that is a hook's
 			if r.b.engine.Pending(result) && r.inTransaction() {
 				renewed = true // if another call does it meanwhile, its expiry stands

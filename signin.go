@@ -153,7 +153,7 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 		outdated := hash != "" && r.opts.hasher.Outdated(hash)
 		// What the hasher says of the password is no answer here: of a key that exists it
 		// would be a reason, and not be shown.
-		dummy, checks, own := r.plugin.work.plan(hash, outdated)
+		dummy, checks, own := r.plugin.equal.Plan(hash, outdated)
 		if dummy {
 			_ = r.opts.hasher.Dummy(c.Password)
 		}
@@ -168,7 +168,7 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 			default:
 				reason = ErrInvalidPassword
 				if outdated || dummy {
-					r.plugin.work.met(hash)
+					r.plugin.equal.Met(hash)
 				}
 			}
 		}

@@ -1,4 +1,5 @@
-package gormkey
+// Package statement reads what a GORM statement is about to do, and writes one that GORM has not.
+package statement
 
 import (
 	"database/sql/driver"
@@ -12,30 +13,30 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// insertedRow is one row of an INSERT, a struct or a map, as callbacks see it.
-type insertedRow struct {
+// Row is one row of an INSERT, a struct or a map, as callbacks see it.
+type Row struct {
 	stmt   *gorm.Statement
 	value  reflect.Value // of a struct
 	values map[string]any
 }
 
-// eachRow calls visit for every row that a statement is about to insert.
-func eachRow(stmt *gorm.Statement, visit func(insertedRow)) {
+// EachRow calls visit for every row that a statement is about to insert.
+func EachRow(stmt *gorm.Statement, visit func(Row)) {
 	switch dest := stmt.Dest.(type) {
 	case map[string]any:
-		visit(insertedRow{stmt: stmt, values: dest})
+		visit(Row{stmt: stmt, values: dest})
 		return
 	case *map[string]any:
-		visit(insertedRow{stmt: stmt, values: *dest})
+		visit(Row{stmt: stmt, values: *dest})
 		return
 	case []map[string]any:
 		for _, m := range dest {
-			visit(insertedRow{stmt: stmt, values: m})
+			visit(Row{stmt: stmt, values: m})
 		}
 		return
 	case *[]map[string]any:
 		for _, m := range *dest {
-			visit(insertedRow{stmt: stmt, values: m})
+			visit(Row{stmt: stmt, values: m})
 		}
 		return
 	}
@@ -50,7 +51,7 @@ func eachRow(stmt *gorm.Statement, visit func(insertedRow)) {
 			v = v.Convert(stmt.Schema.ModelType) // a copy, which GORM reads alike
 		}
 		if v.Type() == stmt.Schema.ModelType {
-			visit(insertedRow{stmt: stmt, value: v})
+			visit(Row{stmt: stmt, value: v})
 		}
 	}
 	switch rv := stmt.ReflectValue; rv.Kind() {
@@ -63,16 +64,16 @@ func eachRow(stmt *gorm.Statement, visit func(insertedRow)) {
 	}
 }
 
-// get returns the value of a column, nil for none.
-func (r insertedRow) get(column string) any {
-	if values := r.all(column); len(values) > 0 {
+// Get returns the value of a column, nil for none.
+func (r Row) Get(column string) any {
+	if values := r.All(column); len(values) > 0 {
 		return values[0]
 	}
 	return nil
 }
 
-// all returns the values of a column: a map may name it more than once.
-func (r insertedRow) all(column string) (values []any) {
+// All returns the values of a column: a map may name it more than once.
+func (r Row) All(column string) (values []any) {
 	for _, key := range r.keys(column) {
 		values = append(values, asText(r.values[key]))
 	}
@@ -96,8 +97,8 @@ func asText(value any) any {
 	return value
 }
 
-// set writes the value of a column that the row's model has.
-func (r insertedRow) set(column string, value any) error {
+// Set writes the value of a column that the row's model has.
+func (r Row) Set(column string, value any) error {
 	if r.values == nil {
 		return r.stmt.Schema.FieldsByDBName[column].Set(r.stmt.Context, r.value, value)
 	}
@@ -108,7 +109,7 @@ func (r insertedRow) set(column string, value any) error {
 
 // keys returns the names that a map gives a column: the database's, in the letter case
 // that it may not mind, or Go's.
-func (r insertedRow) keys(column string) (keys []string) {
+func (r Row) keys(column string) (keys []string) {
 	for k := range r.values {
 		if strings.EqualFold(k, column) {
 			keys = append(keys, k)
@@ -121,9 +122,9 @@ func (r insertedRow) keys(column string) (keys []string) {
 	return keys
 }
 
-// touched adds to the columns of an update those by which the application's model tracks
+// Touched adds to the columns of an update those by which the application's model tracks
 // when a row was changed, as GORM does for its own.
-func touched(tx *gorm.DB, s *schema.Schema, values map[string]any) map[string]any {
+func Touched(tx *gorm.DB, s *schema.Schema, values map[string]any) map[string]any {
 	for _, f := range s.Fields {
 		if f.AutoUpdateTime == 0 || f.DBName == "" || !f.Updatable {
 			continue
@@ -143,9 +144,9 @@ func touched(tx *gorm.DB, s *schema.Schema, values map[string]any) map[string]an
 	return values
 }
 
-// targetTable returns the name of the table that an INSERT or DELETE changes, whatever
+// TargetTable returns the name of the table that an INSERT or DELETE changes, whatever
 // model it has and under whatever alias.
-func targetTable(stmt *gorm.Statement) string {
+func TargetTable(stmt *gorm.Statement) string {
 	if from, ok := stmt.Clauses["FROM"].Expression.(clause.From); ok && len(from.Tables) > 0 {
 		return from.Tables[0].Name
 	}

@@ -1,4 +1,4 @@
-package gormkey_test
+package timing
 
 import (
 	"fmt"
@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -39,16 +38,16 @@ func rounds(hashes ...string) map[string]int {
 			_, _ = fmt.Sscanf(hash, "pbkdf2_sha256$%d$", &n)
 			sum["pbkdf2"] += n
 		default:
-			sum[gormkey.HashKind(hash)]++
+			sum[splitHash(hash).kind()]++
 		}
 	}
 	return sum
 }
 
-// TestR25Work: whatever hash a failure is about, none included, it does the same work.
-func TestR25Work(t *testing.T) {
-	var w gormkey.Work
-	w.Hashed(madeHash)
+// TestR25Equal: whatever hash a failure is about, none included, it does the same work.
+func TestR25Equal(t *testing.T) {
+	var w Equal
+	w.Made(madeHash)
 	met := []string{madeHash, otherHash, bcryptOf(10), bcryptOf(12), bcryptOf(4), luciaHash, legacyHash, django(150_000), django(600_000), django(320_000)}
 	for _, hash := range met {
 		w.Met(hash)
@@ -86,9 +85,9 @@ func TestR25Work(t *testing.T) {
 	}
 }
 
-// TestR25WorkBounded: what a table may hold of odd hashes does not add up for ever.
-func TestR25WorkBounded(t *testing.T) {
-	var w gormkey.Work
+// TestR25Bounded: what a table may hold of odd hashes does not add up for ever.
+func TestR25Bounded(t *testing.T) {
+	var w Equal
 	for n := range 100 {
 		hash := fmt.Sprintf("$argon2id$v=19$m=%d,t=1,p=1$c29tZXNhbHQ$MDEyMzQ1Njc4OTAxMjM0NQ", 8+n)
 		if _, checks, own := w.Plan(hash, true); len(checks) > 9 || checks[own] != hash {
@@ -101,7 +100,7 @@ func TestR25WorkBounded(t *testing.T) {
 // TestR25Made: before the process has made a hash, one that is not outdated counts as
 // made.
 func TestR25Made(t *testing.T) {
-	var w gormkey.Work
+	var w Equal
 	if dummy, checks, own := w.Plan(madeHash, false); dummy || len(checks) != 1 || own != 0 {
 		t.Errorf("not outdated: got %v, %d checks, %d", dummy, len(checks), own)
 	}
@@ -109,7 +108,7 @@ func TestR25Made(t *testing.T) {
 		t.Error("outdated: got no dummy")
 	}
 	w.Met(otherHash)
-	w.Hashed(madeHash)
+	w.Made(madeHash)
 	stronger := strings.Replace(madeHash, "m=64", "m=128", 1)
 	if dummy, checks, own := w.Plan(stronger, false); !dummy || len(checks) != 2 || checks[own] != stronger {
 		t.Errorf("stronger than made: got %v, %d checks, %d", dummy, len(checks), own)
@@ -122,7 +121,7 @@ func TestHashKind(t *testing.T) {
 		"pepper:2026:" + madeHash: "pepper:2026:$argon2id$v=19$m=64,t=1,p=1$", django(1000): "pbkdf2_sha256$1000$",
 		"$pbkdf2-sha256$i=1000,l=32$c2FsdA$a2V5": "$pbkdf2-sha256$i=1000,l=32$", "$2": "", "": "",
 	} {
-		if got := gormkey.HashKind(hash); got != want {
+		if got := splitHash(hash).kind(); got != want {
 			t.Errorf("kind of %.30q: got %q, want %q", hash, got, want)
 		}
 	}

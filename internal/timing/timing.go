@@ -1,4 +1,5 @@
-package gormkey
+// Package timing makes the failures of a password take equal times.
+package timing
 
 import (
 	"fmt"
@@ -8,11 +9,11 @@ import (
 	"sync"
 )
 
-// work makes every failed check of a password do the same work, whatever the reason:
+// Equal makes every failed check of a password do the same work, whatever the reason:
 // one check of each kind of hash that the process has met. Otherwise the time of a check
 // against an older hash would tell that the key exists. Nothing is measured, so a check
 // that was held up by something else teaches nothing wrong.
-type work struct {
+type Equal struct {
 	mu       sync.Mutex
 	made     string // the kind of new hashes, "" until one was made
 	families []hashFamily
@@ -30,27 +31,27 @@ type hashFamily struct {
 // further families can be told.
 const mostFamilies = 8
 
-// hashed notes the kind of a new hash.
-func (w *work) hashed(hash string) {
+// Made notes the kind of a new hash.
+func (e *Equal) Made(hash string) {
 	kind := splitHash(hash).kind()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.made = kind
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.made = kind
 }
 
-// plan returns what a failed check of a hash, "" for none, consists of: the dummy of the
+// Plan returns what a failed check of a hash, "" for none, consists of: the dummy of the
 // plugin's hasher or not, and hashes to verify, of which the one at own, -1 if there is
 // none, is that hash. The order is the same for everybody, since it also takes time.
-func (w *work) plan(hash string, outdated bool) (dummy bool, checks []string, own int) {
+func (e *Equal) Plan(hash string, outdated bool) (dummy bool, checks []string, own int) {
 	parts := splitHash(hash)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	own = -1
-	isMade := hash != "" && (parts.kind() == w.made || w.made == "" && !outdated)
+	isMade := hash != "" && (parts.kind() == e.made || e.made == "" && !outdated)
 	if isMade {
 		own, checks = 0, append(checks, hash)
 	}
-	for _, f := range w.families {
+	for _, f := range e.families {
 		rounds := f.most
 		if hash != "" && !isMade && f.name == parts.family {
 			rounds -= parts.rounds
@@ -64,24 +65,24 @@ func (w *work) plan(hash string, outdated bool) (dummy bool, checks []string, ow
 	return !isMade, checks, own
 }
 
-// met notes the family of a hash that was verified, and keeps a hash of it that is
+// Met notes the family of a hash that was verified, and keeps a hash of it that is
 // nobody's.
-func (w *work) met(hash string) {
+func (e *Equal) Met(hash string) {
 	h := splitHash(hash)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if h.kind() == w.made {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h.kind() == e.made {
 		return
 	}
-	for i := range w.families {
-		if f := &w.families[i]; f.name == h.family {
+	for i := range e.families {
+		if f := &e.families[i]; f.name == h.family {
 			f.most = max(f.most, h.rounds)
 			return
 		}
 	}
-	if len(w.families) < mostFamilies {
+	if len(e.families) < mostFamilies {
 		h.secret = nobodys(h.secret)
-		w.families = append(w.families, hashFamily{h.family, h.rounds, h})
+		e.families = append(e.families, hashFamily{h.family, h.rounds, h})
 	}
 }
 
@@ -94,6 +95,7 @@ type hashParts struct {
 	rounds                int // 2^cost of bcrypt, iterations of PBKDF2, 1 of another format
 }
 
+// kind is what tells the hash's format and settings.
 func (h hashParts) kind() string { return h.before + h.digits + h.after }
 
 var (

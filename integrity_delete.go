@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/internal/statement"
 )
 
 // cascade deletes the sessions and keys of the users that a statement is about to
@@ -20,7 +21,7 @@ import (
 // ids: its own conditions may hold for others by then, or no longer for these.
 func (b *binding) cascade(tx *gorm.DB) {
 	stmt := tx.Statement
-	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 || !b.is(targetTable(stmt), b.user.Table) {
+	if tx.Error != nil || tx.DryRun || stmt.SQL.Len() > 0 || !b.is(statement.TargetTable(stmt), b.user.Table) {
 		return
 	}
 	if _, ok := tx.Get(trustedSetting); ok {

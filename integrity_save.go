@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/internal/statement"
 )
 
 // GORM's Save is an UPDATE that becomes an INSERT where there is no row, so that saving a
@@ -55,8 +56,8 @@ func (b *binding) checkSave(tx *gorm.DB) {
 		return
 	}
 	var ids []string
-	eachRow(tx.Statement, func(row insertedRow) {
-		if id, ok := row.get("id").(string); ok && !slices.Contains(ids, id) {
+	statement.EachRow(tx.Statement, func(row statement.Row) {
+		if id, ok := row.Get("id").(string); ok && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	})

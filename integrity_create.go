@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/internal/statement"
 )
 
 // Where the database does not keep keys and sessions whole, these callbacks do, for the
@@ -161,7 +162,7 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	if _, ok := tx.Get(trustedSetting); ok {
 		return
 	}
-	table := targetTable(stmt)
+	table := statement.TargetTable(stmt)
 	for _, o := range b.owned {
 		if tx.Error == nil && b.is(table, o.Table) {
 			b.checkOwnersOf(tx, o)
@@ -181,7 +182,7 @@ func (b *binding) checkOwnersOf(tx *gorm.DB, o owned) {
 		}
 	}
 	if missing && tx.Error == nil {
-		_ = tx.AddError(fmt.Errorf("gormkey: %s.%s names no user: %w", targetTable(tx.Statement), o.owner, gorm.ErrForeignKeyViolated))
+		_ = tx.AddError(fmt.Errorf("gormkey: %s.%s names no user: %w", statement.TargetTable(tx.Statement), o.owner, gorm.ErrForeignKeyViolated))
 	}
 }
 
@@ -205,9 +206,9 @@ func (b *binding) owners(stmt *gorm.Statement, o owned) (ids []any, missing bool
 		}
 	}
 	rows := 0
-	eachRow(stmt, func(row insertedRow) {
+	statement.EachRow(stmt, func(row statement.Row) {
 		rows++
-		values := row.all(o.owner)
+		values := row.All(o.owner)
 		if len(values) == 0 {
 			missing = missing || !o.nullable()
 		}
