@@ -103,8 +103,8 @@ func (l luciaSide) keys(userID string) (ids []string, err error) {
 	return ids, err
 }
 
-func (l luciaSide) setPassword(key login) error {
-	return l.call(nil, "updateKeyPassword", "email", key.id, key.password)
+func (l luciaSide) setPassword(key login) (ended string, err error) {
+	return "", l.call(nil, "updateKeyPassword", "email", key.id, key.password)
 }
 
 func (l luciaSide) deleteKey(id string) error { return l.call(nil, "deleteKey", "email", id) }

@@ -151,9 +151,15 @@ func (w *storm) deleteKey(s side) {
 func (w *storm) setPassword(s side) {
 	key := login{id: someKey()}
 	key.password = w.newPassword(key.id)
-	var err error
-	at := w.during(func() { err = s.setPassword(key) })
+	var (
+		ended string
+		err   error
+	)
+	at := w.during(func() { ended, err = s.setPassword(key) })
 	w.outcome(s, "setPassword", err)
+	if ended != "" {
+		w.wrote("sessions of "+ended, write{span: at, sure: true, over: ended})
+	}
 	w.wrote("password "+key.id, write{span: at, value: valueOf(key.password), sure: err == nil})
 	if errors.Is(err, errNoKey) {
 		w.sees(s, at, "key "+key.id, absent)

@@ -57,7 +57,8 @@ type side interface {
 	useKey(key login) (userID string, err error)
 	key(id string) (userID string, passwordDefined bool, err error)
 	keys(userID string) (ids []string, err error)
-	setPassword(key login) error
+	// setPassword also returns the user whose sessions it ended, "" for none.
+	setPassword(key login) (ended string, err error)
 	deleteKey(id string) error
 	createSession(userID, country string) (view, error)
 	validate(id string) (view, error)
@@ -232,9 +233,12 @@ func (g goSide) keys(userID string) (ids []string, err error) {
 	return ids, asLucia(err)
 }
 
-func (g goSide) setPassword(key login) error {
-	_, err := g.auth.OverwritePassword(g.ctx(), key.credentials(), "")
-	return asLucia(err)
+func (g goSide) setPassword(key login) (ended string, err error) {
+	changed, err := g.auth.OverwritePassword(g.ctx(), key.credentials(), "")
+	if err != nil {
+		return "", asLucia(err)
+	}
+	return changed.UserID, nil
 }
 
 func (g goSide) deleteKey(id string) error {
