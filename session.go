@@ -269,7 +269,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 			written = result.Error == nil // what fails after that is a hook's
 			if r.b.engine.Pending(result) && r.inTransaction() {
 				renewed = true // if another call does it meanwhile, its expiry stands
-			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed {
+			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed || len(r.opts.hooks) == 0 {
 				return err
 			}
 			return r.emit(tx, Event{Type: EventSessionRenewed, UserID: session.UserID, SessionID: session.ID})

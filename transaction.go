@@ -21,8 +21,9 @@ import (
 // leaves nothing behind in Go that a second run would trip over.
 type unit struct {
 	tx     *gorm.DB
-	emit   func(tx *gorm.DB, events ...Event) error
+	emit   func(tx *gorm.DB, events ...Event) error // nil if nobody is to be told
 	writes []func(tx *gorm.DB) error
+	first  [4]func(tx *gorm.DB) error // room for the writes of most operations
 	last   func(tx *gorm.DB) error
 }
 
@@ -31,6 +32,9 @@ func (u *unit) then(write func(tx *gorm.DB) error) { u.writes = append(u.writes,
 
 // tell lists events for the hooks, which get them after the writes that are listed already.
 func (u *unit) tell(events ...Event) {
+	if u.emit == nil {
+		return
+	}
 	u.then(func(tx *gorm.DB) error { return u.emit(tx, events...) })
 }
 
@@ -49,25 +53,24 @@ func (u *unit) write() error {
 
 // do runs an operation in a transaction of its own, or in a savepoint of the caller's.
 func (r *RepositoryOf[U, K, S]) do(ctx context.Context, op string, work func(u *unit) error) error {
-	return r.run(ctx, op, r.transact, work)
+	return r.run(ctx, op, true, work)
 }
 
 // doOne is do for an operation that reads nothing and writes one statement, which is atomic by
 // itself: it saves the cost of a transaction. With several statements, or hooks to tell, there
 // is one after all.
 func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bool, work func(u *unit) error) error {
-	if several || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction() {
-		return r.do(ctx, op, work)
-	}
-	return r.run(ctx, op, r.withoutTransaction, work)
+	return r.run(ctx, op, several || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction(), work)
 }
 
-type runner func(ctx context.Context, op string, work func(tx *gorm.DB) error) error
-
-func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, begin runner, work func(u *unit) error) error {
-	var afterwards func(tx *gorm.DB) error
-	err := begin(ctx, op, func(tx *gorm.DB) error {
-		u := &unit{tx: tx, emit: r.emit}
+func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, transaction bool, work func(u *unit) error) error {
+	u := new(unit)
+	step := func(tx *gorm.DB) error {
+		*u = unit{tx: tx}
+		u.writes = u.first[:0]
+		if len(r.opts.hooks) > 0 {
+			u.emit = r.emit
+		}
 		if err := work(u); err != nil {
 			return err
 		}
@@ -75,17 +78,21 @@ func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, begin runner
 			if r.inTransaction() {
 				return errInBatch
 			}
-			afterwards, u.last = u.last, nil
+			return u.write()
 		}
 		if err := u.write(); err != nil || u.last == nil {
 			return err
 		}
 		return u.last(tx)
-	})
-	if err != nil || afterwards == nil {
+	}
+	if !transaction {
+		return r.withoutTransaction(ctx, op, step)
+	}
+	err := r.transact(ctx, op, step)
+	if err != nil || u.last == nil || !r.b.engine.Batches() {
 		return err
 	}
-	return r.readBack(ctx, op, afterwards)
+	return r.readBack(ctx, op, u.last)
 }
 
 // readBack reads what a batch has written.
