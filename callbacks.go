@@ -28,7 +28,7 @@ func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 		return err
 	}
 	// Right before the INSERT: after the application's BeforeCreate, which may set an
-	// id of its own. A promoted BeforeCreate would be lost beside the application's.
+	// id of its own. A promoted BeforeCreate would be hidden by the application's.
 	if err := db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) }); err != nil {
 		return err
 	}

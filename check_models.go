@@ -131,7 +131,7 @@ func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (str
 }
 
 // checkPrimaryKey refuses an embedded struct of ours that GORM does not see as it is, and a
-// second column or field that stands for the id: a redeclared ID, or gorm.Model beside our
+// second column or field that stands for the id: a redeclared ID, or gorm.Model next to our
 // type.
 func checkPrimaryKey(s *schema.Schema) error {
 	t := s.ModelType

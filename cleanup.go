@@ -40,7 +40,7 @@ func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 }
 
 // DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
-// commit by themselves, and returns how many it deleted, also beside an error: it may
+// commit by themselves, and returns how many it deleted, with an error too: it may
 // be stopped through ctx at any time and called again. Several at once do no harm. Call
 // it from a job, once an hour say.
 func (r *RepositoryOf[U, K, S]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {

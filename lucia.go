@@ -29,7 +29,7 @@ import (
 // Lucia's faults are not part of it: see docs/from-lucia.md.
 func WithLuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, true } }
 
-// WithHashedTokens, beside [WithLuciaV2], stores the SHA-256 of each new session's token instead
+// WithHashedTokens, together with [WithLuciaV2], stores the SHA-256 of each new session's token instead
 // of the token, and goes on accepting the sessions from before. Lucia itself, and a
 // gormkey without WithLuciaV2, do not find these from before and after: set it when no Lucia
 // is running, and all of your processes have WithLuciaV2. [RepositoryOf.HashStoredTokens] then
@@ -109,8 +109,8 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 }
 
 // HashStoredTokens replaces the tokens in the sessions' table by their SHA-256, in
-// batches that each commit by themselves, and returns how many it replaced, also beside
-// an error: it may be stopped through ctx and called again, beside any number of
+// batches that each commit by themselves, and returns how many it replaced, with an
+// error too: it may be stopped through ctx and called again, during any number of
 // requests. It wants [WithHashedTokens], so that sessions are found in both forms meanwhile.
 // Once it has returned 0, no token is left.
 func (r *RepositoryOf[U, K, S]) HashStoredTokens(ctx context.Context, opts ...CleanupOption) (replaced int64, err error) {

@@ -134,7 +134,7 @@ func (Session[U]) TableName(namer schema.Namer) string {
 }
 
 // OneTimeToken is a secret that was sent to a user of type U, to be used once, for one
-// purpose: a link to reset a password, say. Its table exists with [WithOneTimeTokens].
+// purpose: a link to reset a password, for example. Its table exists with [WithOneTimeTokens].
 type OneTimeToken[U any] struct {
 	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters.
 	ID string `gorm:"column:id;primaryKey;not null;size:64" json:"id"`
@@ -142,7 +142,7 @@ type OneTimeToken[U any] struct {
 	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
 	// Purpose is what the token is good for, and nothing else.
 	Purpose Purpose `gorm:"column:purpose;not null;size:32" json:"purpose"`
-	// Payload is what the application bound to it, the address that it was sent to, say;
+	// Payload is what the application bound to it, such as the address that it was sent to,
 	// at most 1024 bytes.
 	Payload string `gorm:"column:payload;not null;size:1024" json:"payload"`
 	// Expires is the last millisecond in which it can be used.

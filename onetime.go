@@ -20,7 +20,7 @@ const maxTokenLifetime = 30 * 24 * time.Hour
 // is sent: that is the application's. The call needs [WithOneTimeTokens].
 //
 // The payload, at most 1024 bytes of valid UTF-8, is bound to the token in one row: the
-// address that it proves, say, which is never looked up again. With [PurposeResetPassword] it is
+// address that it proves, for example, which is never looked up again. With [PurposeResetPassword] it is
 // the id of the key whose password is to be set. The lifetime is 1 ms to 30 days, in whole
 // milliseconds; for a link a day at most is good (OWASP ASVS 6.5.5), an hour for a
 // password. Issuing is not throttled: limit how many are sent to one address.
@@ -57,7 +57,7 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 }
 
 // GetToken returns a one-time token with its user and leaves it to be used: to show a
-// form, say, since programs that look at mail follow its links. [ErrInvalidToken] is one
+// form, for example, since programs that look at mail follow its links. [ErrInvalidToken] is one
 // that is unknown, used, expired, voided or of another purpose, or whose user is gone; a
 // malformed one gets it without a statement.
 func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeToken[U], error) {

@@ -105,8 +105,8 @@ func WithSessionPeriods(active, idle time.Duration) Option {
 
 // WithAbsoluteLifetime ends every session that long after it was opened, however often
 // it is renewed (OWASP ASVS 7.3.2): from the active period to ten years; off by default.
-// It adds the column absolute_expires. A session from before has its lifetime counted
-// from its next renewal.
+// It adds the column absolute_expires. For sessions that already exist,
+// the lifetime starts at their next renewal.
 func WithAbsoluteLifetime(lifetime time.Duration) Option {
 	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
 }
@@ -117,7 +117,7 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.clock 
 
 // WithPasswordHasher sets what makes password hashes, [password.Argon2id] by default.
 // Hashes of the other formats that [password.Any] reads verify too. One that the hasher
-// calls outdated is made anew at the next sign-in.
+// calls outdated is replaced at the next sign-in.
 func WithPasswordHasher(hasher password.Hasher) Option {
 	return func(o *options) { o.hasher, o.hasherGiven = password.Any{Hasher: hasher}, true }
 }
@@ -144,8 +144,8 @@ func WithOneTimeTokens() Option { return func(o *options) { o.tokens = true } }
 func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
 
 // WithInsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
-// collation, as an older schema may have them. Statements then compare bytes beside the
-// column's own comparison, but its unique constraint cannot: "github:AbC" and
+// collation, as an older schema may have them. Statements then compare bytes in addition to
+// the column's own comparison, but its unique constraint cannot: "github:AbC" and
 // "github:abc" cannot both be keys.
 func WithInsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
 

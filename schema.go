@@ -46,11 +46,11 @@ type model struct {
 	value  any
 	option string // the option that names its table
 	table  string // the name given there, or ""
-	base   bool   // it is Key[U] or Session[U], beside the one that was registered
+	base   bool   // it is Key[U] or Session[U], next to the one that was registered
 }
 
 // models returns the structs of the plugin: as registered, then the base types, which
-// stay usable beside them.
+// stay usable next to them.
 func (p *PluginOf[U, K, S]) models() []model {
 	t := p.opts.tables
 	models := []model{

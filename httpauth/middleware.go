@@ -95,7 +95,7 @@ func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
 		session, err := a.validateBearer(w, r, request)
 		if errors.Is(err, gormkey.ErrInvalidSession) {
 			challenge := "Bearer"
-			if hasPrefixFold(r.Header.Get("Authorization"), "Bearer") { // and not, say, Basic
+			if hasPrefixFold(r.Header.Get("Authorization"), "Bearer") { // and not Basic, for example
 				challenge = `Bearer error="invalid_token"`
 			}
 			w.Header().Set("WWW-Authenticate", challenge)

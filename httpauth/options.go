@@ -34,7 +34,7 @@ func defaultOptions() options {
 	}
 }
 
-// TrustedOrigins lets requests of these origins change things beside those of the same
+// TrustedOrigins lets requests of these origins change things, in addition to those of the same
 // origin: "https://admin.example.com", with a port where it is not the scheme's, and
 // without a path. Subdomains are not meant with their parent. Trust an http origin only
 // where nobody can be between.

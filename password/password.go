@@ -28,7 +28,7 @@ type Hasher interface {
 	// ErrFormat means that the hash is of another format or out of bounds, and that
 	// no work was done.
 	Verify(password, hash string) (bool, error)
-	// Outdated reports whether hash should be made anew, because it is of another
+	// Outdated reports whether hash should be replaced, because it is of another
 	// format or weaker than what Hash makes now.
 	Outdated(hash string) bool
 }

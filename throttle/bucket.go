@@ -201,7 +201,7 @@ func (t *Throttle) trustDevice(ctx context.Context, device string) error {
 }
 
 // DeleteExpired deletes the rows that mean nothing any more, in batches that each commit
-// by themselves, and returns how many, also beside an error. Several at once do no harm.
+// by themselves, and returns how many, with an error too. Several at once do no harm.
 // Call it from a job, once a day say.
 func (t *Throttle) DeleteExpired(ctx context.Context) (deleted int64, err error) {
 	const batch = 500

@@ -184,7 +184,7 @@ func (t *Throttle) Do(ctx context.Context, account string, client Client, attemp
 }
 
 // Trust makes a client's device known to an account, as a sign-in by [Throttle.Do] does:
-// call it after a sign-up, say. A client without a device is not made known.
+// call it after a sign-up, for example. A client without a device is not made known.
 func (t *Throttle) Trust(ctx context.Context, account string, client Client) error {
 	if err := check(account, client); err != nil || client.Device == "" {
 		return err
