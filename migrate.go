@@ -14,7 +14,7 @@ import (
 
 // AutoMigrate creates and extends the plugin's tables, and those of more models of the
 // application, as db.AutoMigrate does, under the protection of [PluginOf.Migrate]; a
-// second run sends no DDL. Rows that a new foreign key would find without a user are an
+// second run sends no DDL. Rows that a new foreign key would find without a user are a
 // [tables.OrphanError].
 //
 // Id columns that are narrower than the options say are made wider first, with every

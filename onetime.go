@@ -25,8 +25,9 @@ const maxTokenLifetime = 30 * 24 * time.Hour
 // milliseconds; for a link a day at most is good (OWASP ASVS 6.5.5), an hour for a
 // password. Issuing is not throttled: limit how many are sent to one address.
 //
-// Errors: [ArgumentError], [ErrUserNotFound]. An answer that shows to a stranger whether
-// there was a user shows who has an account: answer alike, and send outside the request.
+// Errors: [ArgumentError], [UsageError] for a lifetime out of bounds, [ErrUserNotFound]. An
+// answer that shows to a stranger whether there was a user shows who has an account: answer
+// alike, and send outside the request.
 func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, purpose Purpose, payload string, lifetime time.Duration) (Token, error) {
 	if err := r.checkTokens(); err != nil {
 		return "", err
