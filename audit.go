@@ -178,6 +178,8 @@ func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) str
 	return r.b.engine.ExactAction(s.Table, column, sqlType)
 }
 
+// auditForeignKeys looks whether a table has its foreign key exactly if the plugin has them on.
+// A table of Lucia's that is left as it is may lack it.
 func (r *RepositoryOf[U, K, S]) auditForeignKeys(o owned, table engine.Table) []tables.Finding {
 	switch {
 	case r.b.foreignKeys && len(table.ForeignKeys) == 0 && !r.b.frozen[o.Table]:
@@ -196,6 +198,7 @@ func (b *binding) lacksUser(o owned, columns, users map[string]engine.Column) cl
 	return b.noUser(o, columns[o.owner].Type.Family == users[b.userID.DBName].Type.Family)
 }
 
+// noUser is the condition behind both. A row that may have no user, and has none, is no orphan.
 func (b *binding) noUser(o owned, alike bool) clause.Expression {
 	owner, id := clause.Column{Table: o.Table, Name: o.owner}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
 	sql, vars := "NOT EXISTS (SELECT 1 FROM ? WHERE ?)", []any{clause.Table{Name: b.user.Table}, b.engine.SameColumns(id, owner, alike)}

@@ -28,6 +28,8 @@ func WithProgress(f func(deleted int64) error) CleanupOption {
 	return func(o *cleanupOptions) { o.progress = f }
 }
 
+// newCleanup checks the options together, so that a cleanup of many batches fails before its
+// first.
 func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 	o := cleanupOptions{batch: 500, progress: func(int64) error { return nil }}
 	for _, option := range opts {
@@ -67,6 +69,8 @@ type expired struct {
 
 func (e expired) model() any { return reflect.New(e.schema.ModelType).Interface() }
 
+// deleteInBatches goes on until a batch finds nothing. Each batch commits by itself, so what it
+// deleted stays deleted if a later one fails.
 func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, opts []CleanupOption, e expired) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err != nil {

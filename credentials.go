@@ -148,6 +148,8 @@ func (o *options) checkNew(c Credentials) error {
 	return o.checkNewPassword("password", c.Password)
 }
 
+// checkNewPassword also asks the policy. It names the argument, since a form may have the old
+// password next to the new one.
 func (o *options) checkNewPassword(argument, text string) error {
 	if err := o.hasher.CheckPassword(text); err != nil {
 		return refusedPassword(argument, err)
@@ -161,6 +163,8 @@ func (o *options) checkNewPassword(argument, text string) error {
 	return nil
 }
 
+// checkImported refuses a hash that nothing here could verify later: its owner could never sign
+// in.
 func (o *options) checkImported(hash password.Hash) error {
 	if err := checkText("password hash", string(hash), hashSize); err != nil {
 		return err
@@ -171,6 +175,8 @@ func (o *options) checkImported(hash password.Hash) error {
 	return nil
 }
 
+// checkPassword asks the hasher, whose format may take less than others: bcrypt, for example,
+// takes no NUL.
 func (o *options) checkPassword(s string) error {
 	if err := o.hasher.CheckPassword(s); err != nil {
 		return refusedPassword("password", err)

@@ -44,6 +44,8 @@ func callerError(ctx context.Context, op string, err error) error {
 	return fmt.Errorf("gormkey: %s: %w", op, err)
 }
 
+// pastDeadline asks the clock, since the timer of ctx may ring later than that of a dialer with
+// the same deadline.
 func pastDeadline(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && !time.Now().Before(deadline)

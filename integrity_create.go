@@ -27,6 +27,8 @@ const trustedSetting = "gormkey:trusted"
 
 func trusted(tx *gorm.DB) *gorm.DB { return tx.Set(trustedSetting, true) }
 
+// registerIntegrity registers what stands in for foreign keys only where they may be missing,
+// and the check of Save everywhere.
 func (p *PluginOf[U, K, S]) registerIntegrity(db *gorm.DB, b *binding) error {
 	name := p.Name()
 	create, update, remove := db.Callback().Create(), db.Callback().Update(), db.Callback().Delete()
@@ -170,6 +172,8 @@ func (b *binding) checkOwners(tx *gorm.DB) {
 	}
 }
 
+// checkOwnersOf checks the owners that a statement names in one column. A table that belongs
+// to users by several columns is checked for each of them.
 func (b *binding) checkOwnersOf(tx *gorm.DB, o owned) {
 	ids, missing := b.owners(tx.Statement, o)
 	if !b.begin(tx, &guarded{}) {

@@ -67,6 +67,8 @@ func (b *binding) checkSave(tx *gorm.DB) {
 	_ = tx.AddError(b.requireRows(tx, s, ids))
 }
 
+// requireRows locks the rows that a Save names and refuses it if one is gone. In a batch, which
+// cannot wait for a lock, they are required to be there when it runs.
 func (b *binding) requireRows(tx *gorm.DB, s *schema.Schema, ids []string) error {
 	gone := map[string]error{b.session.Table: ErrInvalidSession, b.key.Table: ErrKeyNotFound}[s.Table]
 	if gone == nil {

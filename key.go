@@ -42,6 +42,8 @@ func (r *RepositoryOf[U, K, S]) AddKey(ctx context.Context, userID string, c Cre
 	return key, nil
 }
 
+// insertKey inserts a key that is complete, by one statement if no hook of the model needs a
+// transaction.
 func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 	const op = "add key"
 	hooked := r.b.key.BeforeCreate || r.b.key.AfterCreate || r.b.key.BeforeSave || r.b.key.AfterSave

@@ -45,14 +45,14 @@ func (o *options) sessionID(t Token) string {
 	return t.hash()
 }
 
-// sessionIDs are the ids under which a token's session may be found, in the order in
+// sessionIDs are the n ids under which a token's session may be found, in the order in
 // which its row moves while tokens are hashed, so that nobody looks past it. What looks
 // like a hash is never an id as it is: somebody who read the table would sign in with it.
-func (o *options) sessionIDs(t Token) []string {
+func (o *options) sessionIDs(t Token) (ids [2]string, n int) {
 	if !o.lucia || isHashedID(string(t)) {
-		return []string{t.hash()}
+		return [2]string{t.hash()}, 1
 	}
-	return []string{string(t), t.hash()}
+	return [2]string{string(t), t.hash()}, 2
 }
 
 // isHashedID reports whether id has the form of a hashed token.
@@ -153,6 +153,8 @@ func (r *RepositoryOf[U, K, S]) HashStoredTokens(ctx context.Context, opts ...Cl
 	}
 }
 
+// hashTokens replaces the tokens of one batch in a transaction: a session is found by one of its
+// two ids at any time.
 func (r *RepositoryOf[U, K, S]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
 	if err := r.checkReadsBack(); err != nil {
 		return 0, err

@@ -25,6 +25,8 @@ func (p *PluginOf[U, K, S]) AutoMigrate(db *gorm.DB, more ...any) error {
 	return p.Migrate(db, func(tx *gorm.DB) error { return p.autoMigrate(tx, more) })
 }
 
+// autoMigrate runs inside of Migrate. It looks at the columns again at the end, since ids may be
+// as long as they are wide now.
 func (p *PluginOf[U, K, S]) autoMigrate(tx *gorm.DB, more []any) error {
 	b := p.bound.Load()
 	if _, err := b.prepare(tx, &p.opts); err != nil {
@@ -136,6 +138,8 @@ func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 	})
 }
 
+// dropConstraints drops foreign keys by their names in the catalog, or by GORM's rebuilding of
+// the table where the catalog has no names.
 func (b *binding) dropConstraints(tx *gorm.DB, o owned, names []string) error {
 	if verb := b.engine.DropForeignKey(); verb != "" {
 		for _, name := range names {

@@ -117,6 +117,7 @@ func (s *Session[U]) AuthSession() *Session[U] { return s }
 // State tells whether the session is active, idle or dead at a time.
 func (s *Session[U]) State(at time.Time) SessionState { return s.stateAt(UnixMilli(at.UnixMilli())) }
 
+// stateAt compares the stored milliseconds, without a conversion that could lose one.
 func (s *Session[U]) stateAt(now UnixMilli) SessionState {
 	switch {
 	case now > s.IdleExpires:

@@ -273,6 +273,7 @@ func (r *RepositoryOf[U, K, S]) voidTokens(tx *gorm.DB, userID string, purposes 
 	return query.Delete(new(OneTimeToken[U])).Error
 }
 
+// check bounds a purpose by what its column holds and a URL carries unescaped.
 func (p Purpose) check() error {
 	if len(p) < 1 || len(p) > purposeSize || strings.Trim(string(p), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return &ArgumentError{"purpose", "is not 1 to 32 characters of a–z, 0–9, \"-\""}
@@ -280,6 +281,8 @@ func (p Purpose) check() error {
 	return nil
 }
 
+// checkPayload checks the id of a key when the token is issued: when it is used, nobody is there
+// to correct it.
 func checkPayload(purpose Purpose, payload string) error {
 	if purpose == PurposeResetPassword {
 		if _, err := ParseKeyID(payload); err != nil {

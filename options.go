@@ -59,6 +59,7 @@ type options struct {
 	idType           engine.Type // of the option userIDType, once the database is known
 }
 
+// defaultOptions are those that have a value without the database. setDefaults adds the others.
 func defaultOptions() options {
 	return options{
 		userIDLength:     userIDLength,

@@ -107,6 +107,8 @@ func ownerRelations(s *schema.Schema, user reflect.Type) (all []*schema.Relation
 	return all
 }
 
+// onDeleteOf reads the constraint as GORM's migrator would write it. What a database does without
+// one is to refuse.
 func onDeleteOf(rel *schema.Relationship) onDelete {
 	if constraint := rel.ParseConstraint(); constraint != nil {
 		switch strings.ToUpper(constraint.OnDelete) {

@@ -14,6 +14,7 @@ type typeSetter struct {
 	loose  bool                              // sizes mean nothing
 }
 
+// set notes the type that a column had, by which share knows the columns that copied it.
 func (t *typeSetter) set(f *schema.Field, to engine.ColumnType) {
 	if _, ok := t.before[f]; !ok {
 		t.before[f] = f.DataType

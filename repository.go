@@ -48,6 +48,8 @@ type handleSettings struct {
 	translateError, skipDefaultTransaction, disableNestedTransaction, queryFields bool
 }
 
+// newRepository takes the handle's settings for the application's hooks, and sets its own: the
+// driver's errors as they are, no transaction that GORM adds, and a log without values.
 func newRepository[U, K, S any](p *PluginOf[U, K, S], b *binding, db *gorm.DB) *RepositoryOf[U, K, S] {
 	r := &RepositoryOf[U, K, S]{plugin: p, b: b, opts: &p.opts, err: checkHandle(db)}
 	if r.err != nil {
@@ -119,6 +121,7 @@ func column(name string, value any) clause.Expression {
 	return clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: name}, Value: value}
 }
 
+// checkUserID also asks for the width that the column has now: it may wait for a migration.
 func (r *RepositoryOf[U, K, S]) checkUserID(id string) error {
 	if err := r.opts.checkUserID(id); err != nil {
 		return err

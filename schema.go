@@ -80,6 +80,7 @@ func (p *PluginOf[U, K, S]) tables() []string {
 	return b.tables()
 }
 
+// tables returns those of the plugin itself, which no other plugin may have.
 func (b *binding) tables() []string {
 	tables := []string{b.user.Table}
 	for _, s := range b.ours() {

@@ -188,6 +188,8 @@ func (r *RepositoryOf[U, K, S]) GetSession(ctx context.Context, token Token) (*S
 	return r.readSession(ctx, token, false)
 }
 
+// readSession looks for a session under each id that its token may have. The application's
+// AfterFind hooks see it once it is known to be valid.
 func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, renew bool) (*S, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -201,7 +203,8 @@ func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, re
 	}
 	session := new(S)
 	base := r.sessionOf(session)
-	for _, id := range r.opts.sessionIDs(token) {
+	ids, n := r.opts.sessionIDs(token)
+	for _, id := range ids[:n] {
 		if err = r.loadSession(db, id, session); err == nil && renew {
 			err = r.renew(ctx, db, base)
 		}
@@ -379,6 +382,8 @@ func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, ses
 	return session, nil
 }
 
+// setSessionColumns lists the UPDATE of a session. On shards it reads first whose session it is,
+// so that the UPDATE finds its shard by the user.
 func (r *RepositoryOf[U, K, S]) setSessionColumns(u *unit, id SessionID, columns map[string]any) error {
 	if err := r.b.lockWrites(u.tx); err != nil {
 		return err

@@ -20,14 +20,15 @@ func (r *RepositoryOf[U, K, S]) SignOut(ctx context.Context, token Token) error 
 	if err := checkContext(ctx); err != nil {
 		return err
 	}
-	several := len(r.opts.sessionIDs(token)) > 1
-	return r.doOne(ctx, "end session", several, func(u *unit) error { return r.endTokens(u, token) })
+	_, n := r.opts.sessionIDs(token)
+	return r.doOne(ctx, "end session", n > 1, func(u *unit) error { return r.endTokens(u, token) })
 }
 
 // endTokens ends the sessions of tokens, each under whichever of its ids.
 func (r *RepositoryOf[U, K, S]) endTokens(u *unit, tokens ...Token) error {
 	for _, token := range tokens {
-		for _, id := range r.opts.sessionIDs(token) {
+		ids, n := r.opts.sessionIDs(token)
+		for _, id := range ids[:n] {
 			if err := r.endSession(u, id, false); err != nil {
 				return err
 			}
@@ -206,6 +207,8 @@ func (r *RepositoryOf[U, K, S]) EndAllSessions(ctx context.Context, userID strin
 	return r.endMany(ctx, "end all sessions", userID, "")
 }
 
+// endMany ends the sessions of a user but one, if keep is not empty. It takes the user's lock if
+// there are one-time tokens to void, so that none is issued meanwhile.
 func (r *RepositoryOf[U, K, S]) endMany(ctx context.Context, op, userID string, keep SessionID) error {
 	if r.err != nil {
 		return r.err

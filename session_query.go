@@ -124,6 +124,8 @@ func (r *RepositoryOf[U, K, S]) lookup(db *gorm.DB, t reflect.Type) (*lookup, er
 	return stored.(*lookup), nil
 }
 
+// compile lets GORM build the statement in a dry run and notes where the id stands in it. A model
+// whose queries may differ from call to call gets no statement.
 func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 	var dest *schema.Schema
 	for _, s := range b.children() {
@@ -189,6 +191,8 @@ func (l *lookup) load(db *gorm.DB, comment, id string, dest, user reflect.Value)
 	return true, withoutValue(l.scan(db.Statement.Context, rows, dest, user), true)
 }
 
+// scan takes its buffers from the fields' pools, as GORM does, and gives them back whatever
+// happens.
 func (l *lookup) scan(ctx context.Context, rows *sql.Rows, dest, user reflect.Value) error {
 	values := make([]any, len(l.columns))
 	for i, c := range l.columns {

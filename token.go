@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql/driver"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 )
@@ -79,10 +78,21 @@ func (id SessionID) check() error { return checkText("session id", string(id), s
 // except with [WithLuciaV2], and what that id shows when it is printed.
 func (t Token) ID() SessionID { return SessionID(t.hash()) }
 
+// hash is called for each session check, so it keeps what it can off the heap: a well-formed
+// token fits into the array, and package hex would make the text twice.
 func (t Token) hash() string {
+	var short [sessionIDSize]byte
+	token := short[:]
+	if len(t) <= len(short) {
+		token = short[:copy(short[:], t)]
+	} else {
+		token = []byte(t)
+	}
+	const digits = "0123456789abcdef"
 	var text [2 * sha256.Size]byte
-	sum := sha256.Sum256([]byte(t))
-	hex.Encode(text[:], sum[:])
+	for i, b := range sha256.Sum256(token) {
+		text[2*i], text[2*i+1] = digits[b>>4], digits[b&15]
+	}
 	return string(text[:])
 }
 

@@ -42,6 +42,8 @@ func (u *unit) tell(events ...Event) {
 // after it where a transaction is a batch.
 func (u *unit) finally(read func(tx *gorm.DB) error) { u.last = read }
 
+// write runs the listed writes. The first error ends the transaction, and with it what was
+// written before.
 func (u *unit) write() error {
 	for _, write := range u.writes {
 		if err := write(u.tx); err != nil {
@@ -63,6 +65,8 @@ func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bo
 	return r.run(ctx, op, several || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction(), work)
 }
 
+// run begins each try with an empty unit. What is read back comes after the commit of a batch,
+// and in a caller's batch, whose end is the caller's, it is refused.
 func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, transaction bool, work func(u *unit) error) error {
 	u := new(unit)
 	step := func(tx *gorm.DB) error {
@@ -137,6 +141,7 @@ func (r *RepositoryOf[U, K, S]) session(ctx context.Context) (*gorm.DB, error) {
 	return db, nil
 }
 
+// inTransaction reports whether the handle is a transaction of the caller's.
 func (r *RepositoryOf[U, K, S]) inTransaction() bool {
 	_, ok := r.db.Statement.ConnPool.(gorm.TxCommitter)
 	return ok
@@ -166,6 +171,8 @@ func (r *RepositoryOf[U, K, S]) transact(ctx context.Context, op string, work fu
 	})
 }
 
+// withoutTransaction sends the one statement of an operation. If its answer is lost, nobody
+// knows whether it was done.
 func (r *RepositoryOf[U, K, S]) withoutTransaction(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {

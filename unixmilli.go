@@ -62,6 +62,7 @@ func (m *UnixMilli) Scan(src any) error {
 	return nil
 }
 
+// wholeMilli refuses what is no whole number of milliseconds, or beyond every date.
 func wholeMilli(f float64) (int64, error) {
 	if f != math.Trunc(f) || math.Abs(f) > maxMilli { // NaN fails the first comparison
 		return 0, fmt.Errorf("%w: no whole number of milliseconds", ErrInvalidExpiry)
