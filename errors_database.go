@@ -22,12 +22,13 @@ func callerError(ctx context.Context, op string, err error) error {
 	var (
 		argument *ArgumentError
 		usage    *UsageError
+		owned    *restrictedError
 		database *DatabaseError
 	)
 	switch {
 	case err == nil:
 		return nil
-	case isOurs(err) || errors.As(err, &argument) || errors.As(err, &usage) || errors.As(err, &database):
+	case isOurs(err) || errors.As(err, &argument) || errors.As(err, &usage) || errors.As(err, &owned) || errors.As(err, &database):
 		return err
 	case ctx.Err() != nil && (engine.Code(err) != "" || errors.Is(err, sql.ErrTxDone) || !errors.Is(err, ctx.Err())):
 		// Each driver says it in its own words: code 57014, a bad connection, a timeout.

@@ -168,7 +168,7 @@ func (b *binding) release(tx *gorm.DB, tables []owned, users []string) error {
 			return err
 		}
 		if len(found) > 0 {
-			return fmt.Errorf("gormkey: rows of %s belong to a user who is to be deleted, and its foreign key restricts that: %w", o.Table, gorm.ErrForeignKeyViolated)
+			return &restrictedError{o}
 		}
 	}
 	for _, o := range tables {
@@ -181,6 +181,16 @@ func (b *binding) release(tx *gorm.DB, tables []owned, users []string) error {
 	}
 	return nil
 }
+
+// restrictedError refuses to delete a user, as a foreign key of the table would. It is a
+// gorm.ErrForeignKeyViolated.
+type restrictedError struct{ owned }
+
+func (e *restrictedError) Error() string {
+	return fmt.Sprintf("gormkey: rows of %s belong to the user by %s, whose constraint does not let the user be deleted", e.Table, e.owner)
+}
+
+func (e *restrictedError) Unwrap() error { return gorm.ErrForeignKeyViolated }
 
 // releaseRows deletes the rows of a condition, or takes their user from them.
 func (b *binding) releaseRows(tx *gorm.DB, o owned, condition clause.Expression) *gorm.DB {
