@@ -82,7 +82,7 @@ func (t Token) ID() SessionID { return SessionID(t.hash()) }
 // token fits into the array, and package hex would make the text twice.
 func (t Token) hash() string {
 	var short [sessionIDSize]byte
-	token := short[:]
+	var token []byte
 	if len(t) <= len(short) {
 		token = short[:copy(short[:], t)]
 	} else {
