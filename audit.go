@@ -32,12 +32,16 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, er
 		return nil, callerError(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
+	seen := map[*schema.Schema]bool{} // a table may belong to users by several columns
 	for _, o := range r.b.owned {
 		table, err := r.b.engine.Table(db, o.Table, o.owner, r.b.user.Table)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
-		findings = append(findings, r.auditColumns(o.Schema, table)...)
+		if !seen[o.Schema] {
+			seen[o.Schema] = true
+			findings = append(findings, r.auditColumns(o.Schema, table)...)
+		}
 		if !table.Exists {
 			continue
 		}

@@ -91,7 +91,7 @@ func (b *binding) batchError(err error) error {
 	return nil
 }
 
-// uniqueColumns finds the columns of which SQLite says that their values are taken.
+// uniqueColumns finds the columns whose values are taken, in the words of SQLite.
 var uniqueColumns = regexp.MustCompile(`UNIQUE constraint failed: ([^:]+?)(?:: SQLITE_|$)`)
 
 // rowsOf returns how many rows the statements of a batch changed, which is known once it

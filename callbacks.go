@@ -114,7 +114,7 @@ func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 			return
 		}
 		for _, table := range tables {
-			// SQLite's tables change by way of another that is renamed.
+			// GORM changes a table of SQLite by making another and renaming it.
 			if strings.Contains(sql, tx.Statement.Quote(table)+" ") || strings.Contains(sql, tx.Statement.Quote(table+"__temp")+" ") {
 				_ = tx.AddError(&refusedError{cause})
 				return

@@ -43,7 +43,7 @@ func (k *KeyID) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ParseKeyID returns the KeyID of which text is the String; anything else is an
+// ParseKeyID reads what String writes: provider + ":" + id. Anything else is an
 // [ArgumentError].
 func ParseKeyID(text string) (KeyID, error) {
 	provider, id, _ := strings.Cut(text, ":")
@@ -82,7 +82,8 @@ func Imported(provider, id string, hash password.Hash) Credentials {
 // KeyID returns the key that the credentials name.
 func (c Credentials) KeyID() KeyID { return KeyID{c.Provider, c.ID} }
 
-// Proved reports whether these are credentials of [Proved], of which there is nothing to guess.
+// Proved reports whether [Proved] made these credentials, so that they hold no password that
+// somebody could guess.
 func (c Credentials) Proved() bool { return c.proved }
 
 // Format writes the credentials without the password.

@@ -116,9 +116,10 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 	return nil
 }
 
-// DropForeignKeys drops the foreign keys of keys and sessions to their user, for a
-// plugin with [WithoutForeignKeys] on tables from before: AutoMigrate leaves them. The
-// indexes stay. It is safe to repeat.
+// DropForeignKeys drops the foreign keys of keys, sessions, one-time tokens and the tables of
+// [WithOwned] to their user. It is for a plugin with [WithoutForeignKeys] whose tables are older
+// than the option: AutoMigrate leaves foreign keys that are there. The indexes stay. It is safe
+// to repeat.
 func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 	return p.Migrate(db, func(tx *gorm.DB) error {
 		b := p.bound.Load()
@@ -152,8 +153,7 @@ func (b *binding) dropConstraints(tx *gorm.DB, o owned, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	name := tx.NamingStrategy.RelationshipFKName(*o.relation)
-	if err := tx.Migrator().DropConstraint(reflect.New(o.ModelType).Interface(), name); err != nil {
+	if err := tx.Migrator().DropConstraint(reflect.New(o.ModelType).Interface(), o.constraint); err != nil {
 		return err
 	}
 	table, err := b.engine.Table(tx, o.Table, o.owner, b.user.Table)

@@ -33,7 +33,7 @@ import (
 // All of it happens under the locks that keep keys and sessions whole. A model with several
 // relations to users is looked at by each of them.
 //
-// Rows go by SQL, as by a foreign key: hooks and soft deletes of the models do not run. Tables
+// A relation with the tag constraint:- is refused. Rows go by SQL, as by a foreign key: hooks and soft deletes of the models do not run. Tables
 // that refer to the models' own ids are not looked at.
 func WithOwned(models ...any) Option {
 	return func(o *options) { o.owned = append(o.owned, models...) }
@@ -51,10 +51,10 @@ const (
 // owned is a table whose rows belong to users, by one of its columns.
 type owned struct {
 	*schema.Schema
-	relation *schema.Relationship
-	owner    string // the column that holds the user's id
-	onDelete onDelete
-	ours     bool // keys, sessions and tokens
+	owner      string // the column that holds the user's id
+	constraint string // the name of the foreign key, as GORM's migrator writes it
+	onDelete   onDelete
+	ours       bool // keys, sessions and tokens
 }
 
 func (o owned) table() clause.Table { return clause.Table{Name: o.Table} }
@@ -82,6 +82,9 @@ func (p *PluginOf[U, K, S]) checkOwned(db *gorm.DB, models []model) ([]model, er
 			return nil, fmt.Errorf("WithOwned: %v has no belongs-to relation to %s: give it a field of that type, and a field for its id", s.ModelType, typeName[U]())
 		}
 		for _, rel := range relations {
+			if rel.ParseConstraint() == nil {
+				return nil, fmt.Errorf("WithOwned: the field %s of %v has the tag constraint:-, so that nothing says what becomes of a row without its user: give it an OnDelete", rel.Name, s.ModelType)
+			}
 			if onDeleteOf(rel) == setNull && rel.References[0].ForeignKey.NotNull {
 				return nil, fmt.Errorf("WithOwned: %v has OnDelete:SET NULL on %s, which is NOT NULL: make the column a pointer, or the constraint another", s.ModelType, rel.References[0].ForeignKey.DBName)
 			}
@@ -110,13 +113,11 @@ func ownerRelations(s *schema.Schema, user reflect.Type) (all []*schema.Relation
 // onDeleteOf reads the constraint as GORM's migrator would write it. What a database does without
 // one is to refuse.
 func onDeleteOf(rel *schema.Relationship) onDelete {
-	if constraint := rel.ParseConstraint(); constraint != nil {
-		switch strings.ToUpper(constraint.OnDelete) {
-		case string(cascade):
-			return cascade
-		case string(setNull):
-			return setNull
-		}
+	switch strings.ToUpper(rel.ParseConstraint().OnDelete) {
+	case string(cascade):
+		return cascade
+	case string(setNull):
+		return setNull
 	}
 	return restrict
 }
@@ -126,11 +127,11 @@ func onDeleteOf(rel *schema.Relationship) onDelete {
 func (b *binding) addOwned(registered []*schema.Schema) {
 	for _, s := range registered {
 		for _, rel := range ownerRelations(s, b.user.ModelType) {
-			b.owned = append(b.owned, owned{s, rel, rel.References[0].ForeignKey.DBName, onDeleteOf(rel), false})
+			b.owned = append(b.owned, owned{s, rel.References[0].ForeignKey.DBName, rel.ParseConstraint().Name, onDeleteOf(rel), false})
 		}
 	}
 	for _, s := range b.ours() {
-		b.owned = append(b.owned, owned{s, s.Relationships.Relations["User"], "user_id", cascade, true})
+		b.owned = append(b.owned, owned{s, "user_id", b.foreignKeyName(s), cascade, true})
 	}
 }
 

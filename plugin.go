@@ -20,7 +20,6 @@ type PluginOf[U, K, S any] struct {
 	opts  options
 	bases bases[U, K, S]
 	bound atomic.Pointer[binding]
-	root  *gorm.DB // with which it was registered, once bound is set
 	equal timing.Equal
 }
 
@@ -94,7 +93,6 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 		}
 		return fmt.Errorf("gormkey: the plugin for %s serves another database; call New for each", typeName[U]())
 	}
-	p.root = db
 	b, err := p.bind(db)
 	if err != nil {
 		err = fmt.Errorf("gormkey: plugin for %s: %w", typeName[U](), err)
@@ -149,7 +147,9 @@ func (p *PluginOf[U, K, S]) Models() []any {
 		models = append(models, newLike(m.value))
 	}
 	for _, value := range p.opts.owned {
-		models = append(models, newLike(value))
+		if t := reflect.TypeOf(value); t != nil && t.Kind() == reflect.Pointer { // db.Use refuses the others
+			models = append(models, newLike(value))
+		}
 	}
 	return models
 }
@@ -165,7 +165,7 @@ func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 	if b == nil {
 		return nil, notRegistered[U]()
 	}
-	r := newRepository(p, b, p.root)
+	r := newRepository(p, b, b.root)
 	return r, r.err
 }
 

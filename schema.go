@@ -18,6 +18,7 @@ import (
 // with the tables, types and constraints that the options ask for.
 type binding struct {
 	db     *gorm.DB
+	root   *gorm.DB  // as it was registered with, whose settings the application may still change
 	cache  *sync.Map // GORM's schemas
 	engine engine.Engine
 
@@ -104,6 +105,7 @@ func (b *binding) allTables() []string {
 func newBinding(db *gorm.DB, e engine.Engine, opts *options, models []model) *binding {
 	return &binding{
 		db:          db.Session(&gorm.Session{NewDB: true}),
+		root:        db,
 		cache:       schemaCache(db),
 		engine:      e,
 		columns:     ownColumns(e, opts, models),
@@ -288,7 +290,7 @@ func dropSizes(s *schema.Schema) {
 // or GORM's word for none.
 func (b *binding) setConstraints() {
 	for _, s := range b.children() {
-		constraint := b.db.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"]) + ",OnUpdate:CASCADE,OnDelete:CASCADE"
+		constraint := b.foreignKeyName(s) + ",OnUpdate:CASCADE,OnDelete:CASCADE"
 		if !b.foreignKeys {
 			constraint = "-"
 		}
@@ -300,6 +302,11 @@ func (b *binding) setConstraints() {
 	for _, o := range b.applications() {
 		b.constrain(o.Schema, "-")
 	}
+}
+
+// foreignKeyName is the name of a foreign key of the library's own tables.
+func (b *binding) foreignKeyName(s *schema.Schema) string {
+	return b.db.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"])
 }
 
 // constrain writes the constraint of a schema's relations to users, whichever of the two

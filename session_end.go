@@ -269,7 +269,7 @@ func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep Session
 	return nil
 }
 
-// noneToTellOf reports whether there is no session of which the hooks are to be told. Only a
+// noneToTellOf reports whether the user has no session, so that the hooks hear nothing. Only a
 // batch has to read that, which does not know what its DELETE will hit.
 func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
 	if !r.b.engine.Batches() || len(r.opts.hooks) == 0 {
@@ -279,8 +279,8 @@ func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, 
 	return !found, err
 }
 
-// stillNone requires of a batch of ours that its DELETE hits no session which came meanwhile,
-// of which the hooks would not be told.
+// stillNone makes a batch of ours fail if its DELETE hits a session after all: somebody opened it
+// meanwhile, and the hooks would not hear that it ended. The operation then starts again.
 func (r *RepositoryOf[U, K, S]) stillNone(tx *gorm.DB) error {
 	if r.inTransaction() {
 		return nil

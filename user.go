@@ -88,7 +88,7 @@ func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*K
 	return r.emit(tx, events...)
 }
 
-// errDuplicate marks a duplicate of which is not known yet whether it is the id's.
+// errDuplicate marks a duplicate before it is known whether the id or another column is taken.
 var errDuplicate = errors.New("gormkey: duplicate")
 
 // duplicateAs returns a statement's error, and gives a violated unique constraint the

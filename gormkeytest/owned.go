@@ -18,6 +18,7 @@ var ownedCases = []testCase{
 	{"owned/a row of nobody is refused", ownedCreate},
 	{"owned/migrated with the plugin's tables", ownedMigrate},
 	{"owned/audit and repair", ownedRepair},
+	{"owned/foreign keys on, then off", ownedToggle},
 	{"owned/longer user ids", ownedWiden},
 	{"owned/a soft-deleted user keeps them", ownedSoft},
 	{"owned/models that do not belong", ownedRefused},
@@ -141,6 +142,15 @@ func ownedMigrate(s *suite) {
 	db := s.newDB(s.T)
 	plugin := newAccounts(s, withOwned())
 	must(s, db.Use(plugin))
+	auth, err := plugin.Repository()
+	must(s, err)
+	findings, err := auth.Audit(s.Context())
+	must(s, err)
+	var missing []string // each once, though a memo belongs to two accounts
+	for _, table := range []string{"auth_user", "notes", "drafts", "invoices", "memos", "user_session", "user_key"} {
+		missing = append(missing, "missing table "+table)
+	}
+	equalLists(s, "findings before", problems(findings), missing)
 	up, down, err := plugin.SQL(db)
 	must(s, err)
 	for _, table := range []string{"notes", "drafts", "invoices", "memos"} {
@@ -158,11 +168,45 @@ func ownedMigrate(s *suite) {
 	record := recordDDL(db)
 	must(s, plugin.AutoMigrate(db))
 	equalLists(s, "DDL of the second run", record.taken(), nil)
-	auth, err := plugin.Repository()
+	findings, err = auth.Audit(s.Context())
+	must(s, err)
+	equalLists(s, "findings", problems(findings), nil)
+}
+
+// receipt has a constraint with a name of the application's.
+type receipt struct {
+	ID      uint
+	PayerID string   `gorm:"not null;index"`
+	Payer   *account `gorm:"constraint:payer_of_receipt,OnDelete:CASCADE"`
+}
+
+// ownedToggle: the foreign keys of tables from before are dropped by whatever name they have.
+func ownedToggle(s *suite) {
+	if !s.enforced || s.batches {
+		s.Skip("the engine refuses foreign keys, or does not do without")
+	}
+	with := gormkey.WithOwned(&receipt{}, &memo{})
+	db := s.newDB(s.T)
+	on := gormkey.New[account](with)
+	must(s, db.Use(on))
+	must(s, on.AutoMigrate(db))
+	offDB := s.again(db)
+	off := gormkey.New[account](with, gormkey.WithoutForeignKeys())
+	must(s, offDB.Use(off))
+	must(s, off.AutoMigrate(offDB))
+	auth, err := off.Repository()
 	must(s, err)
 	findings, err := auth.Audit(s.Context())
 	must(s, err)
-	equalLists(s, "findings", problems(findings), nil)
+	equalLists(s, "off on tables with foreign keys", problems(findings), []string{
+		"foreign key present receipts.payer_id", "foreign key present memos.author_id", "foreign key present memos.editor_id",
+		"foreign key present user_session.user_id", "foreign key present user_key.user_id",
+	})
+	must(s, off.DropForeignKeys(offDB))
+	findings, err = auth.Audit(s.Context())
+	must(s, err)
+	equalLists(s, "after they were dropped", problems(findings), nil)
+	must(s, off.DropForeignKeys(offDB)) // again
 }
 
 func ownedRepair(s *suite) {
@@ -256,6 +300,12 @@ type strict struct {
 	Account   *account `gorm:"constraint:OnDelete:SET NULL"`
 }
 
+type loose struct {
+	ID        uint
+	AccountID string
+	Account   *account `gorm:"constraint:-"`
+}
+
 type strayKey struct {
 	ID        uint
 	AccountID string
@@ -274,11 +324,14 @@ func ownedRefused(s *suite) {
 		"a pointer":          {new(int), "no pointer to a struct"},
 		"no relation":        {&stray{}, "no belongs-to relation"},
 		"SET NULL, NOT NULL": {&strict{}, "NOT NULL"},
+		"no constraint":      {&loose{}, "constraint:-"},
 		"our table":          {&strayKey{}, "registered already"},
 		"our own":            {&device{}, "registered already"},
 	} {
 		db := s.newDB(s.T)
-		err := db.Use(gormkey.New[account](gormkey.WithOwned(c.model)))
+		plugin := gormkey.New[account](gormkey.WithOwned(c.model))
+		plugin.Models() // does not panic
+		err := db.Use(plugin)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			s.Errorf("%s: got %v, want a text with %q", name, err, c.want)
 		}

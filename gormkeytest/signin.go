@@ -38,6 +38,15 @@ type countingHasher struct {
 }
 
 // Hash counts.
+// afterVerify lets act come after each of the next verifications, as many times as it says.
+func (h *countingHasher) afterVerify(times int, act func()) {
+	h.AfterVerify = func() {
+		if times--; times >= 0 {
+			act()
+		}
+	}
+}
+
 func (h *countingHasher) Hash(p string) (string, error) { h.Calls.Add(1); return h.Hasher.Hash(p) }
 
 // Verify counts.

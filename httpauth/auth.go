@@ -61,8 +61,8 @@ func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] {
 
 // SignIn verifies credentials, opens a session and sends its cookie
 // ([gormkey.RepositoryOf.SignIn]). The session that the request came with ends with it, or each
-// if it came with several. With [WithThrottle] it passes that first, but for credentials of
-// [gormkey.Proved].
+// if it came with several. With [WithThrottle] the attempt passes the throttle first, unless
+// [gormkey.Proved] made the credentials.
 //
 // Errors: those of the repository's SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
 // set then, neither the session's nor the device's; [Auth.Error] answers them.

@@ -70,6 +70,9 @@ func emptyKeyspace(t testing.TB, db *gorm.DB) {
 		for _, table := range tables {
 			app.Must(t, db.Exec("DROP TABLE IF EXISTS `"+table+"`").Error)
 		}
+		if try > 1 { // nothing tells when vtgate has heard of it
+			time.Sleep(50 * time.Millisecond)
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ const mysqlReferring = "SELECT IF(k.TABLE_SCHEMA = DATABASE(), '', k.TABLE_SCHEM
 	"ON c.TABLE_SCHEMA = k.TABLE_SCHEMA AND c.TABLE_NAME = k.TABLE_NAME AND c.COLUMN_NAME = k.COLUMN_NAME " +
 	"WHERE k.REFERENCED_TABLE_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND k.REFERENCED_TABLE_NAME = ? AND k.REFERENCED_COLUMN_NAME = ? ORDER BY 1, 2, 3"
 
-// tableChanges collects changes, of which each table takes its own in one statement: every
+// tableChanges collects the changes of each table into one statement: every
 // statement may copy the table.
 type tableChanges struct {
 	tables  []string

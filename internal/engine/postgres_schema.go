@@ -91,7 +91,7 @@ func (postgres) NameFault(name string) string {
 	return encodingFault(name)
 }
 
-// ChangeType goes by way of text, since every type has a cast from and to text.
+// ChangeType casts the column to text and then to its new type, since every type has both casts.
 func (postgres) ChangeType(table, column, sqlType string, _ bool) string {
 	column = quoteName(`"`, column)
 	return fmt.Sprintf("%s%s USING %s::text::%s", postgresAlter(quoteTable(`"`, table), column), sqlType, column, sqlType)

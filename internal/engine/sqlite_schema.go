@@ -81,8 +81,7 @@ func sqliteSchema(table string) (schemaName, bare string) {
 	return "main", bare
 }
 
-// Table reads collations in two places: in the DDL, and in the indexes, of which a primary key
-// has one.
+// Table reads collations in two places, the DDL and the indexes. A primary key has an index too.
 func (s sqlite) Table(db *gorm.DB, table, owner, users string) (t Table, err error) {
 	if t.Columns, err = s.Columns(db, table); err != nil || len(t.Columns) == 0 {
 		return t, err

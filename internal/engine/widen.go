@@ -102,7 +102,7 @@ func withReferring(types Types, changes []Change, find finder) (all []place, err
 	return all, nil
 }
 
-// referring returns the columns that refer to an id, also by way of other tables, and are
+// referring returns the columns that refer to an id, also through other tables, and are
 // narrower than the id is to be. The id itself is the last one.
 func referring(types Types, id Change, find finder) (places []place, err error) {
 	wanted := id.Wanted

@@ -39,9 +39,9 @@ func (e *Equal) Made(hash string) {
 	e.made = kind
 }
 
-// Plan returns what a failed check of a hash, "" for none, consists of: the dummy of the
-// plugin's hasher or not, and hashes to verify, of which the one at own, -1 if there is
-// none, is that hash. The order is the same for everybody, since it also takes time.
+// Plan returns the work of a failed check of a hash, "" for none: whether the dummy of the
+// plugin's hasher is part of it, and the hashes to verify. Own is the place of the given hash
+// among them, -1 if there is none. The order is the same for everybody, since it also takes time.
 func (e *Equal) Plan(hash string, outdated bool) (dummy bool, checks []string, own int) {
 	parts := splitHash(hash)
 	e.mu.Lock()
