@@ -148,7 +148,7 @@ func (p *PluginOf[U, K, S]) tableNames(db *gorm.DB) (tables []string) {
 			tables = append(tables, t)
 		}
 	}
-	for _, t := range []string{DefaultUserTable, DefaultKeyTable, DefaultSessionTable, DefaultTokenTable} {
+	for _, t := range []string{defaultUserTable, defaultKeyTable, defaultSessionTable, defaultTokenTable} {
 		tables = append(tables, db.NamingStrategy.JoinTableName(t))
 	}
 	if own, ok := any(new(U)).(schema.Tabler); ok {

@@ -119,7 +119,7 @@ func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (str
 			return other.table, nil
 		}
 	}
-	defaults := map[string]string{"User": DefaultUserTable, "Key": DefaultKeyTable, "Session": DefaultSessionTable, "Token": DefaultTokenTable}
+	defaults := map[string]string{"User": defaultUserTable, "Key": defaultKeyTable, "Session": defaultSessionTable, "Token": defaultTokenTable}
 	own := s.Table != namer.JoinTableName(defaults[m.option])
 	if own && m.table != "" && m.table != s.Table {
 		return "", fmt.Errorf("the table of %T is %q by its TableName method and %q by WithTableNames; name it in one place", m.value, s.Table, m.table)

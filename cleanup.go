@@ -2,6 +2,7 @@ package gormkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -10,8 +11,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// CleanupOption changes how [RepositoryOf.DeleteDeadSessions],
-// [RepositoryOf.DeleteExpiredTokens] and [RepositoryOf.Repair] work.
+// CleanupOption changes how [RepositoryOf.DeleteExpired] and [RepositoryOf.Repair] work.
 type CleanupOption func(*cleanupOptions)
 
 type cleanupOptions struct {
@@ -41,22 +41,30 @@ func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 	return o, nil
 }
 
-// DeleteDeadSessions deletes the dead sessions of everybody, in batches that each
-// commit by themselves, and returns how many it deleted, with an error too: it may
-// be stopped through ctx at any time and called again. Several at once do no harm. Call
-// it from a job, once an hour say.
-func (r *RepositoryOf[U, K, S]) DeleteDeadSessions(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
-	return r.deleteInBatches(ctx, opts, expired{"delete dead sessions", r.b.baseSession, "idle_expires", r.deadAt(r.opts.now())})
-}
-
-// DeleteExpiredTokens deletes the one-time tokens that nobody used in time, as
-// [RepositoryOf.DeleteDeadSessions] deletes sessions.
-func (r *RepositoryOf[U, K, S]) DeleteExpiredTokens(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
-	if err := r.checkTokens(); err != nil {
+// DeleteExpired deletes everybody's dead sessions and, with [WithOneTimeTokens], the tokens that
+// nobody used in time. Nothing depends on it, since what is past its time is refused while its
+// row is there: call it from a job, once an hour say, so that the tables do not grow.
+//
+// It goes in batches that each commit by themselves, and returns how many rows it deleted, with
+// an error too: it may be stopped through ctx at any time and called again. Several at once do
+// no harm.
+func (r *RepositoryOf[U, K, S]) DeleteExpired(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
+	o, err := newCleanup(opts)
+	if err = errors.Join(r.err, err); err != nil {
 		return 0, err
 	}
-	at := clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "expires"}, Value: r.opts.now()}
-	return r.deleteInBatches(ctx, opts, expired{"delete expired tokens", r.b.token, "expires", at})
+	now := r.opts.now()
+	rows := []expired{{"delete dead sessions", r.b.baseSession, "idle_expires", r.deadAt(now)}}
+	if r.b.token != nil {
+		at := clause.Lt{Column: clause.Column{Table: clause.CurrentTable, Name: "expires"}, Value: now}
+		rows = append(rows, expired{"delete expired tokens", r.b.token, "expires", at})
+	}
+	for _, e := range rows {
+		if err := r.deleteInBatches(ctx, &deleted, o, e); err != nil {
+			return deleted, err
+		}
+	}
+	return deleted, nil
 }
 
 // expired are rows whose time is over.
@@ -69,27 +77,23 @@ type expired struct {
 
 func (e expired) model() any { return reflect.New(e.schema.ModelType).Interface() }
 
-// deleteInBatches goes on until a batch finds nothing. Each batch commits by itself, so what it
-// deleted stays deleted if a later one fails.
-func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, opts []CleanupOption, e expired) (deleted int64, err error) {
-	o, err := newCleanup(opts)
-	if err != nil {
-		return 0, err
-	}
+// deleteInBatches goes on until a batch finds nothing, and adds to what was deleted. Each batch
+// commits by itself, so what it deleted stays deleted if a later one fails.
+func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, deleted *int64, o cleanupOptions, e expired) error {
 	for {
 		found, n, err := r.deleteBatch(ctx, e, o.batch)
-		deleted += n
+		*deleted += n
 		if err != nil || found == 0 {
-			return deleted, err
+			return err
 		}
 		if n == 0 && r.inTransaction() {
-			return deleted, nil // its snapshot may go on showing them
+			return nil // its snapshot may go on showing them
 		}
 		if n == 0 {
 			continue // another cleanup had them
 		}
-		if err := o.progress(deleted); err != nil {
-			return deleted, err
+		if err := o.progress(*deleted); err != nil {
+			return err
 		}
 	}
 }

@@ -9,46 +9,12 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// KeyID names a key: a provider, and the user's id there.
-type KeyID struct {
-	// Provider is 1–64 bytes of A–Z, a–z, 0–9, ".", "_" and "-": "email", "github".
-	Provider string
-	// ID is the user's id at the provider: at least 1 byte, and at most 255 together
-	// with the provider and a colon. It is compared byte by byte: lower-case an email
-	// address before it comes here.
-	ID string
-}
-
-// String returns provider + ":" + id, as a key's row has it, and "" for the zero KeyID.
-func (k KeyID) String() string {
-	if k == (KeyID{}) {
-		return ""
-	}
-	return k.Provider + ":" + k.ID
-}
-
-// MarshalText returns what String returns.
-func (k KeyID) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText sets k to what MarshalText wrote.
-func (k *KeyID) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		*k = KeyID{}
-		return nil
-	}
-	parsed, err := ParseKeyID(string(text))
-	if err == nil {
-		*k = parsed
-	}
-	return err
-}
-
 // ParseKeyID reads what String writes: provider + ":" + id. Anything else is an
 // [ArgumentError].
 func ParseKeyID(text string) (KeyID, error) {
 	provider, id, _ := strings.Cut(text, ":")
-	k := KeyID{provider, id}
-	return k, k.check()
+	k := KeyID{Provider: provider, ID: id}
+	return k, checkKeyID(k)
 }
 
 // Credentials name a key, with its password. Those of [Proved] and [Imported] have none. The
@@ -80,7 +46,7 @@ func Imported(provider, id string, hash password.Hash) Credentials {
 }
 
 // KeyID returns the key that the credentials name.
-func (c Credentials) KeyID() KeyID { return KeyID{c.Provider, c.ID} }
+func (c Credentials) KeyID() KeyID { return KeyID{Provider: c.Provider, ID: c.ID} }
 
 // Proved reports whether [Proved] made these credentials, so that they hold no password that
 // somebody could guess.
@@ -88,11 +54,11 @@ func (c Credentials) Proved() bool { return c.proved }
 
 // Format writes the credentials without the password.
 func (c Credentials) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "{%s %s %s}", c.Provider, c.ID, redacted)
+	_, _ = fmt.Fprintf(f, "{%s %s %s}", c.Provider, c.ID, "[redacted]")
 }
 
-// check refuses what cannot be a key's id.
-func (k KeyID) check() error {
+// checkKeyID refuses what cannot be a key's id.
+func checkKeyID(k KeyID) error {
 	if len(k.Provider) < 1 || len(k.Provider) > 64 {
 		return &ArgumentError{"provider", fmt.Sprintf("is %d bytes long, outside 1 to 64", len(k.Provider))}
 	}
@@ -135,7 +101,7 @@ func checkContext(ctx context.Context) error {
 // checkNew refuses credentials that are not to be stored. What was typed at a sign-in is not
 // asked to be strong.
 func (o *options) checkNew(c Credentials) error {
-	if err := c.KeyID().check(); err != nil {
+	if err := checkKeyID(c.KeyID()); err != nil {
 		return err
 	}
 	switch {

@@ -10,7 +10,8 @@
 // "Of" are short for those that have none.
 //
 // The other packages: password has hashes and their policies, httpauth the request side,
-// throttle the limits of guesses, and tables what an audit or a migration says of the tables.
+// throttle the limits of guesses, event what hooks are told, tables what an audit or a migration
+// says of the tables, and authtype the types of columns.
 //
 // # What it stops
 //

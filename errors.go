@@ -3,10 +3,10 @@ package gormkey
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"gorm.io/gorm"
 
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/password"
 )
@@ -16,7 +16,7 @@ import (
 var (
 	// ErrInvalidCredentials answers every failed [RepositoryOf.SignIn] and
 	// [RepositoryOf.UseKey], whatever the reason; the reason goes to the hook of
-	// [EventSignInFailed]. Show it to anybody.
+	// [event.SignInFailed]. Show it to anybody.
 	ErrInvalidCredentials = errors.New("gormkey: invalid credentials")
 	// ErrInvalidSession: no such session, a dead one, or one whose user is gone,
 	// soft-deleted or out of the caller's tenant. AUTH_INVALID_SESSION_ID.
@@ -44,7 +44,7 @@ var (
 	ErrLastKey = errors.New("gormkey: last key of the user")
 	// ErrInvalidExpiry: a stored expiry is no moment in milliseconds. Validating such
 	// a session answers ErrInvalidSession; a list that holds it answers this.
-	ErrInvalidExpiry = errors.New("gormkey: invalid expiry")
+	ErrInvalidExpiry = authtype.ErrInvalidExpiry
 	// ErrInvalidArgument is wrapped by every [ArgumentError].
 	ErrInvalidArgument = errors.New("gormkey: invalid argument")
 	// ErrUsage is wrapped by every [UsageError].
@@ -68,14 +68,9 @@ var (
 	// the errors of a hook's statements, or run those that may fail in a transaction of
 	// tx, which is a savepoint.
 	ErrRolledBack = errors.New("gormkey: rolled back after a statement whose error was ignored")
-	// ErrDryRun: the handle is in DryRun mode, in which a session check would pass.
-	// It wraps gorm.ErrDryRunModeUnsupported.
-	ErrDryRun = fmt.Errorf("gormkey: handle is in DryRun mode: %w", gorm.ErrDryRunModeUnsupported)
 	// ErrNotRegistered: the handle's database has no plugin for this user type, or
 	// refused it. Call db.Use(gormkey.New[…]()) right after gorm.Open.
 	ErrNotRegistered = errors.New("gormkey: plugin not registered")
-	// ErrIsolation is wrapped by every [IsolationError].
-	ErrIsolation = errors.New("gormkey: transaction is above READ COMMITTED")
 )
 
 // ArgumentError says that an input, which a visitor may have typed, was refused before any
@@ -103,22 +98,6 @@ func (e *UsageError) Error() string { return "gormkey: " + e.Argument + ": " + e
 
 // Unwrap returns [ErrUsage].
 func (e *UsageError) Unwrap() error { return ErrUsage }
-
-// IsolationError refuses to delete a user in a transaction of PostgreSQL that cannot see
-// what was committed while it waited: without foreign keys, a session that was opened
-// meanwhile would be left behind.
-type IsolationError struct {
-	Level string // the transaction's, "repeatable read" say
-}
-
-// Error says which level it is and what to do.
-func (e *IsolationError) Error() string {
-	return "gormkey: deleting a user without foreign keys wants a transaction at READ COMMITTED, not " + strings.ToUpper(e.Level) +
-		": begin it with sql.LevelReadCommitted, or call DeleteUser outside it"
-}
-
-// Unwrap returns [ErrIsolation].
-func (e *IsolationError) Unwrap() error { return ErrIsolation }
 
 // DatabaseError is an error of the database for which there is no sentinel. Its text
 // holds the operation and the database's code; the driver's own error, whose text may

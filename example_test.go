@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/gormkeytest"
 )
 
@@ -321,7 +322,7 @@ func ExampleRepositoryOf_SignOut() {
 	// gormkey: invalid session
 }
 
-func ExampleRepositoryOf_DeleteDeadSessions() {
+func ExampleRepositoryOf_DeleteExpired() {
 	clock := gormkeytest.NewClock()
 	ctx, auth, ada, done := exampleAuth(gormkey.WithClock(clock.Now))
 	defer done()
@@ -332,7 +333,7 @@ func ExampleRepositoryOf_DeleteDeadSessions() {
 		}
 	}
 	clock.Advance(30 * 24 * time.Hour)
-	deleted, err := auth.DeleteDeadSessions(ctx, gormkey.WithBatchSize(2), gormkey.WithProgress(func(deleted int64) error {
+	deleted, err := auth.DeleteExpired(ctx, gormkey.WithBatchSize(2), gormkey.WithProgress(func(deleted int64) error {
 		fmt.Println(deleted, "so far")
 		return nil
 	}))
@@ -345,7 +346,7 @@ func ExampleRepositoryOf_DeleteDeadSessions() {
 }
 
 func ExampleWithHook() {
-	ctx, auth, _, done := exampleAuth(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+	ctx, auth, _, done := exampleAuth(gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
 		fmt.Println(e.Type, e.KeyID, e.Err)
 		return nil
 	}))

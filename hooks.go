@@ -1,52 +1,75 @@
 package gormkey
 
 import (
+	"fmt"
+	"sync"
+
 	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/event"
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// Event is something that happened to a user. It holds no secret; KeyID holds what the
-// user typed to name themself, an email address say.
-type Event struct {
-	Type      EventType
-	At        UnixMilli // by the plugin's clock
-	UserID    string    // empty where the user is not known
-	KeyID     KeyID     // where a key is concerned
-	SessionID SessionID // where one session is concerned; with [WithLuciaV2] the SHA-256 of the token
-	Purpose   Purpose   // of a one-time token
-	// Err is why a sign-in failed: [ErrKeyNotFound] (no such key, or its user is gone
-	// or soft-deleted), [ErrInvalidPassword], or what the hasher said of the hash.
-	Err error
+// WithHook adds a hook for [event.Event]s. Hooks run in the order in which they were given, and
+// concurrently for operations that run at once.
+func WithHook(hook event.Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
+
+// emit calls the hooks. Events of one call carry the same time.
+func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
+	if len(r.opts.hooks) == 0 {
+		return nil
+	}
+	at := r.opts.now()
+	for _, e := range events {
+		e.At = at
+		e.SessionID = SessionID(e.SessionID.String()) // with WithLuciaV2 the id is the token, which no event holds
+		for _, hook := range r.opts.hooks {
+			end := r.b.undone.watch(tx)
+			err := hook(r.forApplication(tx), e)
+			if deadlock := end(); err == nil {
+				err = deadlock
+			}
+			if err != nil {
+				return fmt.Errorf("hook of %q: %w", e.Type, err)
+			}
+		}
+	}
+	return nil
 }
 
-// EventType names what happened.
-type EventType string
+// undone knows of transactions that a deadlock has undone while a hook ran in them. MySQL
+// undoes the whole transaction, and what is sent after it is committed statement by
+// statement: if the hook ignores the error, half of an operation would be done.
+type undone struct {
+	watched sync.Map // gorm.ConnPool → *watch
+}
 
-// The points at which hooks run. All but EventSignInFailed run after the statements of the
-// operation and inside its transaction: a hook's error rolls the operation back and is
-// what its caller gets.
-const (
-	EventUserCreated     EventType = "user created"     // CreateUser; its keys' EventKeyAdded come after
-	EventUserDeleted     EventType = "user deleted"     // DeleteUser, with its keys and sessions; not for an unknown id
-	EventKeyAdded        EventType = "key added"        // CreateUser, AddKey, ShareKey, RenameKey
-	EventKeyRemoved      EventType = "key removed"      // RemoveKey, RenameKey; not for an unknown key
-	EventPasswordChanged EventType = "password changed" // ChangePassword, OverwritePassword, ResetPassword, for the key named
-	EventTokenIssued     EventType = "token issued"     // IssueToken
-	EventTokenUsed       EventType = "token used"       // UseToken, ResetPassword, SignInWithToken
-	EventSignedIn        EventType = "signed in"        // SignIn, after EventSessionOpened; SignInWithToken, without a KeyID
-	// EventSignInFailed follows a failed SignIn, UseKey or ChangePassword, outside any transaction of the
-	// library: there is nothing to undo, and a hook's error is joined to
-	// ErrInvalidCredentials. In a caller's transaction what a hook writes goes with it.
-	EventSignInFailed   EventType = "sign-in failed"
-	EventSessionOpened  EventType = "session opened"  // OpenSession, SignIn, SignInWithToken
-	EventSessionRenewed EventType = "session renewed" // ValidateSession, by the call that renewed it
-	// EventSessionEnded follows every call but DeleteUser that ends sessions, once a call;
-	// SessionID is empty where it may have ended several. Dead sessions end without it.
-	EventSessionEnded EventType = "session ended"
-)
+type watch struct {
+	mu  sync.Mutex
+	err error
+}
 
-// Hook is told of events. It writes through tx, which is in the operation's transaction
-// where there is one; it must not keep tx. It may run again if the transaction is
-// retried after a deadlock, so effects outside the database belong after the call. On
-// Cloudflare D1 it runs before the batch that the operation is, and cannot read through tx
-// what that will write.
-type Hook func(tx *gorm.DB, e Event) error
+// watch begins to look at the transaction of tx. End returns the deadlock that there was.
+func (u *undone) watch(tx *gorm.DB) (end func() error) {
+	pool, w := tx.Statement.ConnPool, new(watch)
+	u.watched.Store(pool, w)
+	return func() error {
+		u.watched.Delete(pool)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.err
+	}
+}
+
+// note is called after each statement of the database.
+func (u *undone) note(tx *gorm.DB) {
+	if !engine.UndoesTransaction(tx.Error) {
+		return
+	}
+	if v, ok := u.watched.Load(tx.Statement.ConnPool); ok {
+		w := v.(*watch)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = tx.Error
+	}
+}

@@ -187,7 +187,7 @@ func (b *binding) checkIsolation(tx *gorm.DB) error {
 	if started && engine.Fresh(tx).Exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").Error == nil {
 		return nil
 	}
-	return &IsolationError{level}
+	return &UsageError{"tx", "is at " + strings.ToUpper(level) + ", which does not show what other transactions committed meanwhile: to delete a user without foreign keys, begin it with sql.LevelReadCommitted, or call DeleteUser outside it"}
 }
 
 // checkGone looks for users that a delete left behind. The number of rows does not tell:

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/statement"
 	"github.com/gormkey/gormkey/password"
 )
@@ -62,7 +63,7 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 		u.then(func(tx *gorm.DB) error {
 			return r.insertFor(tx, key, owner{userID: base.UserID}, ErrUserNotFound, errDuplicate)
 		})
-		u.tell(Event{Type: EventKeyAdded, UserID: base.UserID, KeyID: base.KeyID()})
+		u.tell(event.Event{Type: event.KeyAdded, UserID: base.UserID, KeyID: base.KeyID()})
 		return nil
 	})
 	return r.explainDuplicate(ctx, op, err, ErrDuplicateKey, r.b.key, r.b.baseKey, func(db *gorm.DB) (bool, error) {
@@ -80,7 +81,7 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 	if r.err != nil {
 		return nil, r.err
 	}
-	if err := cmp.Or(added.check(), existing.check()); err != nil {
+	if err := cmp.Or(checkKeyID(added), checkKeyID(existing)); err != nil {
 		return nil, err
 	}
 	created := new(K)
@@ -105,7 +106,7 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 			*r.keyOf(created) = *key
 			return nil
 		})
-		u.tell(Event{Type: EventKeyAdded, UserID: key.UserID, KeyID: added})
+		u.tell(event.Event{Type: event.KeyAdded, UserID: key.UserID, KeyID: added})
 		return nil
 	})
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *RepositoryOf[U, K, S]) GetKey(ctx context.Context, id KeyID) (*K, error
 	if r.err != nil {
 		return nil, r.err
 	}
-	if err := id.check(); err != nil {
+	if err := checkKeyID(id); err != nil {
 		return nil, err
 	}
 	db, err := r.session(ctx)
@@ -150,8 +151,8 @@ func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, ke
 	if r.err != nil {
 		return r.err
 	}
-	renamed := KeyID{key.Provider, newID}
-	if err := cmp.Or(r.checkUserID(userID), key.check(), renamed.check()); err != nil {
+	renamed := KeyID{Provider: key.Provider, ID: newID}
+	if err := cmp.Or(r.checkUserID(userID), checkKeyID(key), checkKeyID(renamed)); err != nil {
 		return err
 	}
 	if renamed == key {
@@ -172,7 +173,7 @@ func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, ke
 				return r.checkWritable(tx.Model(new(Key[U])).Where(r.b.ownerIs(userID)), key.String())
 			})
 		})
-		u.tell(Event{Type: EventKeyRemoved, UserID: userID, KeyID: key}, Event{Type: EventKeyAdded, UserID: userID, KeyID: renamed})
+		u.tell(event.Event{Type: event.KeyRemoved, UserID: userID, KeyID: key}, event.Event{Type: event.KeyAdded, UserID: userID, KeyID: renamed})
 		return nil
 	})
 }
@@ -214,7 +215,7 @@ func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id
 	if r.err != nil {
 		return r.err
 	}
-	if err := cmp.Or(r.checkUserID(userID), id.check()); err != nil {
+	if err := cmp.Or(r.checkUserID(userID), checkKeyID(id)); err != nil {
 		return err
 	}
 	return r.do(ctx, "remove key", func(u *unit) error {
@@ -242,7 +243,7 @@ func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id
 			}
 			return err
 		})
-		u.tell(Event{Type: EventKeyRemoved, UserID: key.UserID, KeyID: id})
+		u.tell(event.Event{Type: event.KeyRemoved, UserID: key.UserID, KeyID: id})
 		return nil
 	})
 }

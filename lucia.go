@@ -2,7 +2,6 @@ package gormkey
 
 import (
 	"context"
-	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -39,25 +38,20 @@ func WithHashedTokens() Option { return func(o *options) { o.hashTokens = true }
 
 // sessionID is the id under which a token's session is stored.
 func (o *options) sessionID(t Token) string {
-	if o.lucia && !o.hashTokens && !isHashedID(string(t)) {
+	if o.lucia && !o.hashTokens && !SessionID(t).Hashed() {
 		return string(t)
 	}
-	return t.hash()
+	return string(t.ID())
 }
 
 // sessionIDs are the n ids under which a token's session may be found, in the order in
 // which its row moves while tokens are hashed, so that nobody looks past it. What looks
 // like a hash is never an id as it is: somebody who read the table would sign in with it.
 func (o *options) sessionIDs(t Token) (ids [2]string, n int) {
-	if !o.lucia || isHashedID(string(t)) {
-		return [2]string{t.hash()}, 1
+	if !o.lucia || SessionID(t).Hashed() {
+		return [2]string{string(t.ID())}, 1
 	}
-	return [2]string{string(t), t.hash()}, 2
-}
-
-// isHashedID reports whether id has the form of a hashed token.
-func isHashedID(id string) bool {
-	return len(id) == 64 && strings.Trim(id, "0123456789abcdef") == ""
+	return [2]string{string(t), string(t.ID())}, 2
 }
 
 // leaveTablesAlone leaves Lucia's tables as they are: for a table that is there, GORM's migrator
@@ -166,11 +160,11 @@ func (r *RepositoryOf[U, K, S]) hashTokens(ctx context.Context, op string, ids [
 			return err
 		}
 		for _, id := range ids {
-			if isHashedID(id) {
+			if SessionID(id).Hashed() {
 				continue
 			}
 			u.then(func(tx *gorm.DB) error {
-				result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", Token(id).hash())
+				result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", string(Token(id).ID()))
 				results = append(results, result)
 				return result.Error
 			})

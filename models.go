@@ -6,17 +6,35 @@ import (
 
 	"gorm.io/gorm/schema"
 
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/password"
 )
 
-// Default table names. A TablePrefix of the application's NamingStrategy is put
-// before them, and its NoLowerCase makes them plural; names given with [WithTableNames]
-// are used as they are.
+// The types of columns and values that callers meet. They come from package authtype, which has
+// what they are in JSON, in a log and in a form.
+type (
+	// Token is a session's secret as the client keeps it, in a cookie say. It prints, and
+	// encodes, as "[redacted]": convert it to a string to send it.
+	Token = authtype.Token
+	// SessionID is the id of a session's row, 1 to 128 bytes. It signs nobody in, so a page
+	// may list it and send it back.
+	SessionID = authtype.SessionID
+	// KeyID names a key: a provider of 1–64 bytes, and the user's id there, at most 255 bytes
+	// with it.
+	KeyID = authtype.KeyID
+	// Purpose is what a one-time token is good for: 1 to 32 characters of a–z, 0–9 and "-".
+	Purpose = authtype.Purpose
+	// UnixMilli is a moment in milliseconds since 1970-01-01 UTC, as Lucia stores it.
+	UnixMilli = authtype.UnixMilli
+)
+
+// Default table names. A TablePrefix of the application's NamingStrategy is put before them, and
+// its NoLowerCase makes them plural; names given with [WithTableNames] are used as they are.
 const (
-	DefaultUserTable    = "auth_user"
-	DefaultKeyTable     = "user_key"
-	DefaultSessionTable = "user_session"
-	DefaultTokenTable   = "user_token" // with WithOneTimeTokens
+	defaultUserTable    = "auth_user"
+	defaultKeyTable     = "user_key"
+	defaultSessionTable = "user_session"
+	defaultTokenTable   = "user_token"
 )
 
 // Widths of the id columns and of the password hash, in bytes.
@@ -50,7 +68,7 @@ type User struct {
 func (u *User) AuthUser() *User { return u }
 
 // TableName returns the default table name; see [WithTableNames].
-func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultUserTable) }
+func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(defaultUserTable) }
 
 // Key is one way for a user of type U to sign in: a provider, the user's id there,
 // and a password hash or none. Embed it in a struct of your own, for [NewOf], to
@@ -72,14 +90,14 @@ func (k *Key[U]) AuthKey() *Key[U] { return k }
 // KeyID returns the key's id in its two parts.
 func (k *Key[U]) KeyID() KeyID {
 	provider, id, _ := strings.Cut(k.ID, ":")
-	return KeyID{provider, id}
+	return KeyID{Provider: provider, ID: id}
 }
 
 // PasswordDefined reports whether the key has a password.
 func (k *Key[U]) PasswordDefined() bool { return k.HashedPassword != nil && *k.HashedPassword != "" }
 
 // TableName returns the default table name; see [WithTableNames].
-func (Key[U]) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultKeyTable) }
+func (Key[U]) TableName(namer schema.Namer) string { return namer.JoinTableName(defaultKeyTable) }
 
 // Session is a signed-in device of a user of type U: active, then idle, then dead.
 // Embed it in a struct of your own, for [NewOf], to add columns.
@@ -131,7 +149,7 @@ func (s *Session[U]) stateAt(now UnixMilli) SessionState {
 
 // TableName returns the default table name; see [WithTableNames].
 func (Session[U]) TableName(namer schema.Namer) string {
-	return namer.JoinTableName(DefaultSessionTable)
+	return namer.JoinTableName(defaultSessionTable)
 }
 
 // OneTimeToken is a secret that was sent to a user of type U, to be used once, for one
@@ -154,13 +172,10 @@ type OneTimeToken[U any] struct {
 
 // TableName returns the default table name; see [WithTableNames].
 func (OneTimeToken[U]) TableName(namer schema.Namer) string {
-	return namer.JoinTableName(DefaultTokenTable)
+	return namer.JoinTableName(defaultTokenTable)
 }
 
-// Purpose names what a one-time token is good for: 1 to 32 characters of a–z, 0–9 and
-// "-". The application may have others than these.
-type Purpose string
-
+// The purposes that operations of the repository know. An application may have others.
 const (
 	PurposeVerifyEmail   Purpose = "verify-email"   // the payload is the address
 	PurposeChangeEmail   Purpose = "change-email"   // the payload is the new address

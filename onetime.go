@@ -10,6 +10,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/event"
 )
 
 // maxTokenLifetime bounds a one-time token's: 30 days.
@@ -32,7 +34,7 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 	if err := r.checkTokens(); err != nil {
 		return "", err
 	}
-	if err := errors.Join(r.checkUserID(userID), purpose.check(), checkPayload(purpose, payload)); err != nil {
+	if err := errors.Join(r.checkUserID(userID), checkPurpose(purpose), checkPayload(purpose, payload)); err != nil {
 		return "", err
 	}
 	if lifetime < time.Millisecond || lifetime > maxTokenLifetime || lifetime%time.Millisecond != 0 {
@@ -45,10 +47,10 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
 		u.then(func(tx *gorm.DB) error {
-			row := &OneTimeToken[U]{ID: token.hash(), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
+			row := &OneTimeToken[U]{ID: string(token.ID()), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
 			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate)
 		})
-		u.tell(Event{Type: EventTokenIssued, UserID: userID, Purpose: purpose})
+		u.tell(event.Event{Type: event.TokenIssued, UserID: userID, Purpose: purpose})
 		return nil
 	})
 	if err != nil {
@@ -62,7 +64,7 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 // that is unknown, used, expired, voided or of another purpose, or whose user is gone; a
 // malformed one gets it without a statement.
 func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeToken[U], error) {
-	if err := errors.Join(r.checkTokens(), purpose.check()); err != nil {
+	if err := errors.Join(r.checkTokens(), checkPurpose(purpose)); err != nil {
 		return nil, err
 	}
 	db, err := r.session(ctx)
@@ -83,7 +85,7 @@ func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, t
 // [ErrInvalidToken] as from [RepositoryOf.GetToken]. On Cloudflare D1 it is also what a loser
 // gets from the end of the transaction, so that work may have run there for nothing.
 func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, token Token, work func(tx *gorm.DB, t *OneTimeToken[U]) error) (*OneTimeToken[U], error) {
-	if err := errors.Join(r.checkTokens(), purpose.check()); err != nil {
+	if err := errors.Join(r.checkTokens(), checkPurpose(purpose)); err != nil {
 		return nil, err
 	}
 	var t *OneTimeToken[U]
@@ -201,7 +203,7 @@ func (r *RepositoryOf[U, K, S]) VoidTokens(ctx context.Context, userID string, p
 		return err
 	}
 	for _, p := range purposes {
-		if err := p.check(); err != nil {
+		if err := checkPurpose(p); err != nil {
 			return err
 		}
 	}
@@ -221,10 +223,10 @@ func (r *RepositoryOf[U, K, S]) checkTokens() error {
 
 // loadToken reads a token that can be used, with its user.
 func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
-	if !token.wellFormed() {
+	if !wellFormed(token) {
 		return nil, ErrInvalidToken
 	}
-	t, id := new(OneTimeToken[U]), token.hash()
+	t, id := new(OneTimeToken[U]), string(token.ID())
 	found, err := r.loadWithUser(db, id, t)
 	switch {
 	case err != nil:
@@ -244,7 +246,7 @@ func (r *RepositoryOf[U, K, S]) consume(u *unit, t *OneTimeToken[U]) {
 		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U]))
 		return r.mustChange(tx, result, ErrInvalidToken, func() error { return r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID) })
 	})
-	u.tell(Event{Type: EventTokenUsed, UserID: t.UserID, Purpose: t.Purpose})
+	u.tell(event.Event{Type: event.TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
 }
 
 // voidPending deletes the tokens of a user but those that only prove an address: what
@@ -274,7 +276,7 @@ func (r *RepositoryOf[U, K, S]) voidTokens(tx *gorm.DB, userID string, purposes 
 }
 
 // check bounds a purpose by what its column holds and a URL carries unescaped.
-func (p Purpose) check() error {
+func checkPurpose(p Purpose) error {
 	if len(p) < 1 || len(p) > purposeSize || strings.Trim(string(p), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return &ArgumentError{"purpose", "is not 1 to 32 characters of a–z, 0–9, \"-\""}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/password"
 )
@@ -18,9 +19,9 @@ type Option func(*options)
 
 // Defaults of the options.
 const (
-	DefaultActivePeriod      = 24 * time.Hour      // Lucia's
-	DefaultIdlePeriod        = 14 * 24 * time.Hour // Lucia's
-	DefaultPasswordMinLength = 8                   // characters; OWASP ASVS 6.2.1
+	defaultActivePeriod      = 24 * time.Hour      // Lucia's
+	defaultIdlePeriod        = 14 * 24 * time.Hour // Lucia's
+	defaultPasswordMinLength = 8                   // characters; OWASP ASVS 6.2.1
 )
 
 // maxPeriod bounds every period: ten years.
@@ -43,7 +44,7 @@ type options struct {
 	hasher           password.Any
 	limiter          *password.Limiter
 	passwordPolicy   func(string) error
-	hooks            []Hook
+	hooks            []event.Hook
 	tokens           bool  // there is a table of one-time tokens
 	owned            []any // models of the application whose rows belong to users
 	inexactIDs       bool
@@ -65,8 +66,8 @@ func defaultOptions() options {
 		userIDLength:     userIDLength,
 		generatesDefault: true,
 		newUserID:        func() string { return randomString(userIDLength) },
-		active:           DefaultActivePeriod,
-		idle:             DefaultIdlePeriod,
+		active:           defaultActivePeriod,
+		idle:             defaultIdlePeriod,
 		clock:            time.Now,
 	}
 }
@@ -139,10 +140,6 @@ func WithPasswordPolicy(check func(password string) error) Option {
 // WithOneTimeTokens adds the table of [OneTimeToken]s, for email verification, password
 // reset and the like: see [RepositoryOf.IssueToken].
 func WithOneTimeTokens() Option { return func(o *options) { o.tokens = true } }
-
-// WithHook adds a hook for [Event]s. Hooks run in the order in which they were given, and
-// concurrently for operations that run at once.
-func WithHook(hook Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
 
 // WithInsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
 // collation, as an older schema may have them. Statements then compare bytes in addition to
@@ -239,7 +236,7 @@ func (o *options) setDefaults() {
 		o.hasher = password.Any{Hasher: password.Lucia{}}
 	}
 	if !o.policyGiven {
-		o.passwordPolicy = password.MinLength(DefaultPasswordMinLength)
+		o.passwordPolicy = password.MinLength(defaultPasswordMinLength)
 		if o.lucia {
 			o.passwordPolicy = func(string) error { return nil }
 		}

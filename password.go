@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/statement"
 	"github.com/gormkey/gormkey/password"
 )
@@ -26,7 +27,7 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 		return nil, r.err
 	}
 	if keep != "" {
-		if err := keep.check(); err != nil {
+		if err := checkSessionID(keep); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +89,7 @@ func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credent
 		return nil, r.err
 	}
 	if keep != "" {
-		if err := keep.check(); err != nil {
+		if err := checkSessionID(keep); err != nil {
 			return nil, err
 		}
 	}
@@ -126,7 +127,7 @@ func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *pass
 	if err := r.endSessions(u, key.UserID, keep); err != nil {
 		return err
 	}
-	u.tell(Event{Type: EventPasswordChanged, UserID: key.UserID, KeyID: key.KeyID()})
+	u.tell(event.Event{Type: event.PasswordChanged, UserID: key.UserID, KeyID: key.KeyID()})
 	return nil
 }
 

@@ -171,8 +171,8 @@ func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 
 // From returns the operations for user type U on db: the root handle, a session of it,
 // or a transaction. It refuses a nil handle or one that carries conditions, which the
-// operations would ignore ([UsageError]), one without a plugin for U ([ErrNotRegistered]),
-// one in DryRun mode ([ErrDryRun]), and one that carries an error.
+// operations would ignore or one in DryRun mode ([UsageError]), one without a plugin for U
+// ([ErrNotRegistered]), and one that carries an error.
 func From[U any](db *gorm.DB) (*Repository[U], error) { return FromOf[U, Key[U], Session[U]](db) }
 
 // FromOf is [From] for a plugin that [NewOf] made.

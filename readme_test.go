@@ -32,6 +32,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/httpauth"
 	"github.com/gormkey/gormkey/password"
 	"github.com/gormkey/gormkey/throttle"
@@ -44,7 +45,10 @@ type Account struct {
 
 var oldKey, newKey []byte
 
-var _ password.Hasher
+var (
+	_ password.Hasher
+	_ event.Event
+)
 
 type Profile struct{ AccountID string }
 

@@ -88,7 +88,7 @@ func checkHandle(db *gorm.DB) error {
 	case db.Error != nil:
 		return fmt.Errorf("gormkey: the handle carries an error: %w", db.Error)
 	case db.DryRun:
-		return ErrDryRun
+		return &UsageError{"db", "is in DryRun mode, in which a session check would pass"}
 	case len(stmt.Clauses) > 0, len(stmt.Joins) > 0, len(stmt.Preloads) > 0, len(stmt.Selects) > 0, len(stmt.Omits) > 0,
 		stmt.Table != "", stmt.TableExpr != nil, stmt.Model != nil, stmt.SQL.Len() > 0, stmt.Distinct, stmt.Unscoped,
 		scopes.IsValid() && scopes.Len() > 0:

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/internal/statement"
 )
@@ -38,7 +39,7 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 	switch {
 	case base.Token == "":
 		base.Token = newToken()
-	case !base.Token.wellFormed():
+	case !wellFormed(base.Token):
 		return nil, &UsageError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""}
 	}
 	err = r.openSession(ctx, "open session", session, opening{replaced: replaced, source: owner{userID: userID}, none: ErrUserNotFound})
@@ -99,7 +100,7 @@ type opening struct {
 // the same order in every call, so that two of them do not wait for each other.
 func (o opening) ends(token Token) (all []Token) {
 	for _, replaced := range o.replaced {
-		if replaced.wellFormed() && replaced != token && !slices.Contains(all, replaced) {
+		if wellFormed(replaced) && replaced != token && !slices.Contains(all, replaced) {
 			all = append(all, replaced)
 		}
 	}
@@ -148,9 +149,9 @@ func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest *S, token Token, o o
 		session.AbsoluteExpires = now + milli(r.opts.absolute)
 	}
 	session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
-	events := []Event{{Type: EventSessionOpened, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key}}
+	events := []event.Event{{Type: event.SessionOpened, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key}}
 	if o.source.key != (KeyID{}) || o.link != "" {
-		events = append(events, Event{Type: EventSignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key})
+		events = append(events, event.Event{Type: event.SignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key})
 	}
 	u.then(func(tx *gorm.DB) error { return r.insertFor(tx, dest, o.source, o.none, errDuplicate) })
 	u.tell(events...)
@@ -194,7 +195,7 @@ func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, re
 	if r.err != nil {
 		return nil, r.err
 	}
-	if !token.wellFormed() {
+	if !wellFormed(token) {
 		return nil, ErrInvalidSession
 	}
 	db, err := r.session(ctx)
@@ -275,7 +276,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed || len(r.opts.hooks) == 0 {
 				return err
 			}
-			return r.emit(tx, Event{Type: EventSessionRenewed, UserID: session.UserID, SessionID: session.ID})
+			return r.emit(tx, event.Event{Type: event.SessionRenewed, UserID: session.UserID, SessionID: session.ID})
 		})
 		return nil
 	})
@@ -354,7 +355,7 @@ func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, ses
 	if r.err != nil {
 		return nil, r.err
 	}
-	if err := sessionID.check(); err != nil {
+	if err := checkSessionID(sessionID); err != nil {
 		return nil, err
 	}
 	columns, err := attributes(ctx, r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")

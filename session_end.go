@@ -6,6 +6,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormkey/gormkey/event"
 )
 
 // SignOut ends the session of a token. A token without a session is no error; a
@@ -14,7 +16,7 @@ func (r *RepositoryOf[U, K, S]) SignOut(ctx context.Context, token Token) error 
 	if r.err != nil {
 		return r.err
 	}
-	if !token.wellFormed() {
+	if !wellFormed(token) {
 		return ErrInvalidSession
 	}
 	if err := checkContext(ctx); err != nil {
@@ -48,13 +50,13 @@ func (r *RepositoryOf[U, K, S]) EndSessionOfAnyone(ctx context.Context, sessionI
 	if r.err != nil {
 		return r.err
 	}
-	if err := sessionID.check(); err != nil {
+	if err := checkSessionID(sessionID); err != nil {
 		return err
 	}
 	ids := []string{string(sessionID)}
 	if r.opts.lucia {
-		if !isHashedID(ids[0]) {
-			ids = append(ids, Token(ids[0]).hash()) // where HashStoredTokens has moved it to
+		if !SessionID(ids[0]).Hashed() {
+			ids = append(ids, string(Token(ids[0]).ID())) // where HashStoredTokens has moved it to
 		} else if err := r.checkStored(ctx, ids[0]); err != nil {
 			return err
 		}
@@ -92,8 +94,8 @@ func (r *RepositoryOf[U, K, S]) storedIDs(db *gorm.DB, userID string, id Session
 	switch {
 	case !r.opts.lucia:
 		return []string{given}, nil
-	case !isHashedID(given):
-		return []string{given, Token(given).hash()}, nil
+	case !SessionID(given).Hashed():
+		return []string{given, string(Token(given).ID())}, nil
 	}
 	var ids []string
 	if err := db.Model(new(Session[U])).Where(r.b.ownerIs(userID)).Pluck("id", &ids).Error; err != nil {
@@ -144,7 +146,7 @@ func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error 
 		case err != nil || !ended:
 			return err
 		}
-		return r.emit(tx, Event{Type: EventSessionEnded, UserID: session.UserID, SessionID: SessionID(id)})
+		return r.emit(tx, event.Event{Type: event.SessionEnded, UserID: session.UserID, SessionID: SessionID(id)})
 	})
 	return nil
 }
@@ -164,7 +166,7 @@ func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, s
 	if r.err != nil {
 		return r.err
 	}
-	if err := errors.Join(r.checkUserID(userID), sessionID.check()); err != nil {
+	if err := errors.Join(r.checkUserID(userID), checkSessionID(sessionID)); err != nil {
 		return err
 	}
 	db, err := r.session(ctx)
@@ -188,14 +190,14 @@ func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, s
 				return r.checkWritable(tx.Model(new(Session[U])).Where(r.b.ownerIs(userID)), ids[0])
 			})
 		})
-		u.tell(Event{Type: EventSessionEnded, UserID: userID, SessionID: sessionID})
+		u.tell(event.Event{Type: event.SessionEnded, UserID: userID, SessionID: sessionID})
 		return nil
 	})
 }
 
 // EndOtherSessions ends the sessions of a user, all but one.
 func (r *RepositoryOf[U, K, S]) EndOtherSessions(ctx context.Context, userID string, keepSessionID SessionID) error {
-	if err := keepSessionID.check(); r.err == nil && err != nil {
+	if err := checkSessionID(keepSessionID); r.err == nil && err != nil {
 		return err
 	}
 	return r.endMany(ctx, "end other sessions", userID, keepSessionID)
@@ -264,7 +266,7 @@ func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep Session
 		case err != nil || !ended:
 			return err
 		}
-		return r.emit(tx, Event{Type: EventSessionEnded, UserID: userID})
+		return r.emit(tx, event.Event{Type: event.SessionEnded, UserID: userID})
 	})
 	return nil
 }
@@ -303,24 +305,6 @@ func (r *RepositoryOf[U, K, S]) checkDeletable(tx, query *gorm.DB) error {
 		return result.Error
 	}
 	return r.checkWritable(tx.Model(new(Session[U])), ids[0])
-}
-
-// DeleteDeadUserSessions deletes the dead sessions of a user (Lucia's
-// deleteDeadUserSessions). Nothing needs it: a dead session is refused while its row is
-// there.
-func (r *RepositoryOf[U, K, S]) DeleteDeadUserSessions(ctx context.Context, userID string) error {
-	if r.err != nil {
-		return r.err
-	}
-	if err := r.checkUserID(userID); err != nil {
-		return err
-	}
-	return r.doOne(ctx, "delete dead user sessions", r.b.engine.MostDeleted() > 0, func(u *unit) error {
-		u.then(func(tx *gorm.DB) error {
-			return r.deleteSessions(tx.Where(r.b.ownerIs(userID)).Where(r.deadAt(r.opts.now()))).Error
-		})
-		return nil
-	})
 }
 
 // deadAt reads the digits of an expiry that is stored as a text or a blob, which SQLite

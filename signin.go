@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey/event"
 )
 
 // SignIn verifies the credentials and opens a session, returned with its user and
@@ -85,7 +87,7 @@ func (r *RepositoryOf[U, K, S]) CheckCredentials(c Credentials) error {
 
 // checkSignIn refuses credentials that cannot sign anybody in.
 func (r *RepositoryOf[U, K, S]) checkSignIn(c Credentials) error {
-	if err := c.KeyID().check(); err != nil {
+	if err := checkKeyID(c.KeyID()); err != nil {
 		return err
 	}
 	switch {
@@ -183,7 +185,7 @@ func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, u
 	if err != nil {
 		return err
 	}
-	event := Event{Type: EventSignInFailed, UserID: userID, KeyID: c.KeyID(), Err: reason}
+	event := event.Event{Type: event.SignInFailed, UserID: userID, KeyID: c.KeyID(), Err: reason}
 	if r.inTransaction() { // in which a hook's failed statement must not spoil the rest
 		err = db.Transaction(func(tx *gorm.DB) error { return r.emit(tx, event) })
 	} else {

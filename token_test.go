@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +70,11 @@ func TestR01R26Sources(t *testing.T) {
 	compares := regexp.MustCompile(`(?i)(token|hash|key|password|digest)\w*\s*[!=]=\s*[\w.*]*(token|hash|digest|secret)\b`)
 	early := regexp.MustCompile(`\b(?:bytes\.(?:Equal|Compare|EqualFold)|slices\.(?:Equal|Compare)|reflect\.DeepEqual|strings\.(?:Compare|EqualFold)|maps\.Equal|cmp\.Compare)\(`)
 	secret := regexp.MustCompile(`(?i)token|hash|password|digest|secret`)
-	for _, file := range append(files, more...) {
+	types, err := filepath.Glob("authtype/*.go")
+	if err != nil || len(types) == 0 {
+		t.Fatal("no files in authtype", err)
+	}
+	for _, file := range slices.Concat(files, more, types) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
@@ -112,7 +117,7 @@ func TestTokenIsRedacted(t *testing.T) {
 	if err != nil || strings.Contains(string(encoded), "abc") {
 		t.Errorf("JSON: %s, %v", encoded, err)
 	}
-	if _, err := token.Value(); !errors.Is(err, gormkey.ErrUsage) {
+	if _, err := token.Value(); err == nil || !strings.Contains(err.Error(), "is a secret and cannot be bound to a statement") {
 		t.Errorf("a token as a bind value: got %v", err)
 	}
 	if string(token) != secret || string(hash) != secret {

@@ -9,6 +9,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
@@ -21,7 +22,7 @@ import (
 // leaves nothing behind in Go that a second run would trip over.
 type unit struct {
 	tx     *gorm.DB
-	emit   func(tx *gorm.DB, events ...Event) error // nil if nobody is to be told
+	emit   func(tx *gorm.DB, events ...event.Event) error // nil if nobody is to be told
 	writes []func(tx *gorm.DB) error
 	first  [4]func(tx *gorm.DB) error // room for the writes of most operations
 	last   func(tx *gorm.DB) error
@@ -31,7 +32,7 @@ type unit struct {
 func (u *unit) then(write func(tx *gorm.DB) error) { u.writes = append(u.writes, write) }
 
 // tell lists events for the hooks, which get them after the writes that are listed already.
-func (u *unit) tell(events ...Event) {
+func (u *unit) tell(events ...event.Event) {
 	if u.emit == nil {
 		return
 	}
@@ -228,29 +229,6 @@ func (b *binding) commitError(err error) error {
 		return err
 	}
 	return &sentinelError{ErrOutcomeUnknown, err}
-}
-
-// emit calls the hooks. Events of one call carry the same time.
-func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...Event) error {
-	if len(r.opts.hooks) == 0 {
-		return nil
-	}
-	at := r.opts.now()
-	for _, e := range events {
-		e.At = at
-		e.SessionID = SessionID(e.SessionID.String()) // with WithLuciaV2 the id is the token, which no event holds
-		for _, hook := range r.opts.hooks {
-			end := r.b.undone.watch(tx)
-			err := hook(r.forApplication(tx), e)
-			if deadlock := end(); err == nil {
-				err = deadlock
-			}
-			if err != nil {
-				return fmt.Errorf("hook of %q: %w", e.Type, err)
-			}
-		}
-	}
-	return nil
 }
 
 // forApplication returns a handle on the same transaction with the settings that the

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
@@ -77,13 +78,13 @@ func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*K
 	if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
 		insert = trusted(tx)
 	}
-	events := []Event{{Type: EventUserCreated, UserID: userID}}
+	events := []event.Event{{Type: event.UserCreated, UserID: userID}}
 	for _, key := range keys {
 		key.UserID = userID
 		if err := duplicateAs(insert.Omit(clause.Associations).Create(key), ErrDuplicateKey); err != nil {
 			return err
 		}
-		events = append(events, Event{Type: EventKeyAdded, UserID: userID, KeyID: key.KeyID()})
+		events = append(events, event.Event{Type: event.KeyAdded, UserID: userID, KeyID: key.KeyID()})
 	}
 	return r.emit(tx, events...)
 }
@@ -216,7 +217,7 @@ func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID
 // delete, and the user's keys and sessions for good, in one transaction that no
 // sign-in can slip into (Lucia's deleteUser). A user that is not there is no error, so
 // that it may be repeated. Without foreign keys, PostgreSQL and a transaction of the
-// caller's at REPEATABLE READ or above give an [IsolationError].
+// caller's at REPEATABLE READ or above give a [UsageError].
 //
 // On a sharded Vitess a BeforeDelete hook that gives the user a key or session is an
 // [ArgumentError]: nothing is done.
@@ -250,7 +251,7 @@ func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) e
 			}
 			return r.mustChange(tx, handle.Omit(clause.Associations).Delete(user), errNotDeleted, nil)
 		})
-		u.tell(Event{Type: EventUserDeleted, UserID: userID})
+		u.tell(event.Event{Type: event.UserDeleted, UserID: userID})
 		return nil
 	})
 	switch {

@@ -138,7 +138,7 @@ func batchRefusals(s *suite) {
 		for name, err := range map[string]error{
 			"UpdateUserAttributes":    second(auth.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "x"})),
 			"UpdateSessionAttributes": second(auth.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})),
-			"DeleteDeadSessions":      second(auth.DeleteDeadSessions(ctx)),
+			"DeleteExpired":           second(auth.DeleteExpired(ctx)),
 		} {
 			wantErr(s, name, err, gormkey.ErrUsage)
 		}

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 // betweenCases have somebody else come between two statements of one operation, at a place
@@ -64,7 +65,7 @@ func betweenRenewal(s *suite) {
 		s.Helper()
 		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
-		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+		f.clock.Advance(ActivePeriod + time.Minute)
 		return session
 	}
 	now := func() gormkey.UnixMilli { return gormkey.UnixMilli(f.clock.Now().UnixMilli()) }
@@ -110,12 +111,12 @@ func betweenCleanup(s *suite) {
 	must(s, err)
 	other := plain(s, f)
 	auth, arm, fired := before(s, f, starts("DELETE"))
-	f.clock.Advance(gormkey.DefaultActivePeriod + gormkey.DefaultIdlePeriod + time.Millisecond)
+	f.clock.Advance(ActivePeriod + IdlePeriod + time.Millisecond)
 	alive := f.clock.Now().Add(time.Hour).UnixMilli()
 	arm(func() {
 		must(s, other.Table("user_session").Where("id = ?", session.ID).Update("idle_expires", alive).Error)
 	})
-	deleted, err := auth.DeleteDeadSessions(ctx)
+	deleted, err := auth.DeleteExpired(ctx)
 	must(s, err)
 	equal(s, "came before the DELETE", fired(), true)
 	equal(s, "deleted", deleted, 0)
@@ -125,10 +126,10 @@ func betweenCleanup(s *suite) {
 
 // betweenSignIn: a session is opened for the key as it is now, not as it was verified.
 func betweenSignIn(s *suite) {
-	var failures []gormkey.Event
+	var failures []event.Event
 	hasher := &countingHasher{Hasher: FastHasher()}
-	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.EventSignInFailed {
+	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
+		if e.Type == event.SignInFailed {
 			failures = append(failures, e)
 		}
 		return nil

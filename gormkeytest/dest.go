@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -138,8 +139,8 @@ func signInBusy(s *suite) {
 // transactionFailedHook: what fails in the hook of a sign-in that failed is undone alone, and
 // the caller's transaction goes on.
 func transactionFailedHook(s *suite) {
-	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.EventSignInFailed {
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
+		if e.Type == event.SignInFailed {
 			return tx.Exec("SELECT nothing FROM nowhere").Error
 		}
 		return nil

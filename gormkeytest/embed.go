@@ -168,7 +168,7 @@ func embedUpdatedAt(s *suite) {
 			return err
 		}},
 		{"a renewal", false, true, func() error {
-			f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+			f.clock.Advance(ActivePeriod + time.Minute)
 			_, err := f.ValidateSession(ctx, session.Token)
 			return err
 		}},

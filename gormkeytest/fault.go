@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 var faultCases = []testCase{
@@ -386,8 +387,8 @@ func faultBroken(s *suite) {
 // of a hook is still one.
 func faultReadOnly(s *suite) {
 	refuse := false
-	f := s.accounts(gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if refuse && e.Type == gormkey.EventSessionRenewed {
+	f := s.accounts(gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
+		if refuse && e.Type == event.SessionRenewed {
 			return codedError("25006")
 		}
 		return nil
@@ -399,7 +400,7 @@ func faultReadOnly(s *suite) {
 	must(s, err)
 	session, err := auth.OpenSession(ctx, ada.ID)
 	must(s, err)
-	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+	f.clock.Advance(ActivePeriod + time.Minute)
 	for _, code := range []error{codedError("25006"), codedError("42501"), codedError("53100"), &MySQLError{1290}, &MySQLError{1836}, &MySQLError{1142}} {
 		recorder.inject = func(sql string) error {
 			if strings.HasPrefix(sql, "UPDATE") && strings.Contains(sql, "idle_expires") {

@@ -83,6 +83,13 @@ func concat(lists ...[]testCase) (all []testCase) {
 	return all
 }
 
+// The periods of a plugin without [gormkey.WithSessionPeriods]. They are Lucia's, written out
+// again here, so that a change of gormkey's defaults is seen.
+const (
+	ActivePeriod = 24 * time.Hour
+	IdlePeriod   = 14 * 24 * time.Hour
+)
+
 // Clock is a clock that stands still until it is moved. It is safe for concurrent use.
 type Clock struct {
 	mu  sync.Mutex

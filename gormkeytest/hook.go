@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 var hookCases = []testCase{
@@ -26,23 +27,23 @@ var errStop = errors.New("stop")
 var publicErrors = []error{
 	gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession, gormkey.ErrKeyNotFound, gormkey.ErrInvalidPassword, gormkey.ErrInvalidToken,
 	gormkey.ErrUserNotFound, gormkey.ErrDuplicateKey, gormkey.ErrDuplicateUser, gormkey.ErrDuplicateSession, gormkey.ErrDuplicateAttribute,
-	gormkey.ErrLastKey, gormkey.ErrInvalidExpiry, gormkey.ErrBusy, gormkey.ErrOutcomeUnknown, gormkey.ErrIsolation,
+	gormkey.ErrLastKey, gormkey.ErrInvalidExpiry, gormkey.ErrBusy, gormkey.ErrOutcomeUnknown,
 	gorm.ErrRecordNotFound, gorm.ErrDuplicatedKey, gorm.ErrForeignKeyViolated,
 }
 
 func hookEvents(s *suite) {
-	var got []gormkey.Event
-	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+	var got []event.Event
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
 		got = append(got, e)
 		return nil
 	}))
 	ctx := s.Context()
-	check := func(what string, want ...gormkey.EventType) {
+	check := func(what string, want ...event.Type) {
 		s.Helper()
-		var types []gormkey.EventType
+		var types []event.Type
 		for _, e := range got {
 			types = append(types, e.Type)
-			if e.At != gormkey.UnixMilli(f.clock.Now().UnixMilli()) || e.Type != gormkey.EventSignInFailed && e.UserID == "" {
+			if e.At != gormkey.UnixMilli(f.clock.Now().UnixMilli()) || e.Type != event.SignInFailed && e.UserID == "" {
 				s.Errorf("%s: got event %+v", what, e)
 			}
 		}
@@ -56,66 +57,66 @@ func hookEvents(s *suite) {
 	}
 	ada := &account{Email: "ada@example.com"}
 	must(s, f.CreateUser(ctx, ada, email(ada.Email)))
-	check("CreateUser", gormkey.EventUserCreated, gormkey.EventKeyAdded)
+	check("CreateUser", event.UserCreated, event.KeyAdded)
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	check("SignIn", gormkey.EventSessionOpened, gormkey.EventSignedIn)
+	check("SignIn", event.SessionOpened, event.SignedIn)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	check("ValidateSession of an active session")
-	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	f.clock.Advance(ActivePeriod + 1e6)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
-	check("ValidateSession of an idle session", gormkey.EventSessionRenewed)
+	check("ValidateSession of an idle session", event.SessionRenewed)
 	wrong := email(ada.Email)
 	wrong.Password = "wrong"
 	_, err = f.SignIn(ctx, wrong)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
-	check("SignIn with a wrong password", gormkey.EventSignInFailed)
+	check("SignIn with a wrong password", event.SignInFailed)
 	_, err = f.UseKey(ctx, wrong)
 	wantErr(s, "wrong password", err, gormkey.ErrInvalidCredentials)
-	check("UseKey with a wrong password", gormkey.EventSignInFailed)
+	check("UseKey with a wrong password", event.SignInFailed)
 	session, err = f.SignIn(ctx, email(ada.Email), f.Replacing(session.Token))
 	must(s, err)
-	check("SignIn, replacing", gormkey.EventSessionOpened, gormkey.EventSignedIn, gormkey.EventSessionEnded)
+	check("SignIn, replacing", event.SessionOpened, event.SignedIn, event.SessionEnded)
 	_, err = f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 	must(s, err)
-	check("ShareKey", gormkey.EventKeyAdded)
+	check("ShareKey", event.KeyAdded)
 	must(s, f.RemoveKey(ctx, ada.ID, keyID("username", "ada")))
-	check("RemoveKey", gormkey.EventKeyRemoved)
+	check("RemoveKey", event.KeyRemoved)
 	must(s, f.EndOtherSessions(ctx, ada.ID, session.ID))
 	check("EndOtherSessions without others")
 	_, err = f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	check("OpenSession", gormkey.EventSessionOpened)
+	check("OpenSession", event.SessionOpened)
 	must(s, f.EndOtherSessions(ctx, ada.ID, session.ID))
-	check("EndOtherSessions", gormkey.EventSessionEnded)
+	check("EndOtherSessions", event.SessionEnded)
 	second, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	check("OpenSession", gormkey.EventSessionOpened)
+	check("OpenSession", event.SessionOpened)
 	must(s, f.EndSession(ctx, ada.ID, second.ID))
-	check("EndSession", gormkey.EventSessionEnded)
+	check("EndSession", event.SessionEnded)
 	_, err = f.AddKey(ctx, ada.ID, gormkey.Proved("github", "1"))
 	must(s, err)
-	check("AddKey", gormkey.EventKeyAdded)
+	check("AddKey", event.KeyAdded)
 	_, err = f.OverwritePassword(ctx, email(ada.Email), "")
 	must(s, err)
-	check("OverwritePassword", gormkey.EventSessionEnded, gormkey.EventPasswordChanged)
+	check("OverwritePassword", event.SessionEnded, event.PasswordChanged)
 	_, err = f.ChangePassword(ctx, email(ada.Email), "another good password", "")
 	must(s, err)
-	check("ChangePassword", gormkey.EventPasswordChanged)
+	check("ChangePassword", event.PasswordChanged)
 	must(s, f.RemoveKey(ctx, ada.ID, keyID("github", "1")))
 	must(s, f.RemoveKey(ctx, ada.ID, keyID("github", "1")))
-	check("RemoveKey, twice", gormkey.EventKeyRemoved)
+	check("RemoveKey, twice", event.KeyRemoved)
 	session, err = f.OpenSession(ctx, ada.ID)
 	must(s, err)
-	check("OpenSession", gormkey.EventSessionOpened)
+	check("OpenSession", event.SessionOpened)
 	must(s, f.SignOut(ctx, session.Token))
 	must(s, f.SignOut(ctx, session.Token))
-	check("SignOut, twice", gormkey.EventSessionEnded)
+	check("SignOut, twice", event.SessionEnded)
 	must(s, f.DeleteUser(ctx, ada.ID))
 	must(s, f.DeleteUser(ctx, ada.ID))
-	check("DeleteUser, twice", gormkey.EventUserDeleted)
+	check("DeleteUser, twice", event.UserDeleted)
 }
 
 // hookErrors: a hook inside the transaction undoes it, and its writes go with it.
@@ -124,10 +125,10 @@ func hookErrors(s *suite) {
 		ID   string `gorm:"primaryKey;size:36"`
 		What string `gorm:"size:64"`
 	}
-	var refuse gormkey.EventType
+	var refuse event.Type
 	var refusal error
 	calls := 0
-	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
 		if err := tx.Create(&Audit{ID: rand.Text(), What: string(e.Type)}).Error; err != nil {
 			return err
 		}
@@ -147,34 +148,34 @@ func hookErrors(s *suite) {
 	before := snapshot(s, f)
 	audits := count(s, f.db, "audits")
 	for _, c := range []struct {
-		event gormkey.EventType
+		event event.Type
 		call  func() error
 	}{
-		{gormkey.EventUserCreated, func() error {
+		{event.UserCreated, func() error {
 			return f.CreateUser(ctx, &account{Email: "bob@example.com"}, email("bob@example.com"))
 		}},
-		{gormkey.EventKeyAdded, func() error { _, err := f.AddKey(ctx, ada.ID, email("ada2@example.com")); return err }},
-		{gormkey.EventKeyAdded, func() error {
+		{event.KeyAdded, func() error { _, err := f.AddKey(ctx, ada.ID, email("ada2@example.com")); return err }},
+		{event.KeyAdded, func() error {
 			_, err := f.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email))
 			return err
 		}},
-		{gormkey.EventKeyAdded, func() error { return f.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "ada2@example.com") }},
-		{gormkey.EventSessionOpened, func() error { _, err := f.OpenSession(ctx, ada.ID); return err }},
-		{gormkey.EventSignedIn, func() error { _, err := f.SignIn(ctx, email(ada.Email)); return err }},
-		{gormkey.EventSignedIn, func() error { _, err := f.SignInWithToken(ctx, magic); return err }},
-		{gormkey.EventSessionEnded, func() error { return f.SignOut(ctx, session.Token) }},
-		{gormkey.EventSessionEnded, func() error { return f.EndSessionOfAnyone(ctx, session.ID) }},
-		{gormkey.EventSessionEnded, func() error { return f.EndSession(ctx, ada.ID, session.ID) }},
-		{gormkey.EventSessionEnded, func() error { return f.EndAllSessions(ctx, ada.ID) }},
-		{gormkey.EventPasswordChanged, func() error { _, err := f.OverwritePassword(ctx, email(ada.Email), ""); return err }},
-		{gormkey.EventPasswordChanged, func() error { _, err := f.ResetPassword(ctx, reset, "a new password"); return err }},
-		{gormkey.EventTokenIssued, func() error {
+		{event.KeyAdded, func() error { return f.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "ada2@example.com") }},
+		{event.SessionOpened, func() error { _, err := f.OpenSession(ctx, ada.ID); return err }},
+		{event.SignedIn, func() error { _, err := f.SignIn(ctx, email(ada.Email)); return err }},
+		{event.SignedIn, func() error { _, err := f.SignInWithToken(ctx, magic); return err }},
+		{event.SessionEnded, func() error { return f.SignOut(ctx, session.Token) }},
+		{event.SessionEnded, func() error { return f.EndSessionOfAnyone(ctx, session.ID) }},
+		{event.SessionEnded, func() error { return f.EndSession(ctx, ada.ID, session.ID) }},
+		{event.SessionEnded, func() error { return f.EndAllSessions(ctx, ada.ID) }},
+		{event.PasswordChanged, func() error { _, err := f.OverwritePassword(ctx, email(ada.Email), ""); return err }},
+		{event.PasswordChanged, func() error { _, err := f.ResetPassword(ctx, reset, "a new password"); return err }},
+		{event.TokenIssued, func() error {
 			_, err := f.IssueToken(ctx, ada.ID, gormkey.PurposeVerifyEmail, "", hour)
 			return err
 		}},
-		{gormkey.EventTokenUsed, func() error { _, err := f.UseToken(ctx, gormkey.PurposeMagicLink, magic, nil); return err }},
-		{gormkey.EventKeyRemoved, func() error { return f.RemoveKey(ctx, ada.ID, keyID("email", ada.Email), gormkey.AllowLastKey()) }},
-		{gormkey.EventUserDeleted, func() error { return f.DeleteUser(ctx, ada.ID) }},
+		{event.TokenUsed, func() error { _, err := f.UseToken(ctx, gormkey.PurposeMagicLink, magic, nil); return err }},
+		{event.KeyRemoved, func() error { return f.RemoveKey(ctx, ada.ID, keyID("email", ada.Email), gormkey.AllowLastKey()) }},
+		{event.UserDeleted, func() error { return f.DeleteUser(ctx, ada.ID) }},
 	} {
 		for _, sentinel := range append([]error{errStop}, publicErrors...) {
 			refuse, refusal, calls = c.event, fmt.Errorf("%w: %w", errStop, sentinel), 0
@@ -189,14 +190,14 @@ func hookErrors(s *suite) {
 		}
 	}
 	refusal = errStop
-	refuse = gormkey.EventSessionRenewed
-	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	refuse = event.SessionRenewed
+	f.clock.Advance(ActivePeriod + 1e6)
 	_, err = f.ValidateSession(ctx, session.Token)
 	wantErr(s, "renewal", err, errStop)
 	stored, err := f.GetSession(ctx, session.Token)
 	must(s, err)
 	equal(s, "expiry after an undone renewal", stored.IdleExpires, session.IdleExpires)
-	refuse = gormkey.EventSignInFailed
+	refuse = event.SignInFailed
 	wrong := email(ada.Email)
 	wrong.Password = "wrong"
 	_, err = f.SignIn(ctx, wrong)

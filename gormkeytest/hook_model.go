@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 // refuser is a user model whose hooks return what the context says.
@@ -139,8 +140,8 @@ func (e *MySQLError) Error() string { return fmt.Sprint("injected ", e.Number) }
 // of an operation behind, and the caller is told what became of it.
 func hookIgnores(s *suite) {
 	statement := "SELECT nothing FROM nowhere"
-	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.EventUserCreated || e.Type == gormkey.EventSessionOpened {
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
+		if e.Type == event.UserCreated || e.Type == event.SessionOpened {
 			_ = tx.Exec(statement).Error
 		}
 		return nil

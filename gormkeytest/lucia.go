@@ -165,7 +165,7 @@ func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Reposito
 	step("CreateUser", auth.CreateUser(ctx, ada, email("ada@x")))
 	opened, err := auth.SignIn(ctx, email("ada@x"))
 	step("SignIn", err)
-	clock.Advance(gormkey.DefaultActivePeriod + time.Second)
+	clock.Advance(ActivePeriod + time.Second)
 	renewed, err := auth.ValidateSession(ctx, opened.Token)
 	step("renewal", err)
 	equal(s, schema.name+": renewed", renewed.Fresh, true)
@@ -194,8 +194,8 @@ func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.Reposito
 
 	step("insert", db.Exec(insert, strings.Repeat("c3d4", 10), ada.ID, fmt.Sprint(now-1), fmt.Sprint(now+5000)).Error) // never renewed
 	clock.Advance(400 * 24 * time.Hour)
-	n, err := auth.DeleteDeadSessions(ctx)
-	step("DeleteDeadSessions", err)
+	n, err := auth.DeleteExpired(ctx)
+	step("DeleteExpired", err)
 	equal(s, schema.name+": dead sessions", n, 3)
 	_, err = auth.AddKey(ctx, ada.ID, gormkey.Proved("github", "1"))
 	step("AddKey", err)

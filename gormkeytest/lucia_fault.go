@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 var luciaFaultCases = []testCase{
@@ -90,8 +91,8 @@ func luciaEqualIDs(s *suite) {
 
 // luciaEvents: a session's id is its token, and events name the session by its hash.
 func luciaEvents(s *suite) {
-	var got []gormkey.Event
-	f := s.accounts(gormkey.WithLuciaV2(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
+	var got []event.Event
+	f := s.accounts(gormkey.WithLuciaV2(), gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
 		got = append(got, e)
 		return nil
 	}))
@@ -99,7 +100,7 @@ func luciaEvents(s *suite) {
 	ada := signUp(s, f, "ada")
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	f.clock.Advance(gormkey.DefaultActivePeriod + 1e9)
+	f.clock.Advance(ActivePeriod + 1e9)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	second, err := f.SignIn(ctx, email(ada.Email), f.Replacing(session.Token))

@@ -163,7 +163,7 @@ func migrateRefuses(s *suite) {
 	wantErr(s, "before Use", plugin.AutoMigrate(db), gormkey.ErrNotRegistered)
 	must(s, db.Use(plugin))
 	wantErr(s, "nil", plugin.AutoMigrate(nil), gormkey.ErrUsage)
-	wantErr(s, "DryRun", plugin.AutoMigrate(db.Session(&gorm.Session{DryRun: true})), gormkey.ErrDryRun)
+	wantErr(s, "DryRun", plugin.AutoMigrate(db.Session(&gorm.Session{DryRun: true})), gormkey.ErrUsage)
 	wantErr(s, "another database", plugin.AutoMigrate(s.newDB(s.T)), gormkey.ErrUsage)
 	err := db.Transaction(func(tx *gorm.DB) error { return plugin.AutoMigrate(tx) })
 	if db.Name() == "postgres" {

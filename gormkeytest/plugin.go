@@ -111,7 +111,7 @@ func pluginConfigurations(s *suite) {
 		equal(s, name+": rows", rows(s, f.db), [3]int64{1, 1, 0})
 		phone, err := f.SignIn(ctx, email(ada.Email), as(device{Country: "NO"}))
 		must(s, err)
-		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+		f.clock.Advance(ActivePeriod + time.Minute)
 		got, err := f.ValidateSession(ctx, phone.Token)
 		must(s, err)
 		equal(s, name+": country", got.Country, "NO")

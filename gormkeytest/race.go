@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 var raceCases = []testCase{
@@ -121,7 +122,7 @@ func raceOneKey(s *suite) {
 
 // withNoHook makes operations of one statement run in a transaction, at READ COMMITTED,
 // where they depend on their locks alone.
-var withNoHook = gormkey.WithHook(func(*gorm.DB, gormkey.Event) error { return nil })
+var withNoHook = gormkey.WithHook(func(*gorm.DB, event.Event) error { return nil })
 
 func raceDelete(s *suite, opts ...gormkey.Option) {
 	f := s.accounts(opts...)
@@ -228,7 +229,7 @@ func raceInvalidate(s *suite) {
 	for round := range rounds(40) {
 		session, err := f.OpenSession(ctx, ada.ID)
 		must(s, err)
-		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute) // each validation wants to renew
+		f.clock.Advance(ActivePeriod + time.Minute) // each validation wants to renew
 		var ended atomic.Bool
 		turns := newTurns(round)
 		fs := repeat(6, func(i int) {
@@ -266,8 +267,8 @@ func raceInvalidate(s *suite) {
 }
 
 func raceRenewals(s *suite) {
-	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.EventSessionRenewed {
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
+		if e.Type == event.SessionRenewed {
 			return tx.Create(&renewal{}).Error
 		}
 		return nil
@@ -279,8 +280,8 @@ func raceRenewals(s *suite) {
 	must(s, err)
 	n := rounds(20)
 	for range n {
-		f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
-		want := gormkey.UnixMilli(f.clock.Now().Add(gormkey.DefaultActivePeriod + gormkey.DefaultIdlePeriod).UnixMilli())
+		f.clock.Advance(ActivePeriod + time.Minute)
+		want := gormkey.UnixMilli(f.clock.Now().Add(ActivePeriod + IdlePeriod).UnixMilli())
 		atOnce(repeat(8, func(int) {
 			got, err := f.ValidateSession(ctx, session.Token)
 			if err != nil || got.IdleExpires != want {
@@ -360,9 +361,9 @@ func raceCleanups(s *suite) {
 	f.clock.Advance(50 * 365 * 24 * time.Hour)
 	var deleted atomic.Int64
 	atOnce(repeat(4, func(int) {
-		n, err := f.DeleteDeadSessions(ctx, gormkey.WithBatchSize(37))
+		n, err := f.DeleteExpired(ctx, gormkey.WithBatchSize(37))
 		if err != nil {
-			s.Errorf("DeleteDeadSessions: %v", err)
+			s.Errorf("DeleteExpired: %v", err)
 		}
 		deleted.Add(n)
 	})...)
@@ -378,10 +379,10 @@ func raceCleanups(s *suite) {
 		if err := tx.Find(&[]device{}).Error; err != nil {
 			return err
 		}
-		if _, err := f.DeleteDeadSessions(ctx); err != nil {
+		if _, err := f.DeleteExpired(ctx); err != nil {
 			return err
 		}
-		n, err := f.With(tx).DeleteDeadSessions(ctx)
+		n, err := f.With(tx).DeleteExpired(ctx)
 		equal(s, "deleted for the second time", n, 0)
 		return err
 	}, ofSnapshot(f.db)))

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -67,8 +68,8 @@ func (h *countingHasher) Outdated(hash string) bool {
 func signInEqualWork(s *suite) {
 	hasher := &countingHasher{Hasher: FastHasher()}
 	var reasons []error
-	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.EventSignInFailed {
+	f := s.accounts(gormkey.WithPasswordHasher(hasher), gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
+		if e.Type == event.SignInFailed {
 			reasons = append(reasons, e.Err)
 		}
 		return nil
@@ -237,8 +238,8 @@ func signInFixation(s *suite) {
 // signInReplacing: a browser may send several cookies of one name.
 func signInReplacing(s *suite) {
 	ended := 0
-	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(_ *gorm.DB, e gormkey.Event) error {
-		if e.Type == gormkey.EventSessionEnded {
+	f := s.accounts(gormkey.WithOneTimeTokens(), gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
+		if e.Type == event.SessionEnded {
 			ended++
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 var statementCases = []testCase{
@@ -64,7 +65,7 @@ func verbs(s *suite, f *accounts, seen func(verb string, sent []statement)) {
 		_, err := auth.UpdateSessionAttributes(ctx, session.ID, map[string]any{"Country": "NO"})
 		return err
 	})
-	f.clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	f.clock.Advance(ActivePeriod + 1e6)
 	do("ValidateSession, idle", func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
 	do("OverwritePassword", func() error { _, err := auth.OverwritePassword(ctx, login, session.ID); return err })
 	do("ChangePassword", func() error { _, err := auth.ChangePassword(ctx, login, goodPassword, session.ID); return err })
@@ -74,9 +75,8 @@ func verbs(s *suite, f *accounts, seen func(verb string, sent []statement)) {
 	do("EndSessionOfAnyone", func() error { return auth.EndSessionOfAnyone(ctx, session.ID) })
 	_, err = auth.OpenSession(ctx, ada.ID)
 	must(s, err)
-	f.clock.Advance(365 * gormkey.DefaultActivePeriod)
-	do("DeleteDeadUserSessions", func() error { return auth.DeleteDeadUserSessions(ctx, "nobody") })
-	do("DeleteDeadSessions", func() error { _, err := auth.DeleteDeadSessions(ctx); return err })
+	f.clock.Advance(365 * ActivePeriod)
+	do("DeleteExpired", func() error { _, err := auth.DeleteExpired(ctx); return err })
 	do("DeleteUser", func() error { return auth.DeleteUser(ctx, ada.ID) })
 }
 
@@ -96,7 +96,7 @@ func (s *suite) writesFirst(db *gorm.DB, verb string, sent []statement) {
 
 // statementWritesFirst: so too with hooks and one-time tokens.
 func statementWritesFirst(s *suite) {
-	hook := gormkey.WithHook(func(*gorm.DB, gormkey.Event) error { return nil })
+	hook := gormkey.WithHook(func(*gorm.DB, event.Event) error { return nil })
 	f := s.withTokens(hook)
 	seen := 0
 	verbs(s, f, func(string, []statement) { seen++ })
@@ -154,7 +154,7 @@ func statementCounts(s *suite) {
 		"RemoveKey": pick(4, 5), "UseKey": 1, "OpenSession": 1, "SignIn": 2, "SignIn, replacing": 3, "ValidateSession, active": 1,
 		"GetSession": 1, "UserSessions": 2, "ValidateSession, idle": 2, "OverwritePassword": pick(4, 5), "ChangePassword": pick(5, 6),
 		"EndSession": 1, "EndOtherSessions": 1, "EndAllSessions": 1, "EndSessionOfAnyone": 1,
-		"DeleteDeadUserSessions": 1, "DeleteDeadSessions": dead, "DeleteUser": pick(4, 4), "UpdateSessionAttributes": pick(3, 2+first),
+		"DeleteExpired": dead, "DeleteUser": pick(4, 4), "UpdateSessionAttributes": pick(3, 2+first),
 	}
 	verbs(s, f, func(verb string, sent []statement) {
 		sent = slices.DeleteFunc(sent, requirement)

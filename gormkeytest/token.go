@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/tables"
 )
 
@@ -265,13 +266,12 @@ func tokenAbsent(s *suite) {
 	auth, err := from(f.db)
 	must(s, err)
 	for name, call := range map[string]func() error{
-		"IssueToken":          func() error { _, err := auth.IssueToken(ctx, ada.ID, gormkey.PurposeVerifyEmail, "", hour); return err },
-		"GetToken":            func() error { _, err := auth.GetToken(ctx, gormkey.PurposeVerifyEmail, newToken()); return err },
-		"UseToken":            func() error { _, err := auth.UseToken(ctx, gormkey.PurposeVerifyEmail, newToken(), nil); return err },
-		"ResetPassword":       func() error { _, err := auth.ResetPassword(ctx, newToken(), goodPassword); return err },
-		"SignInWithToken":     func() error { _, err := auth.SignInWithToken(ctx, newToken()); return err },
-		"VoidTokens":          func() error { return auth.VoidTokens(ctx, ada.ID) },
-		"DeleteExpiredTokens": func() error { _, err := auth.DeleteExpiredTokens(ctx); return err },
+		"IssueToken":      func() error { _, err := auth.IssueToken(ctx, ada.ID, gormkey.PurposeVerifyEmail, "", hour); return err },
+		"GetToken":        func() error { _, err := auth.GetToken(ctx, gormkey.PurposeVerifyEmail, newToken()); return err },
+		"UseToken":        func() error { _, err := auth.UseToken(ctx, gormkey.PurposeVerifyEmail, newToken(), nil); return err },
+		"ResetPassword":   func() error { _, err := auth.ResetPassword(ctx, newToken(), goodPassword); return err },
+		"SignInWithToken": func() error { _, err := auth.SignInWithToken(ctx, newToken()); return err },
+		"VoidTokens":      func() error { return auth.VoidTokens(ctx, ada.ID) },
 	} {
 		wantErr(s, name, call(), gormkey.ErrUsage)
 	}
@@ -323,10 +323,12 @@ func tokenCleanup(s *suite) {
 		a := signUp(s, f, fmt.Sprint("user", i))
 		_, err := f.IssueToken(ctx, a.ID, gormkey.PurposeVerifyEmail, "", time.Duration(i+1)*hour)
 		must(s, err)
+		_, err = f.OpenSession(ctx, a.ID)
+		must(s, err)
 	}
 	f.clock.Advance(5 * hour) // the fifth can be used still
 	var seen []int64
-	deleted, err := f.DeleteExpiredTokens(ctx, gormkey.WithBatchSize(3), gormkey.WithProgress(func(n int64) error {
+	deleted, err := f.DeleteExpired(ctx, gormkey.WithBatchSize(3), gormkey.WithProgress(func(n int64) error {
 		seen = append(seen, n)
 		return nil
 	}))
@@ -334,14 +336,14 @@ func tokenCleanup(s *suite) {
 	equal(s, "deleted", deleted, 4)
 	equal(s, "progress", fmt.Sprint(seen), "[3 4]")
 	equal(s, "left", tokens(s, f), 3)
-	deleted, err = f.DeleteExpiredTokens(ctx)
+	deleted, err = f.DeleteExpired(ctx)
 	must(s, err)
 	equal(s, "deleted again", deleted, 0)
 }
 
 func tokenEvents(s *suite) {
 	var got []string
-	f := s.withTokens(gormkey.WithHook(func(tx *gorm.DB, e gormkey.Event) error {
+	f := s.withTokens(gormkey.WithHook(func(tx *gorm.DB, e event.Event) error {
 		got = append(got, string(e.Type)+" "+string(e.Purpose))
 		return nil
 	}))

@@ -83,8 +83,9 @@ func tokenEnds(s *suite) {
 			_, err := f.SignIn(ctx, email(a.Email), f.Replacing(session.Token))
 			return err
 		}},
-		{"DeleteDeadUserSessions", all, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
-			return f.DeleteDeadUserSessions(ctx, a.ID)
+		{"DeleteExpired", all, nil, func(*account, *device, map[gormkey.Purpose]gormkey.Token) error {
+			_, err := f.DeleteExpired(ctx)
+			return err
 		}},
 		{"UpdateUserAttributes", all, nil, func(a *account, _ *device, _ map[gormkey.Purpose]gormkey.Token) error {
 			_, err := f.UpdateUserAttributes(ctx, a.ID, map[string]any{"Name": "x"})

@@ -34,7 +34,7 @@ func tokenVerbs(s *suite, f *accounts, do func(verb string, call func() error)) 
 	do("ResetPassword", func() error { _, err := auth.ResetPassword(ctx, token, "a new password"); return err })
 	do("VoidTokens", func() error { return auth.VoidTokens(ctx, ada.ID, gormkey.PurposeVerifyEmail) })
 	do("RenameKey", func() error { return auth.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "x@example.com") })
-	do("DeleteExpiredTokens", func() error { _, err := auth.DeleteExpiredTokens(ctx); return err })
+	do("DeleteExpired", func() error { _, err := auth.DeleteExpired(ctx); return err })
 }
 
 func tokenStatements(s *suite) {
@@ -52,7 +52,7 @@ func tokenStatements(s *suite) {
 	}
 	want := map[string]int{
 		"IssueToken": 2 + lock, "GetToken": 1, "UseToken": 2 + lock, "SignInWithToken": 4 + lock, "ResetPassword": 7 + 2*lock,
-		"VoidTokens": 1, "RenameKey": 2 + lock + s.readsFirst(), "DeleteExpiredTokens": 1,
+		"VoidTokens": 1, "RenameKey": 2 + lock + s.readsFirst(), "DeleteExpired": 2,
 	}
 	if f.db.Name() != "sqlite" {
 		want["ResetPassword"] = 9 // the key is read again under its user's lock

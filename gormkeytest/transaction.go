@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 var transactionCases = []testCase{
@@ -64,7 +65,7 @@ func transactionOfCaller(s *suite) {
 }
 
 func transactionOneConnection(s *suite) {
-	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, _ gormkey.Event) error { return tx.Exec("SELECT 1").Error }))
+	f := s.accounts(gormkey.WithHook(func(tx *gorm.DB, _ event.Event) error { return tx.Exec("SELECT 1").Error }))
 	pool, err := f.db.DB()
 	must(s, err)
 	pool.SetMaxOpenConns(1)
@@ -75,7 +76,7 @@ func transactionOneConnection(s *suite) {
 	wantErr(s, "taken email", f.CreateUser(ctx, &account{User: gormkey.User{ID: "own-id-x"}, Email: ada.Email}), gormkey.ErrDuplicateAttribute)
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	f.clock.Advance(gormkey.DefaultActivePeriod + time.Minute)
+	f.clock.Advance(ActivePeriod + time.Minute)
 	_, err = f.ValidateSession(ctx, session.Token)
 	must(s, err)
 	_, err = f.OverwritePassword(ctx, email(ada.Email), session.ID)
@@ -85,7 +86,7 @@ func transactionOneConnection(s *suite) {
 		_, err := f.With(tx).SignIn(ctx, email(ada.Email))
 		return err
 	}))
-	_, err = f.DeleteDeadSessions(ctx)
+	_, err = f.DeleteExpired(ctx)
 	must(s, err)
 	must(s, f.DeleteUser(ctx, ada.ID))
 	equal(s, "connections in use", pool.Stats().InUse, 0)

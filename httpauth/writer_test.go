@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
 )
 
 // handlers are what may be done to a header. Of some it is known what they decide.
@@ -174,7 +175,7 @@ func TestR13WhateverTheHandlerDoes(t *testing.T) {
 			for _, connected := range []bool{false, true} {
 				token, program := open(), open()
 				if c.renewed {
-					s.clock.Advance(gormkey.DefaultActivePeriod + time.Millisecond)
+					s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
 				}
 				headers := []string{"Cookie", cookie(token), "Authorization", bearer(program), "Sec-Fetch-Site", "same-origin"}
 				var header http.Header

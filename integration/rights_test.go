@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
@@ -86,7 +87,7 @@ func TestPostgresRights(t *testing.T) {
 			}
 			app.Must(t, auth.DeleteUser(t.Context(), "nobody-at-all"))
 		}
-		clock.Advance(gormkey.DefaultActivePeriod + 1e9)
+		clock.Advance(gormkeytest.ActivePeriod + 1e9)
 		got, err := auth.ValidateSession(t.Context(), session.Token)
 		if err != nil || got.Fresh != c.idle {
 			t.Errorf("%s: an idle session: got %+v, %v, want it valid, renewed %v", c.name, got, err, c.idle)
@@ -126,7 +127,7 @@ func TestPostgresRightsToDelete(t *testing.T) {
 	}
 	var reader *gormkey.Repository[app.Account]
 	for name, opts := range map[string][]gormkey.Option{
-		"without hooks": nil, "with a hook": {gormkey.WithHook(func(*gorm.DB, gormkey.Event) error { return nil })},
+		"without hooks": nil, "with a hook": {gormkey.WithHook(func(*gorm.DB, event.Event) error { return nil })},
 	} {
 		db := open(t, postgres.Open(postgresDSN(dsn, "user", role)), &gorm.Config{})
 		app.Must(t, db.Use(app.New(append(opts, gormkey.WithClock(clock.Now), gormkey.WithOneTimeTokens())...)))
@@ -167,7 +168,7 @@ func TestPostgresRightsToDelete(t *testing.T) {
 	if sessions != 1 || keys != 2 || tokens != 1 {
 		t.Errorf("got %d sessions, %d keys, %d tokens, want 1, 2, 1", sessions, keys, tokens)
 	}
-	clock.Advance(gormkey.DefaultActivePeriod + 1e9)
+	clock.Advance(gormkeytest.ActivePeriod + 1e9)
 	if got, err := reader.ValidateSession(t.Context(), session.Token); err != nil || got.Fresh {
 		t.Errorf("an idle session: got %v, %v, want it valid and not renewed", got, err)
 	}

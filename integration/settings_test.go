@@ -136,8 +136,8 @@ func TestPostgresDeleteRepeatableRead(t *testing.T) {
 		t.Errorf("the key of a deleted user: got %v", err)
 	}
 	err := db.Transaction(func(tx *gorm.DB) error { return tx.Delete(ada).Error })
-	if !errors.Is(err, gormkey.ErrIsolation) {
-		t.Errorf("in the caller's transaction: got %v, want %v", err, gormkey.ErrIsolation)
+	if !errors.Is(err, gormkey.ErrUsage) {
+		t.Errorf("in the caller's transaction: got %v, want %v", err, gormkey.ErrUsage)
 	}
 }
 

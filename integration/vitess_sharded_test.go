@@ -95,13 +95,13 @@ func TestVitessLockOrder(t *testing.T) {
 			return err
 		},
 		"ValidateSession": func(ctx context.Context, s *device) error {
-			clock.Advance(gormkey.DefaultActivePeriod + time.Second)
+			clock.Advance(gormkeytest.ActivePeriod + time.Second)
 			_, err := auth.ValidateSession(ctx, s.Token)
 			return err
 		},
-		"DeleteDeadSessions": func(ctx context.Context, s *device) error {
-			clock.Advance(100 * gormkey.DefaultActivePeriod)
-			_, err := auth.DeleteDeadSessions(ctx)
+		"DeleteExpired": func(ctx context.Context, s *device) error {
+			clock.Advance(100 * gormkeytest.ActivePeriod)
+			_, err := auth.DeleteExpired(ctx)
 			return err
 		},
 	} {
@@ -266,8 +266,8 @@ func TestVitessTokensAndThrottle(t *testing.T) {
 		}
 	}
 	clock.Advance(365 * 24 * time.Hour)
-	if n, err := auth.DeleteExpiredTokens(ctx); err != nil || n != 8 {
-		t.Errorf("DeleteExpiredTokens: got %d, %v, want 8", n, err)
+	if n, err := auth.DeleteExpired(ctx); err != nil || n != 8 {
+		t.Errorf("DeleteExpired: got %d, %v, want 8", n, err)
 	}
 	var deleted int64
 	err = tracked(func() (err error) { deleted, err = limits.DeleteExpired(ctx); return err })

@@ -17,6 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 // Account is a user with columns, a soft delete and its sessions.
@@ -59,7 +60,7 @@ type AuditEntry struct {
 }
 
 // audit writes each event in the transaction of the operation that it belongs to.
-func audit(tx *gorm.DB, e gormkey.Event) error {
+func audit(tx *gorm.DB, e event.Event) error {
 	entry := AuditEntry{At: e.At.Time(), What: string(e.Type), UserID: e.UserID, Detail: e.KeyID.String()}
 	if e.Err != nil {
 		entry.Detail += ": " + e.Err.Error()

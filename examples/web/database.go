@@ -81,10 +81,9 @@ func (s *server) cleanUp(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		_, sessions := s.auth.DeleteDeadSessions(ctx)
-		_, tokens := s.auth.DeleteExpiredTokens(ctx)
+		_, rows := s.auth.DeleteExpired(ctx)
 		_, counts := s.limits.DeleteExpired(ctx)
-		for _, err := range []error{sessions, tokens, counts} {
+		for _, err := range []error{rows, counts} {
 			if err != nil {
 				slog.Error("clean up", "error", err)
 			}

@@ -70,7 +70,7 @@ func TestRoundTrips(t *testing.T) {
 	do("SignIn, replacing", 2, func() error { _, err := auth.SignIn(ctx, login, auth.Replacing(session.Token)); return err })
 	do("OpenSession", 1, func() (err error) { session, err = auth.OpenSession(ctx, ada.ID); return err })
 	do("ValidateSession", 1, func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
-	clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+	clock.Advance(gormkeytest.ActivePeriod + 1e6)
 	do("ValidateSession, renewing", 2, func() error { _, err := auth.ValidateSession(ctx, session.Token); return err })
 	do("OverwritePassword", 2, func() error { _, err := auth.OverwritePassword(ctx, login, session.ID); return err })
 	do("ChangePassword", 3, func() error { _, err := auth.ChangePassword(ctx, login, login.Password, session.ID); return err })

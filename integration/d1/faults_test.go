@@ -172,8 +172,8 @@ func TestFaults(t *testing.T) {
 		{name: "EndOtherSessions", do: func(ctx context.Context, auth *gormkey.Repository[account], s *gormkey.Session[account]) error {
 			return auth.EndOtherSessions(ctx, s.UserID, s.ID)
 		}},
-		{name: "DeleteDeadSessions", dead: true, do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
-			_, err := auth.DeleteDeadSessions(ctx)
+		{name: "DeleteExpired", dead: true, do: func(ctx context.Context, auth *gormkey.Repository[account], _ *gormkey.Session[account]) error {
+			_, err := auth.DeleteExpired(ctx)
 			return err
 		}},
 	} {
@@ -204,9 +204,9 @@ func TestFaults(t *testing.T) {
 			must(t, err)
 			switch {
 			case op.late:
-				clock.Advance(gormkey.DefaultActivePeriod + 1e6)
+				clock.Advance(gormkeytest.ActivePeriod + 1e6)
 			case op.dead:
-				clock.Advance(gormkey.DefaultActivePeriod + gormkey.DefaultIdlePeriod + 1e6)
+				clock.Advance(gormkeytest.ActivePeriod + gormkeytest.IdlePeriod + 1e6)
 			}
 
 			before := snapshot(t, plain)

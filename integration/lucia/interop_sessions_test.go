@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/gormkeytest"
 )
 
 const minute = int64(time.Minute / time.Millisecond)
@@ -82,8 +83,8 @@ func TestInteropRenewal(t *testing.T) {
 			renewed, err := s.validate(made.ID)
 			must(t, err)
 			equal(t, s.name()+": fresh", renewed.Fresh, true)
-			equal(t, s.name()+": idle period", renewed.Idle-renewed.Active, gormkey.DefaultIdlePeriod.Milliseconds())
-			if renewed.Active < before+gormkey.DefaultActivePeriod.Milliseconds() {
+			equal(t, s.name()+": idle period", renewed.Idle-renewed.Active, gormkeytest.IdlePeriod.Milliseconds())
+			if renewed.Active < before+gormkeytest.ActivePeriod.Milliseconds() {
 				t.Errorf("%s renewed until %d", s.name(), renewed.Active)
 			}
 			for _, other := range p.both() {

@@ -1,4 +1,4 @@
-package gormkey
+package authtype
 
 import (
 	"database/sql"
