@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/gormkey/gormkey/password"
 )
@@ -15,6 +18,32 @@ func ParseKeyID(text string) (KeyID, error) {
 	provider, id, _ := strings.Cut(text, ":")
 	k := KeyID{Provider: provider, ID: id}
 	return k, checkKeyID(k)
+}
+
+// FoldEmail returns the form in which an email address is kept and compared, so that "Ada@…" and
+// "ada@…" are one account: without blanks around it, in Unicode form NFC, in lower case. Use
+// it wherever an address becomes the id of a key or a column, and send mail to what it returns.
+//
+// RFC 5321 section 2.4 lets a mail server tell "Ada" from "ada"; no large provider does, and
+// people do not. A character outside of ASCII never becomes one of ASCII (the Kelvin sign is not
+// "k"), since one person would then get the link that was meant for another. FoldEmail does not
+// check that the text is an address: only a mail that arrives proves that.
+func FoldEmail(address string) string {
+	address = strings.TrimSpace(address)
+	if !strings.ContainsFunc(address, composesToASCII) {
+		address = norm.NFC.String(address)
+	}
+	return strings.Map(func(r rune) rune {
+		if lower := unicode.ToLower(r); r < utf8.RuneSelf || lower >= utf8.RuneSelf {
+			return lower
+		}
+		return r
+	}, address)
+}
+
+// composesToASCII reports whether NFC makes a character of ASCII of r: the Kelvin sign is one.
+func composesToASCII(r rune) bool {
+	return r >= utf8.RuneSelf && norm.NFC.String(string(r))[0] < utf8.RuneSelf
 }
 
 // Credentials name a key, with its password. Those of [Proved] and [Imported] have none. The

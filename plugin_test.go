@@ -297,3 +297,25 @@ func TestR35RetryableCodes(t *testing.T) {
 		}
 	}
 }
+
+func TestFoldEmail(t *testing.T) {
+	for given, want := range map[string]string{
+		"Ada@Example.COM":          "ada@example.com",
+		" ada@example.com\t\n":     "ada@example.com",
+		"ÅSA@exämple.com":          "åsa@exämple.com",
+		"A\u030asa@example.com":    "åsa@example.com",          // NFC
+		"\u212aen@example.com":     "\u212aen@example.com",     // the Kelvin sign is no k
+		"\u0130brahim@example.com": "\u0130brahim@example.com", // nor is İ an i
+		"ΑΒΓ@example.com":          "αβγ@example.com",
+		"":                         "",
+		"no address":               "no address",
+	} {
+		got := gormkey.FoldEmail(given)
+		if got != want {
+			t.Errorf("%+q: got %+q, want %+q", given, got, want)
+		}
+		if again := gormkey.FoldEmail(got); again != got {
+			t.Errorf("%+q: folded twice it is %+q, not %+q", given, again, got)
+		}
+	}
+}

@@ -10,8 +10,8 @@ type KeyID struct {
 	// Provider is 1–64 bytes of A–Z, a–z, 0–9, ".", "_" and "-": "email", "github".
 	Provider string
 	// ID is the user's id at the provider: at least 1 byte, and at most 255 together
-	// with the provider and a colon. It is compared byte by byte: lower-case an email
-	// address before it comes here.
+	// with the provider and a colon. It is compared byte by byte: give an email
+	// address to gormkey.FoldEmail first.
 	ID string
 }
 
