@@ -258,7 +258,7 @@ func (a *Auth[U, S]) unauthorized(w http.ResponseWriter, r *http.Request) {
 		a.o.anonymous.ServeHTTP(w, r)
 		return
 	}
-	http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
+	answer(w, r, http.StatusUnauthorized, gormkey.ErrInvalidSession)
 }
 
 // redirectAnonymous sends a browser to the page where it can sign in.

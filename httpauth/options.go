@@ -67,7 +67,8 @@ func RedirectAnonymous(path string) Option { return func(o *options) { o.signInP
 // is always the same; by default 401.
 func WithAnonymous(h http.Handler) Option { return func(o *options) { o.anonymous = h } }
 
-// WithCrossOrigin answers requests that [Auth.CheckOrigin] refuses; by default 403.
+// WithCrossOrigin answers requests that [Auth.CheckOrigin] refuses; by default 403. CheckOrigin
+// gives the handler the reason. It is logged in any case.
 func WithCrossOrigin(h http.Handler) Option { return func(o *options) { o.crossOrigin = h } }
 
 // WithUnavailable answers requests whose session could not be read, or whose operation
@@ -79,9 +80,9 @@ func WithUnavailable(f func(w http.ResponseWriter, r *http.Request, err error)) 
 
 func logUnavailable(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil { // else the client has gone
-		slog.ErrorContext(r.Context(), "httpauth: database", "error", err)
+		slog.ErrorContext(r.Context(), "httpauth: request failed", "error", err)
 	}
-	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+	answer(w, r, http.StatusServiceUnavailable, err)
 }
 
 // validate reports every option that is out of bounds, and completes the others.

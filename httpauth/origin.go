@@ -13,8 +13,19 @@ import (
 )
 
 // ErrCrossOrigin: the request could change something, and nothing proves that it comes
-// from a page of the same origin. Answer 403.
+// from a page of the same origin. Answer 403. The errors of [Auth.CheckOrigin] wrap it, and say
+// in their text which header was missing or wrong, and which option lets such requests pass.
 var ErrCrossOrigin = errors.New("httpauth: cross-origin request")
+
+// originError is an [ErrCrossOrigin] with its reason.
+type originError struct{ reason string }
+
+func (e *originError) Error() string { return ErrCrossOrigin.Error() + ": " + e.reason }
+func (e *originError) Unwrap() error { return ErrCrossOrigin }
+
+func refuseOrigin(format string, args ...any) error {
+	return &originError{fmt.Sprintf(format, args...)}
+}
 
 // CheckOrigin returns [ErrCrossOrigin] for a request that another site may have made with
 // the user's cookies (CSRF, OWASP ASVS 3.5.1). Every method of Auth that reads the cookie
@@ -36,33 +47,51 @@ func (a *Auth[U, S]) CheckOrigin(r *http.Request) error {
 		}
 	}
 	origins, sites := r.Header["Origin"], r.Header["Sec-Fetch-Site"]
-	if len(origins) > 1 || len(sites) > 1 || len(origins)+len(sites) == 0 {
-		return ErrCrossOrigin
-	}
-	if len(sites) == 0 || sites[0] == "" {
-		if len(origins) == 0 || !a.plausible(origins[0], r) {
-			return ErrCrossOrigin
+	switch {
+	case len(origins) > 1 || len(sites) > 1:
+		return refuseOrigin("the request has Origin or Sec-Fetch-Site more than once")
+	case len(origins) == 0 && (len(sites) == 0 || sites[0] == ""):
+		return refuseOrigin("the request has neither Sec-Fetch-Site nor Origin, one of which every browser sends; a client that is no browser sends %q, or uses RequireBearer", "Origin: "+a.origin(r))
+	case len(sites) == 0 || sites[0] == "":
+		if err := a.checkPlausible(origins[0], r); err != nil {
+			return err
 		}
 	}
 	unsafe := *r // for its rules for such methods
 	unsafe.Method = http.MethodPost
-	if a.csrf.Check(&unsafe) != nil {
-		return ErrCrossOrigin
+	if a.csrf.Check(&unsafe) == nil {
+		return nil
 	}
-	return nil
+	origin := strings.Join(origins, "")
+	if site := strings.Join(sites, ""); site != "" {
+		return refuseOrigin("Sec-Fetch-Site is %.20q: the page that sent this is of another origin, %.300q; if it is yours, give that origin to TrustedOrigins", site, origin)
+	}
+	return refuseOrigin("Origin is %.300q and Host is %.300q: if that origin is yours, give it to TrustedOrigins; if a proxy changes Host, give TrustedOrigins the site's own origin", origin, r.Host)
 }
 
-// plausible refuses what no browser sends as its Origin, and what may be the site's origin by
+// origin returns the origin that a page of the site has, as far as the request shows it.
+func (a *Auth[U, S]) origin(r *http.Request) string {
+	if r.TLS != nil || a.o.cookie.secure && !isLoopback(r.Host) {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// checkPlausible refuses what no browser sends as its Origin, and what may be the site's origin by
 // its host but not by its scheme.
-func (a *Auth[U, S]) plausible(origin string, r *http.Request) bool {
+func (a *Auth[U, S]) checkPlausible(origin string, r *http.Request) error {
 	scheme, host, ok := splitOrigin(origin)
 	switch {
 	case !ok:
-		return false
+		return refuseOrigin("Origin is %.300q, which is no origin as browsers send it: scheme, host in lower case, and the port if it is not the scheme's", origin)
 	case scheme == "https" || slices.Contains(a.o.trusted, origin):
-		return true
+		return nil
+	case host != r.Host: // which only trust allows
+		return nil
+	case r.TLS != nil || a.o.cookie.secure && !isLoopback(r.Host):
+		return refuseOrigin("Origin is %.300q, on http, while the cookie is for https alone, which browsers keep on http for localhost only: serve https, or set InsecureCookie while you develop", origin)
 	}
-	return r.TLS == nil && (!a.o.cookie.secure || isLoopback(r.Host)) || host != r.Host // which only trust allows
+	return nil
 }
 
 // splitOrigin returns the parts of an origin in the one form in which browsers send it, its

@@ -129,7 +129,7 @@ func TestR14CrossOrigin(t *testing.T) {
 								} else {
 									refused++
 								}
-								if (err == nil) != want || err != nil && err != httpauth.ErrCrossOrigin {
+								if (err == nil) != want || err != nil && !errors.Is(err, httpauth.ErrCrossOrigin) {
 									t.Errorf("%s, %q, host %q, TLS %t, upgrade %t, insecure %t, trust %q: got %v, want it to pass: %t",
 										o.name, method, host, onTLS, upgrade, insecure, trust, err, want)
 								}
