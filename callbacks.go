@@ -106,7 +106,7 @@ func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 	}
 	tables := p.tableNames(db)
 	_ = db.Callback().Raw().Before("gorm:raw").Register(name, func(tx *gorm.DB) {
-		if _, ok := tx.Plugins[p.Name()]; ok || tx.Error != nil {
+		if tx.Error != nil || pluginFor[U](tx) != nil {
 			return
 		}
 		sql := tx.Statement.SQL.String()

@@ -103,8 +103,8 @@ func (p *PluginOf[U, K, S]) explainParse(err error) error {
 			elem = elem.Elem()
 		}
 		value := reflect.New(elem).Interface()
-		_, isKey := value.(interface{ AuthKey() *Key[U] })
-		_, isSession := value.(interface{ AuthSession() *Session[U] })
+		_, isKey := value.(interface{ mustEmbedKey() *Key[U] })
+		_, isSession := value.(interface{ mustEmbedSession() *Session[U] })
 		if (isKey || isSession) && !strings.Contains(strings.ReplaceAll(f.Tag.Get("gorm"), " ", ""), "foreignKey:UserID") {
 			return fmt.Errorf("field %s.%s wants the tag `gorm:\"foreignKey:UserID\"`: %w", typeName[U](), f.Name, err)
 		}
@@ -193,10 +193,10 @@ func (p *PluginOf[U, K, S]) checkColumns(m model, s *schema.Schema) error {
 	switch v := probe.Interface().(type) {
 	case *U:
 		base = p.bases.user(v)
-	case interface{ AuthKey() *Key[U] }:
-		base = v.AuthKey()
-	case interface{ AuthSession() *Session[U] }:
-		base = v.AuthSession()
+	case interface{ mustEmbedKey() *Key[U] }:
+		base = v.mustEmbedKey()
+	case interface{ mustEmbedSession() *Session[U] }:
+		base = v.mustEmbedSession()
 	default:
 		base = v // one that the application cannot embed
 	}

@@ -2,6 +2,7 @@ package gormkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -149,6 +150,9 @@ func (o *options) checkNew(c Credentials) error {
 func (o *options) checkNewPassword(argument, text string) error {
 	if err := o.hasher.CheckPassword(text); err != nil {
 		return refusedPassword(argument, err)
+	}
+	if err := (password.Any{}).CheckHash(text); !errors.Is(err, password.ErrFormat) {
+		return &ArgumentError{argument, "looks like a password hash, not like a password: a hash that another system made is stored by gormkey.Imported"}
 	}
 	if err := o.passwordPolicy(text); err != nil {
 		return refusedPassword(argument, err)

@@ -100,16 +100,24 @@ func (e *UsageError) Error() string { return "gormkey: " + e.Argument + ": " + e
 func (e *UsageError) Unwrap() error { return ErrUsage }
 
 // DatabaseError is an error of the database for which there is no sentinel. Its text
-// holds the operation and the database's code; the driver's own error, whose text may
-// hold the values of a row, is reached with errors.As.
+// holds the operation and the database's code, and if a table or a column is not there, its name and
+// what to do. The driver's own error, whose text may hold the values of a row, is reached with
+// errors.As.
 type DatabaseError struct {
 	Op   string // the operation, "create user" say
 	Code string // SQLSTATE, MySQL's number, or SQLite's extended code
 	err  error
 }
 
-// Error returns the operation and the code.
+// Error returns the operation, the code, and which table or column is missing.
 func (e *DatabaseError) Error() string {
+	if what, name := engine.Missing(e.err); what != "" {
+		cure := "run plugin.AutoMigrate, or your migrations"
+		if what == "schema" {
+			cure = "create it"
+		}
+		return fmt.Sprintf("gormkey: %s: the %s %s does not exist: %s (database error %s)", e.Op, what, name, cure, e.Code)
+	}
 	return fmt.Sprintf("gormkey: %s: database error %s", e.Op, e.Code)
 }
 

@@ -63,9 +63,9 @@ type User struct {
 	ID string `gorm:"column:id;primaryKey;not null;size:15" json:"id"`
 }
 
-// AuthUser returns u. [New] requires it, so that a type without an embedded User
-// does not compile.
-func (u *User) AuthUser() *User { return u }
+// mustEmbedUser returns u. [New] requires it, so that a type without an embedded User does not
+// compile, and the compiler's message says what is missing.
+func (u *User) mustEmbedUser() *User { return u }
 
 // TableName returns the default table name; see [WithTableNames].
 func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(defaultUserTable) }
@@ -84,8 +84,8 @@ type Key[U any] struct {
 	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
-// AuthKey returns k.
-func (k *Key[U]) AuthKey() *Key[U] { return k }
+// mustEmbedKey returns k; see mustEmbedUser.
+func (k *Key[U]) mustEmbedKey() *Key[U] { return k }
 
 // KeyID returns the key's id in its two parts.
 func (k *Key[U]) KeyID() KeyID {
@@ -129,8 +129,8 @@ type Session[U any] struct {
 	replaced func() []Token
 }
 
-// AuthSession returns s.
-func (s *Session[U]) AuthSession() *Session[U] { return s }
+// mustEmbedSession returns s; see mustEmbedUser.
+func (s *Session[U]) mustEmbedSession() *Session[U] { return s }
 
 // State tells whether the session is active, idle or dead at a time.
 func (s *Session[U]) State(at time.Time) SessionState { return s.stateAt(UnixMilli(at.UnixMilli())) }
@@ -195,17 +195,17 @@ const (
 // UserModel is satisfied by a pointer to any struct that embeds [User].
 type UserModel[U any] interface {
 	*U
-	AuthUser() *User
+	mustEmbedUser() *User
 }
 
 // KeyModel is satisfied by *[Key] and by a pointer to any struct that embeds it.
 type KeyModel[U, K any] interface {
 	*K
-	AuthKey() *Key[U]
+	mustEmbedKey() *Key[U]
 }
 
 // SessionModel is satisfied by *[Session] and by a pointer to any struct that embeds it.
 type SessionModel[U, S any] interface {
 	*S
-	AuthSession() *Session[U]
+	mustEmbedSession() *Session[U]
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"gorm.io/gorm"
@@ -17,6 +19,7 @@ import (
 // with db.Use right after gorm.Open, migrate, and get its operations with
 // [PluginOf.Repository]. It is safe for concurrent use once registered.
 type PluginOf[U, K, S any] struct {
+	name  string
 	opts  options
 	bases bases[U, K, S]
 	bound atomic.Pointer[binding]
@@ -55,10 +58,12 @@ func New[U any, P UserModel[U]](opts ...Option) *Plugin[U] {
 // CreateUser and ShareKey insert the columns of [Key] alone, so give others a default or let
 // them be NULL.
 func NewOf[U, K, S any, PU UserModel[U], PK KeyModel[U, K], PS SessionModel[U, S]](opts ...Option) *PluginOf[U, K, S] {
-	p := &PluginOf[U, K, S]{opts: defaultOptions(), bases: bases[U, K, S]{
-		user:    func(u *U) *User { return PU(u).AuthUser() },
-		key:     func(k *K) *Key[U] { return PK(k).AuthKey() },
-		session: func(s *S) *Session[U] { return PS(s).AuthSession() },
+	user := reflect.TypeFor[U]()
+	name := fmt.Sprintf("gormkey:%s.%s#%d", user.PkgPath(), user.Name(), pluginCount.Add(1))
+	p := &PluginOf[U, K, S]{name: name, opts: defaultOptions(), bases: bases[U, K, S]{
+		user:    func(u *U) *User { return PU(u).mustEmbedUser() },
+		key:     func(k *K) *Key[U] { return PK(k).mustEmbedKey() },
+		session: func(s *S) *Session[U] { return PS(s).mustEmbedSession() },
 	}}
 	for _, option := range opts {
 		option(&p.opts)
@@ -66,11 +71,12 @@ func NewOf[U, K, S any, PU UserModel[U], PK KeyModel[U, K], PS SessionModel[U, S
 	return p
 }
 
-// Name returns "gormkey:" and the user type with its package path.
-func (p *PluginOf[U, K, S]) Name() string {
-	t := reflect.TypeFor[U]()
-	return "gormkey:" + t.PkgPath() + "." + t.Name()
-}
+// pluginCount makes each plugin's name its own. GORM itself refuses a second plugin of the same name
+// with the one word "registered"; with its own name it comes to Initialize, which says why.
+var pluginCount atomic.Int64
+
+// Name returns "gormkey:", the user type with its package path, and a number.
+func (p *PluginOf[U, K, S]) Name() string { return p.name }
 
 // Format writes the name alone: the options may hold a pepper.
 func (p *PluginOf[U, K, S]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name()) }
@@ -108,10 +114,8 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 // bind takes the steps of db.Use in their order: it checks the options and the models, asks
 // the database, and writes into GORM's schemas when nothing is left to refuse.
 func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
-	for _, other := range db.Plugins {
-		if servesUser[U](other) && other != gorm.Plugin(p) {
-			return nil, errors.New("the database has one already; use gormkey.From to get its operations")
-		}
+	if other := pluginFor[U](db); other != nil && other != gorm.Plugin(p) {
+		return nil, errors.New("the database has a plugin for this user type already; get its operations with its Repository method or with gormkey.From")
 	}
 	if err := p.opts.validate(); err != nil {
 		return nil, err
@@ -154,8 +158,8 @@ func (p *PluginOf[U, K, S]) Models() []any {
 	return models
 }
 
-// serves reports whether the plugin is the one for a user type.
-func (p *PluginOf[U, K, S]) serves(user reflect.Type) bool { return user == reflect.TypeFor[U]() }
+// userType returns the user type that the plugin is for.
+func (p *PluginOf[U, K, S]) userType() reflect.Type { return reflect.TypeFor[U]() }
 
 // Repository returns the operations on the database that the plugin is registered with;
 // [RepositoryOf.With] gives those on a transaction. It is [ErrNotRegistered] before db.Use, or
@@ -163,7 +167,7 @@ func (p *PluginOf[U, K, S]) serves(user reflect.Type) bool { return user == refl
 func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 	b := p.bound.Load()
 	if b == nil {
-		return nil, notRegistered[U]()
+		return nil, notRegistered[U](nil)
 	}
 	r := newRepository(p, b, b.root)
 	return r, r.err
@@ -191,17 +195,41 @@ func FromOf[U, K, S any](db *gorm.DB) (*RepositoryOf[U, K, S], error) {
 				ErrNotRegistered, typeName[U](), reflect.TypeFor[K](), reflect.TypeFor[S]())
 		}
 	}
-	return nil, notRegistered[U]()
+	return nil, notRegistered[U](db)
 }
 
 // servesUser reports whether a plugin of GORM's is one for the user type, whatever its keys
 // and sessions are.
 func servesUser[U any](plugin gorm.Plugin) bool {
-	q, ok := plugin.(interface{ serves(user reflect.Type) bool })
-	return ok && q.serves(reflect.TypeFor[U]())
+	q, ok := plugin.(interface{ userType() reflect.Type })
+	return ok && q.userType() == reflect.TypeFor[U]()
 }
 
-func notRegistered[U any]() error {
+// pluginFor returns the handle's plugin for the user type, or nil.
+func pluginFor[U any](db *gorm.DB) gorm.Plugin {
+	for _, plugin := range db.Plugins {
+		if servesUser[U](plugin) {
+			return plugin
+		}
+	}
+	return nil
+}
+
+// notRegistered names the user types that the handle has plugins for, since the type asked for may be
+// a pointer to one, or a session.
+func notRegistered[U any](db *gorm.DB) error {
+	var have []string
+	if db != nil {
+		for _, plugin := range db.Plugins {
+			if q, ok := plugin.(interface{ userType() reflect.Type }); ok {
+				have = append(have, q.userType().String())
+			}
+		}
+	}
+	if len(have) > 0 {
+		slices.Sort(have)
+		return fmt.Errorf("%w: %s is no user type of this database, which has plugins for %s", ErrNotRegistered, typeName[U](), strings.Join(have, ", "))
+	}
 	return fmt.Errorf("%w: %s: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, typeName[U]())
 }
 

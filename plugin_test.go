@@ -3,6 +3,8 @@ package gormkey_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -316,6 +318,27 @@ func TestFoldEmail(t *testing.T) {
 		}
 		if again := gormkey.FoldEmail(got); again != got {
 			t.Errorf("%+q: folded twice it is %+q, not %+q", given, again, got)
+		}
+	}
+}
+
+// TestCompilerSaysEmbed: a struct without the library's does not compile, and the message says
+// which one to embed.
+func TestCompilerSaysEmbed(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{
+		"gormkey.New[Plain]()": "missing method mustEmbedUser",
+		"gormkey.NewOf[Account, Plain, gormkey.Session[Account]]()": "missing method mustEmbedKey",
+		"gormkey.NewOf[Account, gormkey.Key[Account], Plain]()":     "missing method mustEmbedSession",
+	} {
+		file := filepath.Join(t.TempDir(), "main.go")
+		program := "package main\n\nimport \"github.com/gormkey/gormkey\"\n\ntype Plain struct{ Name string }\n\ntype Account struct{ gormkey.User }\n\nvar _ = " + source + "\n\nfunc main() {}\n"
+		if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("go", "vet", file).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: got %v, want %q in %s", source, err, want, out)
 		}
 	}
 }

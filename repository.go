@@ -74,7 +74,7 @@ func (r *RepositoryOf[U, K, S]) With(tx *gorm.DB) *RepositoryOf[U, K, S] {
 	if tx == nil || tx.Config == nil || tx.Statement == nil {
 		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is nil or not opened by gorm.Open"}}
 	}
-	if p, ok := tx.Plugins[r.plugin.Name()]; ok && p != gorm.Plugin(r.plugin) || schemaCache(tx) != r.b.cache {
+	if p := pluginFor[U](tx); p != nil && p != gorm.Plugin(r.plugin) || schemaCache(tx) != r.b.cache {
 		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is of another database"}}
 	}
 	return newRepository(r.plugin, r.b, tx)
@@ -96,6 +96,10 @@ func checkHandle(db *gorm.DB) error {
 	}
 	return nil
 }
+
+// SessionOf returns the library's part of a session, whichever columns of its own S has: code that
+// is generic over S reads the id, the token and the owner there.
+func (r *RepositoryOf[U, K, S]) SessionOf(session *S) *Session[U] { return r.sessionOf(session) }
 
 // userOf, keyOf and sessionOf return the library's part of a struct of the application.
 func (r *RepositoryOf[U, K, S]) userOf(u *U) *User { return r.plugin.bases.user(u) }

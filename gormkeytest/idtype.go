@@ -111,8 +111,8 @@ func idTypeInput(s *suite) {
 			s.Errorf("type %q: got %v", sqlType, err)
 		}
 	}
-	must(s, db.Use(newAccounts(s, gormkey.WithUserIDType(texts)))) // the default generator makes such ids
-	plugin := db.Plugins[newAccounts(s).Name()].(*gormkey.PluginOf[account, login, device])
+	plugin := newAccounts(s, gormkey.WithUserIDType(texts)) // the default generator makes such ids
+	must(s, db.Use(plugin))
 	must(s, plugin.AutoMigrate(db))
 	var made account
 	must(s, db.Session(&gorm.Session{}).Create(&made).Error)

@@ -14,7 +14,7 @@ import (
 // Auth is the request side of one user type U and its sessions S. It is safe for
 // concurrent use.
 type Auth[U, S any] struct {
-	repo repository[S]
+	repo repository[U, S]
 	o    options
 	csrf *http.CrossOriginProtection
 	key  *contextKey
@@ -23,7 +23,7 @@ type Auth[U, S any] struct {
 }
 
 // repository is what a request needs of a [gormkey.RepositoryOf], whatever its keys are.
-type repository[S any] interface {
+type repository[U, S any] interface {
 	SignIn(ctx context.Context, c gormkey.Credentials, set ...func(*S)) (*S, error)
 	OpenSession(ctx context.Context, userID string, set ...func(*S)) (*S, error)
 	SignInWithToken(ctx context.Context, token gormkey.Token, set ...func(*S)) (*S, error)
@@ -32,6 +32,7 @@ type repository[S any] interface {
 	SignOut(ctx context.Context, token gormkey.Token) error
 	Replacing(tokens ...gormkey.Token) func(*S)
 	CheckCredentials(c gormkey.Credentials) error
+	SessionOf(session *S) *gormkey.Session[U]
 }
 
 // New returns the request side of a repository. Every option out of bounds is an error.
@@ -56,7 +57,7 @@ func New[U, K, S any](auth *gormkey.RepositoryOf[U, K, S], opts ...Option) (*Aut
 
 // base returns the part of a session that is gormkey's.
 func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] {
-	return any(session).(interface{ AuthSession() *gormkey.Session[U] }).AuthSession()
+	return a.repo.SessionOf(session)
 }
 
 // SignIn verifies credentials, opens a session and sends its cookie
