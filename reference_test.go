@@ -275,3 +275,82 @@ func TestReferenceCode(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// literals returns the texts in a folder's Go files, each with what is added to it.
+func literals(t *testing.T, folder string) (texts []string) {
+	t.Helper()
+	var fold func(e ast.Expr) (string, bool)
+	fold = func(e ast.Expr) (string, bool) {
+		switch e := e.(type) {
+		case *ast.BasicLit:
+			text, err := strconv.Unquote(e.Value)
+			return text, err == nil && e.Kind == token.STRING
+		case *ast.BinaryExpr:
+			left, isText := fold(e.X)
+			right, isTextToo := fold(e.Y)
+			return left + right, isText && isTextToo && e.Op == token.ADD
+		}
+		return "", false
+	}
+	for _, file := range parseFolder(t, folder) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			e, isExpr := n.(ast.Expr)
+			if !isExpr {
+				return true
+			}
+			text, isText := fold(e)
+			if isText {
+				texts = append(texts, text)
+			}
+			return !isText
+		})
+	}
+	return texts
+}
+
+// elsewhere are headings of docs/troubleshooting.md whose texts others write.
+var elsewhere = []string{
+	"does not satisfy gormkey.UserModel", "missing method AuthUser", // the compiler
+	"contains null values", // PostgreSQL
+	":memory:",
+}
+
+// TestTroubleshooting: each text in the page's headings is one of the library's. Its parts, between
+// the places that differ, are looked for in the strings of the source.
+func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
+	var texts []string
+	for _, folder := range []string{".", "authtype", "tables", "internal/engine", "internal/statement", "password", "throttle", "httpauth"} {
+		texts = append(texts, literals(t, folder)...)
+	}
+	holds := func(part string) bool {
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, part) })
+	}
+	code := regexp.MustCompile("`([^`]+)`")
+	checked := 0
+	for line := range strings.Lines(readPage(t, "docs/troubleshooting.md")) {
+		if !strings.HasPrefix(line, "### ") {
+			continue
+		}
+		for _, m := range code.FindAllStringSubmatch(line, -1) {
+			if slices.Contains(elsewhere, m[1]) {
+				continue
+			}
+			checked++
+			if number, text, _ := strings.Cut(m[1], " "); len(number) == 3 && strings.Trim(number, "0123456789") == "" {
+				if status, _ := strconv.Atoi(number); http.StatusText(status) != text {
+					t.Errorf("%q is no status", m[1])
+				}
+				continue
+			}
+			for part := range strings.SplitSeq(m[1], "…") {
+				if part = strings.Trim(part, " :;,"); !holds(part) {
+					t.Errorf("no text of the library has %q, of the heading %q", part, m[1])
+				}
+			}
+		}
+	}
+	if checked < 100 {
+		t.Errorf("only %d texts were looked for", checked)
+	}
+}
