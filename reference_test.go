@@ -2,6 +2,7 @@ package gormkey_test
 
 import (
 	"encoding/json"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/httpauth"
@@ -352,5 +354,29 @@ func TestTroubleshooting(t *testing.T) {
 	}
 	if checked < 100 {
 		t.Errorf("only %d texts were looked for", checked)
+	}
+}
+
+// TestEverybodysSessions does what docs/operations.md says for a restored backup.
+func TestEverybodysSessions(t *testing.T) {
+	t.Parallel()
+	db, auth := register(t, gormkey.WithOneTimeTokens())
+	login := gormkey.Credentials{Provider: "email", ID: gormkey.FoldEmail("ada@example.com"), Password: "correct horse battery staple"}
+	ada := &Account{}
+	must(t, auth.CreateUser(t.Context(), ada, login))
+	session, err := auth.SignIn(t.Context(), login)
+	must(t, err)
+	link, err := auth.IssueToken(t.Context(), ada.ID, gormkey.PurposeMagicLink, "", time.Hour)
+	must(t, err)
+	must(t, db.Where("1 = 1").Delete(&gormkey.Session[Account]{}).Error)
+	must(t, db.Where("1 = 1").Delete(&gormkey.OneTimeToken[Account]{}).Error)
+	if _, err := auth.ValidateSession(t.Context(), session.Token); !errors.Is(err, gormkey.ErrInvalidSession) {
+		t.Errorf("a session: got %v", err)
+	}
+	if _, err := auth.SignInWithToken(t.Context(), link); !errors.Is(err, gormkey.ErrInvalidToken) {
+		t.Errorf("a link: got %v", err)
+	}
+	if _, err := auth.SignIn(t.Context(), login); err != nil {
+		t.Errorf("a new sign-in: %v", err)
 	}
 }
