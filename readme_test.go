@@ -59,6 +59,8 @@ var (
 	auth        *gormkey.Repository[Account]
 	account     *Account
 	login       gormkey.Credentials
+	token       gormkey.Token
+	session     *gormkey.Session[Account]
 	_           = errors.Is
 	_           = slog.Warn
 	_           time.Duration
@@ -66,6 +68,7 @@ var (
 	limits      *throttle.Throttle
 	web         *httpauth.Auth[Account, gormkey.Session[Account]]
 	r           *http.Request
+	w           http.ResponseWriter
 	accountPage, home, apiMe http.Handler
 )
 
@@ -74,47 +77,43 @@ func use(...any) {}
 func main() {
 `
 
-// TestREADME runs the programs in README.md and docs that end, and compiles the rest.
+// TestREADME is a client of README's program, by the commands of the page, and compiles its table.
 func TestREADME(t *testing.T) {
 	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(readme), "\n"); n > 200 {
+		t.Errorf("README has %d lines, over 200", n)
+	}
+	blocks := goBlock.FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) != 1 {
+		t.Fatalf("README has %d programs", len(blocks))
+	}
+	address := serve(t, blocks[0][1])
+	curl(t, address, string(readme))
+	browse(t, address)
+
 	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
-	pieces := snippets
-	for _, file := range []string{"README.md", "docs/sqlite.md", "docs/migrations.md", "docs/passwords.md", "docs/http.md"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	pieces, rows := snippets, 0
+	for _, row := range regexp.MustCompile("(?m)^\\| [^|]+ \\| (`.+`) \\| .+ \\|$").FindAllStringSubmatch(string(readme), -1) {
+		source := strings.ReplaceAll(strings.Trim(row[1], "`"), "`<br>`", "\n")
+		var names []string
+		for _, m := range declared.FindAllStringSubmatch(source, -1) {
+			names = append(names, m[1])
 		}
-		programs := 0
-		for _, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
-			source := block[1]
-			if strings.Contains(source, "ListenAndServe") {
-				programs++
-				serve(t, source)
-				continue
-			}
-			if strings.HasPrefix(source, "package main") {
-				programs++
-				if out := goFile(t, "run", source); !strings.Contains(out, "ada@example.com is signed in") {
-					t.Errorf("%s: a program printed %q", file, out)
-				}
-				continue
-			}
-			var names []string
-			for _, m := range declared.FindAllStringSubmatch(source, -1) {
-				names = append(names, m[1])
-			}
-			pieces += "\tfunc() {\n" + source + "\tuse(" + strings.Join(names, ", ") + ")\n}()\n"
-		}
-		if programs == 0 && (file == "README.md" || file == "docs/sqlite.md") {
-			t.Errorf("%s has no program", file)
-		}
+		pieces += "\tfunc() {\n" + source + "\nuse(" + strings.Join(names, ", ") + ")\n}()\n"
+		rows++
+	}
+	if rows < 8 {
+		t.Errorf("the table of tasks has %d rows of code", rows)
 	}
 	goFile(t, "build", pieces+"}\n")
 }
 
-// serve runs a program that serves, and is its client: one who signs up, is somebody, and
-// signs out.
-func serve(t *testing.T, source string) {
+// serve starts a program that serves, and returns its address.
+func serve(t *testing.T, source string) string {
 	t.Helper()
 	folder := t.TempDir()
 	binary := filepath.Join(folder, "server")
@@ -139,55 +138,111 @@ func serve(t *testing.T, source string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for end := time.Now().Add(20 * time.Second); ; runtime.Gosched() { // until it listens
+		connection, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = connection.Close()
+			return address
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+var (
+	curlLine = regexp.MustCompile(`^\$ (post|curl -sL -b jar)(?: -o out.html)?(?: -d '([^']*)')? localhost:8080(/\S+)$`)
+	shell    = regexp.MustCompile("(?s)```console\n(\\$ .*?)```")
+)
+
+// curl sends what README's commands send, and compares the answers with those that it shows. With
+// -L curl follows a redirect by GET, as net/http's client does.
+func curl(t *testing.T, address, readme string) {
+	t.Helper()
+	block := shell.FindStringSubmatch(readme)
+	if block == nil {
+		t.Fatal("README has no commands of curl")
+	}
+	lines := strings.Split(strings.TrimSpace(block[1]), "\n")
+	if lines[0] != `$ alias post='curl -sL -c jar -b jar -H "Origin: http://localhost:8080"'` {
+		t.Fatalf("README's alias is another: %s", lines[0])
+	}
 	jar, _ := cookiejar.New(nil)
 	client := &http.Client{Jar: secureJar{jar}, Timeout: 10 * time.Second}
-	do := func(method, path, form string) (int, string) {
-		request, err := http.NewRequest(method, "http://"+address+path, strings.NewReader(form))
-		if err != nil {
-			t.Fatal(err)
+	for i := 1; i < len(lines); i++ {
+		m := curlLine.FindStringSubmatch(lines[i])
+		if m == nil {
+			t.Fatalf("not understood: %s", lines[i])
 		}
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		request.Header.Set("Sec-Fetch-Site", "same-origin")
-		response, err := client.Do(request)
-		for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); { // until it listens
-			runtime.Gosched()
-			response, err = client.Do(request)
+		method, header := "GET", http.Header{}
+		if m[1] == "post" {
+			method = "POST"
+			header.Set("Origin", "http://"+address)
+			header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
-		if err != nil {
-			t.Fatal(err)
+		want := ""
+		if i+1 < len(lines) && !strings.HasPrefix(lines[i+1], "$") {
+			want = lines[i+1] + "\n"
+			i++
 		}
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
+		_, body := send(t, client, method, "http://"+address+m[3], m[2], header)
+		if want != "" && body != want {
+			t.Errorf("%s: got %q, want %q", m[0], body, want)
 		}
-		return response.StatusCode, string(body)
 	}
-	login := "email=ada@example.com&password=correct+horse+battery+staple"
+}
+
+// browse is what a browser sends, with the statuses that curl does not show.
+func browse(t *testing.T, address string) {
+	t.Helper()
+	jar, _ := cookiejar.New(nil)
+	client := &http.Client{Jar: secureJar{jar}, Timeout: 10 * time.Second}
+	browser := http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+	login := "email=bob@example.com&password=correct+horse+battery+staple"
 	for _, step := range []struct {
 		method, path, form string
+		header             http.Header
 		status             int
 		body               string
 	}{
-		{"GET", "/account", "", 401, "Unauthorized"},
-		{"POST", "/sign-up", "email=ada@example.com&password=short", 400, ""},
-		{"POST", "/sign-up", login, 200, ""},
-		{"POST", "/sign-up", login, 409, ""},
-		{"GET", "/account", "", 200, "ada@example.com is signed in"},
-		{"POST", "/sign-out", "", 200, ""},
-		{"GET", "/account", "", 401, ""},
-		{"POST", "/sign-in", login + "x", 401, ""},
-		{"POST", "/sign-in", login, 200, ""},
-		{"GET", "/account", "", 200, "ada@example.com is signed in"},
+		{"GET", "/account", "", browser, 200, "<form"}, // sent to the form
+		{"POST", "/sign-up", login, nil, 403, "a client that is no browser sends"},
+		{"POST", "/sign-up", login, browser, 200, "bob@example.com is signed in"},
+		{"POST", "/sign-up", login, browser, 409, "Conflict"},
+		{"POST", "/sign-out", "", browser, 200, "<form"},
+		{"POST", "/sign-in", login + "x", browser, 401, "Unauthorized"},
+		{"POST", "/sign-in", login, browser, 200, "bob@example.com is signed in"},
 	} {
-		if status, body := do(step.method, step.path, step.form); status != step.status || !strings.Contains(body, step.body) {
+		status, body := send(t, client, step.method, "http://"+address+step.path, step.form, step.header)
+		if status != step.status || !strings.Contains(body, step.body) {
 			t.Errorf("%s %s: got %d %q, want %d %q", step.method, step.path, status, body, step.status, step.body)
 		}
 	}
 }
 
-// secureJar takes http for https, as browsers do on localhost.
+func send(t *testing.T, client *http.Client, method, url, form string, header http.Header) (int, string) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != nil {
+		request.Header = header.Clone()
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// secureJar takes http for https, as browsers and curl do on localhost.
 type secureJar struct{ http.CookieJar }
 
 func https(u *url.URL) *url.URL {

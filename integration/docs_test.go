@@ -20,11 +20,11 @@ import (
 // docsBlock finds the code of a page.
 var docsBlock = regexp.MustCompile("(?s)```(go|sql)\n(.*?)```")
 
-// TestDocs runs the program of README with what the guides put in place of its lines, on their
+// TestDocs runs the program of docs/guides/command.md with what the guides put in place of its lines, on their
 // engines, each on a database of its own. The guide to SQLite is run by the root module.
 func TestDocs(t *testing.T) {
 	var program string
-	for _, block := range docsBlock.FindAllStringSubmatch(readDocs(t, "../README.md"), -1) {
+	for _, block := range docsBlock.FindAllStringSubmatch(readDocs(t, "../docs/guides/command.md"), -1) {
 		if program == "" && strings.HasPrefix(block[2], "package main") {
 			program = block[2]
 		}
@@ -72,7 +72,7 @@ func readDocs(t *testing.T, path string) string {
 	return string(text)
 }
 
-// Lines of the program of README.
+// Lines of the program of docs/guides/command.md.
 var (
 	driverLine = regexp.MustCompile(`(?m)^\t"github\.com/libtnb/sqlite".*\n`)
 	openLine   = regexp.MustCompile(`(?m)^\tdb, err := gorm\.Open\(.*$`)
@@ -86,7 +86,7 @@ func replaced(t *testing.T, program, lines string) string {
 	t.Helper()
 	for _, line := range []*regexp.Regexp{driverLine, openLine, pluginLine} {
 		if n := len(line.FindAllString(program, -1)); n != 1 {
-			t.Fatalf("the program of README has %d lines %s, want 1", n, line)
+			t.Fatalf("the program of docs/guides/command.md has %d lines %s, want 1", n, line)
 		}
 	}
 	imports, statements, ok := strings.Cut(lines, "\n)\n")

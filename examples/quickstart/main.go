@@ -1,6 +1,6 @@
 // Quickstart signs somebody up and in, checks and renews the session, lists and ends
-// devices, and deletes the user, on a SQLite file in a temporary folder. It prints what
-// happens and exits with 1 on any surprise.
+// devices, and deletes the user, on a SQLite file in a temporary folder. It prints what it
+// tries and what happens, and exits with 1 if anything else happens.
 package main
 
 import (
@@ -35,6 +35,21 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	fmt.Print(`
+Everything went as it should. Go on with:
+
+	go run ./examples/web    a site with sign-up, devices and links by mail, to click
+	README.md                a web service on one page, and what you can do
+	docs/README.md           a guide for each task
+`)
+}
+
+// tour is one user's life. A program of yours needs no clock of its own.
+type tour struct {
+	auth  *gormkey.Repository[Account]
+	now   time.Time
+	ada   *Account
+	login gormkey.Credentials
 }
 
 func run(ctx context.Context, file string) error {
@@ -49,109 +64,133 @@ func run(ctx context.Context, file string) error {
 	}
 	defer func() { _ = pool.Close() }()
 
-	// 1. Register the plugin and migrate. A program of yours needs no clock of its own.
-	now := time.Now()
-	plugin := gormkey.New[Account](gormkey.WithClock(func() time.Time { return now }))
-	if err := db.Use(plugin); err != nil {
+	t := &tour{now: time.Now()}
+	plugin := gormkey.New[Account](gormkey.WithClock(func() time.Time { return t.now }))
+	if err := db.Use(plugin); err != nil { // right after gorm.Open
 		return err
 	}
 	if err := plugin.AutoMigrate(db); err != nil {
 		return err
 	}
-	auth, err := plugin.Repository()
-	if err != nil {
+	if t.auth, err = plugin.Repository(); err != nil {
 		return err
 	}
+	for _, step := range []func(context.Context) error{t.signUp, t.signIn, t.devices, t.leave} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-	// 2. Sign up: the user and a key, or neither.
-	ada := &Account{Email: "ada@example.com"}
-	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
-	if err := auth.CreateUser(ctx, ada, login); err != nil {
+// signUp creates the user and a key, or neither.
+func (t *tour) signUp(ctx context.Context) error {
+	address := gormkey.FoldEmail("Ada@example.com")
+	t.ada = &Account{Email: address}
+	t.login = gormkey.Credentials{Provider: "email", ID: address, Password: "correct horse battery staple"}
+	if err := t.auth.CreateUser(ctx, t.ada, t.login); err != nil {
 		return err
 	}
-	fmt.Printf("signed up      %s, user id of %d characters\n", ada.Email, len(ada.ID))
+	say("sign up as "+address, fmt.Sprintf("user id of %d characters", len(t.ada.ID)))
 
-	// 3. The same key again is refused, and leaves no half user behind.
-	err = auth.CreateUser(ctx, &Account{Email: "other@example.com"}, login)
-	if !errors.Is(err, gormkey.ErrDuplicateKey) {
-		return fmt.Errorf("signing up twice: got %v", err)
+	err := t.auth.CreateUser(ctx, &Account{Email: "other@example.com"}, t.login)
+	if err := refused("sign up with the same address again", err, gormkey.ErrDuplicateKey); err != nil {
+		return err
 	}
-	fmt.Printf("refused        %v\n", err)
+	short := gormkey.Credentials{Provider: "email", ID: "bob@example.com", Password: "short"}
+	err = t.auth.CreateUser(ctx, &Account{Email: "bob@example.com"}, short)
+	return refused("sign up with a short password", err, gormkey.ErrInvalidArgument)
+}
 
-	// 4. A wrong password and an unknown address get the same answer after the same work.
-	wrong := login
+// signIn opens a session. string(session.Token) is what a cookie holds; the table has its hash.
+func (t *tour) signIn(ctx context.Context) error {
+	wrong := t.login
 	wrong.Password = "incorrect horse"
-	if _, err = auth.SignIn(ctx, wrong); !errors.Is(err, gormkey.ErrInvalidCredentials) {
-		return fmt.Errorf("a wrong password: got %v", err)
+	_, err := t.auth.SignIn(ctx, wrong)
+	if err := refused("sign in with a wrong password", err, gormkey.ErrInvalidCredentials); err != nil {
+		return err
 	}
-	fmt.Printf("refused        %v\n", err)
-
-	// 5. Sign in. string(session.Token) is what a cookie would hold; the table has its hash.
-	session, err := auth.SignIn(ctx, login)
+	wrong.ID = "nobody@example.com"
+	_, err = t.auth.SignIn(ctx, wrong)
+	if err := refused("sign in with an unknown address", err, gormkey.ErrInvalidCredentials); err != nil {
+		return err
+	}
+	session, err := t.auth.SignIn(ctx, t.login)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("signed in      until %s, token %v\n", period(now, session.IdleExpires), session.Token)
+	say("sign in", "session for "+t.days(session.IdleExpires))
 
-	// 6. On each request: who is it?
-	session, err = auth.ValidateSession(ctx, session.Token)
+	session, err = t.auth.ValidateSession(ctx, session.Token)
 	if err != nil {
 		return err
 	}
-	if session.User.Email != ada.Email || session.Fresh {
-		return fmt.Errorf("validated: got %s, fresh %v", session.User.Email, session.Fresh)
-	}
-	fmt.Printf("validated      %s, session is %s\n", session.User.Email, session.State(now))
+	say("check the session", fmt.Sprintf("%s, %s", session.User.Email, session.State(t.now)))
 
-	// 7. Two days later the session is idle: validating renews it.
-	now = now.Add(48 * time.Hour)
-	session, err = auth.ValidateSession(ctx, session.Token)
+	t.now = t.now.Add(48 * time.Hour)
+	session, err = t.auth.ValidateSession(ctx, session.Token)
 	if err != nil {
 		return err
 	}
 	if !session.Fresh {
 		return errors.New("an idle session was not renewed")
 	}
-	fmt.Printf("renewed        until %s, send the cookie again\n", period(now, session.IdleExpires))
-
-	// 8. A second device; then end all but this one.
-	phone, err := auth.SignIn(ctx, login)
-	if err != nil {
-		return err
-	}
-	devices, err := auth.UserSessions(ctx, ada.ID)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("devices        %d\n", len(devices))
-	if err := auth.EndOtherSessions(ctx, ada.ID, session.ID); err != nil {
-		return err
-	}
-	if _, err = auth.ValidateSession(ctx, phone.Token); !errors.Is(err, gormkey.ErrInvalidSession) {
-		return fmt.Errorf("an ended session: got %v", err)
-	}
-	fmt.Printf("other ended    %v\n", err)
-
-	// 9. Sign out.
-	if err := auth.SignOut(ctx, session.Token); err != nil {
-		return err
-	}
-	if _, err = auth.ValidateSession(ctx, session.Token); !errors.Is(err, gormkey.ErrInvalidSession) {
-		return fmt.Errorf("after signing out: got %v", err)
-	}
-	fmt.Printf("signed out     %v\n", err)
-
-	// 10. Delete: keys and sessions go along.
-	if err := auth.DeleteUser(ctx, ada.ID); err != nil {
-		return err
-	}
-	if _, err = auth.SignIn(ctx, login); !errors.Is(err, gormkey.ErrInvalidCredentials) {
-		return fmt.Errorf("after deleting: got %v", err)
-	}
-	fmt.Printf("deleted        %v\n", err)
+	say("check it two days later", "renewed for "+t.days(session.IdleExpires))
 	return nil
 }
 
-func period(now time.Time, end gormkey.UnixMilli) string {
-	return fmt.Sprintf("%.0f days from now", end.Time().Sub(now).Hours()/24)
+// devices signs in twice more, and ends all sessions but one.
+func (t *tour) devices(ctx context.Context) error {
+	phone, err := t.auth.SignIn(ctx, t.login)
+	if err != nil {
+		return err
+	}
+	laptop, err := t.auth.SignIn(ctx, t.login)
+	if err != nil {
+		return err
+	}
+	sessions, err := t.auth.UserSessions(ctx, t.ada.ID)
+	if err != nil {
+		return err
+	}
+	say("list the devices", fmt.Sprint(len(sessions)))
+	if err := t.auth.EndOtherSessions(ctx, t.ada.ID, laptop.ID); err != nil {
+		return err
+	}
+	say("end the other sessions", "done")
+	_, err = t.auth.ValidateSession(ctx, phone.Token)
+	if err := refused("use the phone's token", err, gormkey.ErrInvalidSession); err != nil {
+		return err
+	}
+	if err := t.auth.SignOut(ctx, laptop.Token); err != nil {
+		return err
+	}
+	say("sign out", "done")
+	_, err = t.auth.ValidateSession(ctx, laptop.Token)
+	return refused("use the old token after the sign-out", err, gormkey.ErrInvalidSession)
+}
+
+// leave deletes the user, with keys and sessions.
+func (t *tour) leave(ctx context.Context) error {
+	if err := t.auth.DeleteUser(ctx, t.ada.ID); err != nil {
+		return err
+	}
+	say("delete the user", "keys and sessions went too")
+	_, err := t.auth.SignIn(ctx, t.login)
+	return refused("sign in as the deleted user", err, gormkey.ErrInvalidCredentials)
+}
+
+func (t *tour) days(end gormkey.UnixMilli) string {
+	return fmt.Sprintf("%.0f days", end.Time().Sub(t.now).Hours()/24)
+}
+
+func say(what, happened string) { fmt.Printf("%-38s → %s\n", what, happened) }
+
+// refused prints that something was refused, as it should be, and returns an error if it was not.
+func refused(what string, err, want error) error {
+	if !errors.Is(err, want) {
+		return fmt.Errorf("%s: got %v, want %v", what, err, want)
+	}
+	say(what, fmt.Sprintf("refused, as it should be (%v)", err))
+	return nil
 }
