@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -32,12 +34,29 @@ func (p *PluginOf[U, K, S]) autoMigrate(tx *gorm.DB, more []any) error {
 	if _, err := b.prepare(tx, &p.opts); err != nil {
 		return err
 	}
+	b.warnOfOldNames(tx)
 	if err := b.explainForeignKey(tx.AutoMigrate(append(p.Models(), more...)...)); err != nil {
 		return err
 	}
 	narrow, err := b.checkColumns(newCatalog(b.engine, tx), &p.opts)
 	b.narrow.Store(narrowest(narrow))
 	return err
+}
+
+// warnOfOldNames logs if the table of keys is about to be made while one of the default name is
+// there: after a change of [WithTableNames] nobody could sign in, and nothing would say why. It may
+// be another program's, so it is no error.
+func (b *binding) warnOfOldNames(tx *gorm.DB) {
+	old, m := tx.NamingStrategy.JoinTableName(defaultKeyTable), tx.Migrator()
+	if strings.EqualFold(b.key.Table, old) || m.HasTable(b.key.Table) || !m.HasTable(old) {
+		return
+	}
+	for _, plugin := range tx.Plugins {
+		if owner, ok := plugin.(interface{ tables() []string }); ok && slices.Contains(owner.tables(), old) {
+			return
+		}
+	}
+	tx.Logger.Warn(tx.Statement.Context, "gormkey: AutoMigrate makes the table %s, and there is %s: if you have changed the tables' names, nobody can sign in until you rename the old tables in Plugin.Migrate", b.key.Table, old)
 }
 
 // Migrate runs a migration of the application's, by tx.Migrator() say, so that it loses

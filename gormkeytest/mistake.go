@@ -1,12 +1,16 @@
 package gormkeytest
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/throttle"
 )
 
 // mistakeCases are what new users do, with the text that tells them what to do instead.
@@ -16,6 +20,8 @@ var mistakeCases = []testCase{
 	{"mistake/a type that has no plugin", mistakeOtherType},
 	{"mistake/a second plugin for a type", mistakeTwoPlugins},
 	{"mistake/a hash given as a password", mistakeHash},
+	{"mistake/other names of tables later", mistakeOldNames},
+	{"mistake/no table of the throttle", mistakeNoThrottle},
 }
 
 // wantText asserts what an error says.
@@ -116,4 +122,51 @@ func mistakeHash(s *suite) {
 	equal(s, "rows", rows(s, f.db), before)
 	_, err := f.SignIn(ctx, email(ada.Email)) // whose password is what it was
 	must(s, err)
+}
+
+// mistakeOldNames: new tables are made, empty, and nobody can sign in.
+func mistakeOldNames(s *suite) {
+	f := s.accounts()
+	ada := signUp(s, f, "ada")
+	names := gormkey.WithTableNames(gormkey.TableNames{User: "people", Key: "people_keys", Session: "people_sessions"})
+	migrate := func(db *gorm.DB, plugin gorm.Plugin, autoMigrate func(*gorm.DB, ...any) error) string {
+		s.Helper()
+		log := new(warnings)
+		db.Logger = log
+		must(s, db.Use(plugin))
+		must(s, autoMigrate(db))
+		return strings.Join(log.texts, "\n")
+	}
+	db := s.again(f.db)
+	plugin := newAccounts(s, names)
+	got := migrate(db, plugin, plugin.AutoMigrate)
+	if want := "AutoMigrate makes the table people_keys, and there is user_key: if you have changed the tables' names, nobody can sign in until you rename the old tables in Plugin.Migrate"; !strings.Contains(got, want) {
+		s.Errorf("got the warnings %q, want %q", got, want)
+	}
+	db = s.again(f.db)
+	plugin = newAccounts(s, names)
+	equal(s, "warnings of a second run", migrate(db, plugin, plugin.AutoMigrate), "")
+	_, err := f.SignIn(s.Context(), email(ada.Email)) // under the old names
+	must(s, err)
+}
+
+// warnings is a logger that keeps the warnings.
+type warnings struct{ texts []string }
+
+func (w *warnings) LogMode(logger.LogLevel) logger.Interface { return w }
+func (w *warnings) Info(context.Context, string, ...any)     {}
+func (w *warnings) Error(context.Context, string, ...any)    {}
+func (w *warnings) Warn(_ context.Context, format string, args ...any) {
+	w.texts = append(w.texts, fmt.Sprintf(format, args...))
+}
+func (w *warnings) Trace(context.Context, time.Time, func() (string, int64), error) {}
+
+func mistakeNoThrottle(s *suite) {
+	limits, err := throttle.New(s.newDB(s.T))
+	must(s, err)
+	err = limits.Do(s.Context(), "email:ada@example.com", throttle.Client{}, func() error {
+		s.Error("the attempt was called")
+		return nil
+	})
+	wantText(s, "Do", err, "throttle: the table auth_throttle does not exist: run Throttle.AutoMigrate")
 }

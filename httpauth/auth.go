@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gormkey/gormkey"
@@ -19,7 +20,8 @@ type Auth[U, S any] struct {
 	csrf *http.CrossOriginProtection
 	key  *contextKey
 
-	renewals renewals
+	renewals  renewals
+	unwatched sync.Once // has warned of a request that no middleware saw
 }
 
 // repository is what a request needs of a [gormkey.RepositoryOf], whatever its keys are.

@@ -3,6 +3,7 @@ package httpauth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -111,12 +112,15 @@ func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
 	})
 }
 
-// Session returns the session that the innermost middleware found, nil for nobody and
-// outside of any.
+// Session returns the session that the innermost middleware found, nil for nobody. Outside of
+// any middleware it is nil too, and the first such call is logged, since a route was left out.
 func (a *Auth[U, S]) Session(ctx context.Context) *S {
 	if s := a.scopeOf(ctx); s != nil {
 		return s.current
 	}
+	a.unwatched.Do(func() {
+		slog.WarnContext(ctx, "httpauth: Session or User was called for a request that passed neither RequireUser, OptionalUser nor RequireBearer, so nobody is signed in there")
+	})
 	return nil
 }
 

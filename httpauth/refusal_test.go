@@ -127,3 +127,25 @@ func TestErrorsAsJSON(t *testing.T) {
 		equal(t, "body", w.Body.String(), want+"\n")
 	}
 }
+
+// TestUserOutsideOfMiddleware: nobody is signed in there, and the log says why, once.
+func TestUserOutsideOfMiddleware(t *testing.T) {
+	s := newSite(t)
+	log := new(bytes.Buffer)
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
+	defer slog.SetDefault(old)
+	web := s.with()
+	web.OptionalUser(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if web.User(r.Context()) != nil {
+			t.Error("somebody is signed in")
+		}
+	})).ServeHTTP(httptest.NewRecorder(), request("GET", "/"))
+	equal(t, "log of nobody", log.String(), "")
+	for range 3 {
+		if web.User(request("GET", "/").Context()) != nil {
+			t.Error("somebody is signed in outside")
+		}
+	}
+	equal(t, "times logged", strings.Count(log.String(), "passed neither RequireUser, OptionalUser nor RequireBearer"), 1)
+}

@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/internal/engine"
 )
 
 // Bounds of a device's secret, in bytes.
@@ -242,6 +243,9 @@ func (t *Throttle) exec(ctx context.Context, sql string, vars ...any) (n int64, 
 func (t *Throttle) failed(err error) error {
 	if err == nil {
 		return nil
+	}
+	if what, name := engine.Missing(err); what == "table" {
+		return fmt.Errorf("throttle: the table %s does not exist: run Throttle.AutoMigrate: %w", name, err)
 	}
 	return fmt.Errorf("throttle: %w", err)
 }
