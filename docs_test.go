@@ -35,13 +35,16 @@ func docPages(t *testing.T) []string {
 func TestDocPages(t *testing.T) {
 	t.Parallel()
 	m := &docModule{T: t, root: t.TempDir()}
+	if d := os.Getenv("DOCS_DIR"); d != "" {
+		m.root = d
+	}
 	m.goMod()
 	m.copy("testdata/docs/kit/kit.go", "kit/kit.go")
 	for _, page := range docPages(t) {
 		m.page(page)
 	}
 	m.checks()
-	if out, err := m.goCommand("test", "-count=1", "-vet=off", "./..."); err != nil {
+	if out, err := m.goCommand("test", "-count=1", "-vet=off", "-timeout=1m", "./..."); err != nil {
 		t.Errorf("go test: %v\n%s", err, out)
 	}
 	for _, program := range m.programs {

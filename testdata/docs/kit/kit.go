@@ -13,11 +13,15 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"github.com/gormkey/gormkey/password"
 )
 
 // Password is good enough for the policy.
@@ -71,13 +75,14 @@ func Is(t *testing.T, what string, got, want error) {
 
 // Mails keeps what a page mails.
 type Mails struct {
+	t    *testing.T
 	mu   sync.Mutex
 	sent [][3]string
 	came chan struct{}
 }
 
 // NewMails returns an empty mailbox.
-func NewMails() *Mails { return &Mails{came: make(chan struct{}, 100)} }
+func NewMails(t *testing.T) *Mails { return &Mails{t: t, came: make(chan struct{}, 100)} }
 
 // Send keeps one.
 func (m *Mails) Send(to, subject, text string) error {
@@ -90,7 +95,12 @@ func (m *Mails) Send(to, subject, text string) error {
 
 // Next waits for a mail and returns the one that was sent last, with the token in its link.
 func (m *Mails) Next() (to, token string) {
-	<-m.came
+	m.t.Helper()
+	select {
+	case <-m.came:
+	case <-time.After(20 * time.Second):
+		m.t.Fatal("no mail came")
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last := m.sent[len(m.sent)-1]
@@ -210,3 +220,22 @@ func (b *Browser) do(method, path, contentType string, body io.Reader) (int, htt
 	Must(b.t, err)
 	return response.StatusCode, response.Header, strings.TrimSpace(string(text))
 }
+
+// Clock stands still until it is moved. (Package gormkeytest has one too, and takes long to compile.)
+type Clock struct{ now atomic.Int64 }
+
+// NewClock returns a clock that stands at the present, so that a browser keeps the cookies.
+func NewClock() *Clock {
+	c := new(Clock)
+	c.now.Store(time.Now().UnixMilli())
+	return c
+}
+
+// Now returns its time.
+func (c *Clock) Now() time.Time { return time.UnixMilli(c.now.Load()) }
+
+// Advance moves it.
+func (c *Clock) Advance(d time.Duration) { c.now.Add(d.Milliseconds()) }
+
+// FastHasher takes microseconds.
+func FastHasher() password.Hasher { return password.Argon2id{Memory: 64, Iterations: 1} }
