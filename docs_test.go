@@ -158,8 +158,8 @@ func (m *docModule) checks() {
 
 // docImports are the packages that a block may use without saying so.
 var docImports = []string{
-	"context", "encoding/json", "errors", "fmt", "log", "log/slog", "net/http", "net/netip", "strings", "sync", "testing", "time",
-	"gorm.io/gorm", "github.com/libtnb/sqlite", "github.com/gormkey/gormkey", "github.com/gormkey/gormkey/event",
+	"context", "database/sql", "encoding/json", "errors", "fmt", "log", "log/slog", "net/http", "net/netip", "strings", "sync", "testing", "time",
+	"gorm.io/gorm", "gorm.io/gorm/clause", "github.com/libtnb/sqlite", "github.com/gormkey/gormkey", "github.com/gormkey/gormkey/event",
 	"github.com/gormkey/gormkey/gormkeytest", "github.com/gormkey/gormkey/httpauth", "github.com/gormkey/gormkey/password",
 	"github.com/gormkey/gormkey/throttle",
 }
