@@ -35,16 +35,13 @@ func docPages(t *testing.T) []string {
 func TestDocPages(t *testing.T) {
 	t.Parallel()
 	m := &docModule{T: t, root: t.TempDir()}
-	if d := os.Getenv("DOCS_DIR"); d != "" {
-		m.root = d
-	}
 	m.goMod()
 	m.copy("testdata/docs/kit/kit.go", "kit/kit.go")
 	for _, page := range docPages(t) {
 		m.page(page)
 	}
 	m.checks()
-	if out, err := m.goCommand("test", "-count=1", "-vet=off", "-timeout=1m", "./..."); err != nil {
+	if out, err := m.goCommand("test", "-count=1", "-vet=off", "-timeout=5m", "./..."); err != nil {
 		t.Errorf("go test: %v\n%s", err, out)
 	}
 	for _, program := range m.programs {
@@ -158,7 +155,7 @@ func (m *docModule) checks() {
 
 // docImports are the packages that a block may use without saying so.
 var docImports = []string{
-	"context", "database/sql", "encoding/json", "errors", "fmt", "log", "log/slog", "net/http", "net/netip", "strings", "sync", "testing", "time",
+	"context", "database/sql", "encoding/json", "errors", "fmt", "log", "log/slog", "net/http", "net/http/httptest", "net/netip", "strings", "sync", "testing", "time",
 	"gorm.io/gorm", "gorm.io/gorm/clause", "github.com/libtnb/sqlite", "github.com/gormkey/gormkey", "github.com/gormkey/gormkey/event",
 	"github.com/gormkey/gormkey/gormkeytest", "github.com/gormkey/gormkey/httpauth", "github.com/gormkey/gormkey/password",
 	"github.com/gormkey/gormkey/throttle",

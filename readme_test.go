@@ -79,7 +79,7 @@ func TestREADME(t *testing.T) {
 	t.Parallel()
 	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
 	pieces := snippets
-	for _, file := range []string{"README.md", "docs/sqlite.md", "docs/migrations.md", "docs/passwords.md", "docs/http.md"} {
+	for _, file := range []string{"README.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -28,11 +28,11 @@ var (
 
 func use(...any) {}
 
-// busy is what a driver says of a database that another writer has.
+// busy has the code of a serialization failure, which runs a transaction again.
 type busy struct{}
 
-func (busy) Error() string { return "busy" }
-func (busy) Code() int     { return 5 }
+func (busy) Error() string    { return "busy" }
+func (busy) SQLState() string { return "40001" }
 
 func Check(t *testing.T) {
 	db, ctx := kit.DB(t), t.Context()
