@@ -29,9 +29,9 @@ func docPages(t *testing.T) []string {
 }
 
 // TestDocPages makes a module of the pages, a package a page. The blocks of a page are its
-// files, and testdata/docs/<page>.go is another, which declares what the blocks leave out and
-// may have a function Check that proves what the page says. All of it is built and run by one
-// go test; the programs that end are run one by one.
+// files. Another is testdata/docs/<page>.go, which declares the names that the blocks leave out,
+// and has a function Check that proves the page's claims. One go test builds and runs all of
+// it; the programs that end are run one by one.
 func TestDocPages(t *testing.T) {
 	t.Parallel()
 	m := &docModule{T: t, root: t.TempDir()}
@@ -63,7 +63,7 @@ type docModule struct {
 	programs []string // the folders of programs that end
 }
 
-// goMod requires what this module requires, and this module from where it is.
+// goMod has the requirements of this module, and this module from its folder.
 func (m *docModule) goMod() {
 	m.Helper()
 	here, err := os.Getwd()
@@ -134,6 +134,8 @@ func (m *docModule) page(file string) {
 		m.write("pages/"+name+"/check.go", string(text))
 		if bytes.Contains(text, []byte("\nfunc Check(t *testing.T)")) {
 			m.checked = append(m.checked, name)
+		} else {
+			m.Errorf("%s has no Check", check)
 		}
 		return
 	}

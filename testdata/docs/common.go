@@ -11,7 +11,7 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// What the pieces of a page take for granted.
+// These are the names that the pieces of a page take for granted.
 
 type Account struct {
 	gormkey.User

@@ -3,6 +3,7 @@ package page
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -91,6 +92,17 @@ func Check(t *testing.T) {
 		if _, err := httpauth.New(auth, httpauth.TrustedOrigins(origin)); err == nil {
 			t.Errorf("TrustedOrigins(%q): got no error", origin)
 		}
+	}
+	local, err := httpauth.New(auth, httpauth.TrustedOrigins("http://localhost:3000"))
+	kit.Must(t, err)
+	for _, site := range []string{"same-site", ""} { // "" is an older browser
+		r := httptest.NewRequest(http.MethodPost, "http://localhost:8080/sign-in", nil)
+		r.Header.Set("Origin", "http://localhost:3000")
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		kit.Is(t, "localhost:3000", local.CheckOrigin(r), nil)
+		kit.Is(t, "localhost:3000, not trusted", web.CheckOrigin(r), httpauth.ErrCrossOrigin)
 	}
 	redirect, err := httpauth.New(auth, httpauth.RedirectAnonymous("/sign-in"))
 	kit.Must(t, err)

@@ -1,4 +1,4 @@
-// Package kit is what the checks of the pages share: a database, and a browser.
+// Package kit has a database, a mailbox and a browser for the checks of the pages.
 package kit
 
 import (
@@ -73,7 +73,7 @@ func Is(t *testing.T, what string, got, want error) {
 	}
 }
 
-// Mails keeps what a page mails.
+// Mails keeps the mails that a page sends.
 type Mails struct {
 	t    *testing.T
 	mu   sync.Mutex
