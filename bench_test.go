@@ -19,7 +19,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 )
 
 // The benchmarks run beside what the same work costs by hand. Both take turns within
@@ -103,7 +103,7 @@ func (t *benchTable) fill(b *testing.B, pool *sql.DB, sessions int) {
 		return fmt.Sprintf("('%s', 'user%d@example.com', 'User Number %d', '2026-01-02 03:04:05', %s)", benchUserID(i), i, i, age)
 	})
 	active := benchActive.UnixMilli()
-	idle := active + gormkeytest.IdlePeriod.Milliseconds()
+	idle := active + authtest.IdlePeriod.Milliseconds()
 	insert(sessions, "user_session (id, user_id, active_expires, idle_expires)", func(i int) string {
 		token := gormkey.Token(rand.Text() + rand.Text())
 		id := string(token.ID())
@@ -271,8 +271,8 @@ func BenchmarkOpenSession(b *testing.B) {
 			_, err := t.auth.OpenSession(t.ctx, user())
 			return err
 		}, func() error {
-			active := time.Now().Add(gormkeytest.ActivePeriod).UnixMilli()
-			_, err := t.insert.ExecContext(t.ctx, gormkey.Token(rand.Text()).ID(), user(), active, active+gormkeytest.IdlePeriod.Milliseconds())
+			active := time.Now().Add(authtest.ActivePeriod).UnixMilli()
+			_, err := t.insert.ExecContext(t.ctx, gormkey.Token(rand.Text()).ID(), user(), active, active+authtest.IdlePeriod.Milliseconds())
 			return err
 		})
 		t.statements(b, func(auth *gormkey.Repository[Profile]) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/engine"
+	"github.com/gormkey/gormkey/internal/random"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -65,7 +66,7 @@ func defaultOptions() options {
 	return options{
 		userIDLength:     userIDLength,
 		generatesDefault: true,
-		newUserID:        func() string { return randomString(userIDLength) },
+		newUserID:        func() string { return random.String(userIDLength) },
 		active:           defaultActivePeriod,
 		idle:             defaultIdlePeriod,
 		clock:            time.Now,
@@ -263,7 +264,7 @@ func (o *options) validateUserID(e engine.Engine) error {
 				length = min(o.idType.Width, userIDLength)
 			}
 		}
-		o.newUserID = func() string { return randomString(length) }
+		o.newUserID = func() string { return random.String(length) }
 		return nil
 	}
 	if err := o.checkUserID(o.newUserID()); err != nil {

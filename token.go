@@ -1,8 +1,6 @@
 package gormkey
 
-import (
-	"crypto/rand"
-)
+import "github.com/gormkey/gormkey/internal/random"
 
 // wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
 // 0–9, "_" and "-". Anything else is refused without a statement.
@@ -22,31 +20,9 @@ func wellFormed(t Token) bool {
 
 func checkSessionID(id SessionID) error { return checkText("session id", string(id), sessionIDSize) }
 
-// alphabet is Lucia's: 36 characters, the digits in the order 1…9, 0.
-const alphabet = "abcdefghijklmnopqrstuvwxyz1234567890"
-
 const (
 	tokenLength  = 40
 	userIDLength = 15
 )
 
-// randomString returns n characters of the alphabet, each equally likely: bytes past
-// the last multiple of 36 are thrown away. crypto/rand never returns an error.
-func randomString(n int) string {
-	const limit = 256 - 256%len(alphabet)
-	out := make([]byte, 0, n)
-	var buf [64]byte
-	for {
-		_, _ = rand.Read(buf[:])
-		for _, b := range buf {
-			if int(b) >= limit {
-				continue
-			}
-			if out = append(out, alphabet[int(b)%len(alphabet)]); len(out) == n {
-				return string(out)
-			}
-		}
-	}
-}
-
-func newToken() Token { return Token(randomString(tokenLength)) }
+func newToken() Token { return Token(random.String(tokenLength)) }

@@ -14,14 +14,13 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -83,40 +82,20 @@ func concat(lists ...[]testCase) (all []testCase) {
 	return all
 }
 
-// The periods of a plugin without [gormkey.WithSessionPeriods]. They are Lucia's, written out
-// again here, so that a change of gormkey's defaults is seen.
+// The names of package authtest that the contract uses most.
 const (
-	ActivePeriod = 24 * time.Hour
-	IdlePeriod   = 14 * 24 * time.Hour
+	ActivePeriod = authtest.ActivePeriod
+	IdlePeriod   = authtest.IdlePeriod
 )
 
-// Clock is a clock that stands still until it is moved. It is safe for concurrent use.
-type Clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+// Clock is [authtest.Clock].
+type Clock = authtest.Clock
 
-// NewClock returns a clock that stands at 2023-11-14 22:13:20 UTC, 1700000000000 in
-// Unix milliseconds.
-func NewClock() *Clock { return &Clock{now: time.UnixMilli(1_700_000_000_000)} }
+// NewClock is [authtest.NewClock].
+func NewClock() *Clock { return authtest.NewClock() }
 
-// Now returns the clock's time; give it to gormkey.WithClock.
-func (c *Clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-// Advance moves the clock, forward or back.
-func (c *Clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// FastHasher returns a hasher for tests: real Argon2id, at settings that take
-// microseconds.
-func FastHasher() password.Hasher { return password.Argon2id{Memory: 64, Iterations: 1} }
+// FastHasher is [authtest.FastHasher].
+func FastHasher() password.Hasher { return authtest.FastHasher() }
 
 // suite is what a case works with.
 type suite struct {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -64,7 +64,7 @@ func TestR13NotCacheable(t *testing.T) {
 		equal(t, test.name+": Cache-Control", strings.Join(w.Header()["Cache-Control"], "|"), test.cache)
 		equal(t, test.name+": Vary", varies(w), test.vary)
 	}
-	s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+	s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 	w := serve(require, request("GET", "/", "Cookie", cookie(token)))
 	equal(t, "renewed: number of Set-Cookie", len(setCookies(w, cookieName)), 1)
 	equal(t, "renewed: Cache-Control", w.Header().Get("Cache-Control"), noStore)

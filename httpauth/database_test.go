@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 	"github.com/gormkey/gormkey/throttle"
 )
@@ -89,7 +89,7 @@ func TestR18RenewalFails(t *testing.T) {
 	hook := new(unavailable)
 	s := newSite(t, hook.option())
 	token := s.open("ada")
-	s.clock.Advance(gormkeytest.ActivePeriod + 1e6)
+	s.clock.Advance(authtest.ActivePeriod + 1e6)
 	s.wire.breaks("UPDATE")
 	w := serve(s.web.RequireUser(s.who()), request("GET", "/", "Cookie", cookie(token)))
 	equal(t, "status", w.Code, http.StatusServiceUnavailable)

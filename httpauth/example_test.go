@@ -18,7 +18,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 	"github.com/gormkey/gormkey/throttle"
 )
@@ -33,7 +33,7 @@ func exampleSite(opts ...httpauth.Option) (web *httpauth.Auth[Account, gormkey.S
 	if err != nil {
 		log.Fatal(err)
 	}
-	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}

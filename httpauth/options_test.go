@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -108,8 +108,8 @@ type Device struct {
 // TestOwnSession: the application's own session struct is stored, and is the context's.
 func TestOwnSession(t *testing.T) {
 	db, _ := openDB(t)
-	clock := gormkeytest.NewClock()
-	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device](gormkey.WithPasswordHasher(gormkeytest.FastHasher()), gormkey.WithClock(clock.Now), gormkey.WithOneTimeTokens())
+	clock := authtest.NewClock()
+	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device](gormkey.WithPasswordHasher(authtest.FastHasher()), gormkey.WithClock(clock.Now), gormkey.WithOneTimeTokens())
 	must(t, db.Use(plugin))
 	must(t, plugin.AutoMigrate(db))
 	auth, err := plugin.Repository()

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 )
 
 // readers are the ways in which the cookie is read.
@@ -44,13 +44,13 @@ func TestR12RenewalSendsCookie(t *testing.T) {
 		must(t, err)
 		line := func() string {
 			return cookie(opened.Token) + "; Path=/; Expires=" +
-				s.clock.Now().Add(gormkeytest.ActivePeriod+gormkeytest.IdlePeriod).UTC().Format(http.TimeFormat) + "; HttpOnly; Secure; SameSite=Lax"
+				s.clock.Now().Add(authtest.ActivePeriod+authtest.IdlePeriod).UTC().Format(http.TimeFormat) + "; HttpOnly; Secure; SameSite=Lax"
 		}
 		ask := func() *httptest.ResponseRecorder {
 			return serve(h, request("GET", "/", "Cookie", cookie(opened.Token)))
 		}
 
-		s.clock.Advance(gormkeytest.ActivePeriod) // the last active millisecond
+		s.clock.Advance(authtest.ActivePeriod) // the last active millisecond
 		noCookie(t, name+", active", ask())
 		s.clock.Advance(time.Millisecond)
 		w := ask()
@@ -66,7 +66,7 @@ func TestR12RenewalSendsCookie(t *testing.T) {
 func TestR12DeadSessionKeepsCookie(t *testing.T) {
 	s := newSite(t)
 	token := s.open("ada")
-	s.clock.Advance(gormkeytest.ActivePeriod + gormkeytest.IdlePeriod + time.Millisecond)
+	s.clock.Advance(authtest.ActivePeriod + authtest.IdlePeriod + time.Millisecond)
 	for name, h := range s.readers() {
 		for what, value := range map[string]string{"dead": string(token), "unknown": string(knownToken), "malformed": "x", "two": string(token) + "; " + cookie(knownToken)} {
 			w := serve(h, request("GET", "/", "Cookie", cookieName+"="+value))
@@ -81,7 +81,7 @@ func TestBearerSetsNoCookie(t *testing.T) {
 	s := newSite(t)
 	token := s.open("ada")
 	h := s.web.RequireBearer(s.who())
-	s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+	s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 	w := serve(h, request("GET", "/", "Authorization", bearer(token), "Cookie", cookie(knownToken)))
 	equal(t, "renewed", w.Body.String(), "ada@example.com")
 	noCookie(t, "renewed", w)
@@ -114,7 +114,7 @@ func TestOneSetCookie(t *testing.T) {
 		}))
 		renewed, err := s.auth.OpenSession(t.Context(), account.ID)
 		must(t, err)
-		s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+		s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 		for from, token := range map[string]gormkey.Token{"a dead cookie": knownToken, "a renewal": renewed.Token} {
 			w := serve(h, post("/", "Cookie", cookie(token)))
 			lines := setCookies(w, cookieName)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -50,7 +50,7 @@ func TestR12RotationUnderRequests(t *testing.T) {
 			must(t, err)
 			b := &jar{string(old.Token)}
 			if round%2 == 1 { // one of the requests renews it
-				s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+				s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 			}
 			answers := make([]*httptest.ResponseRecorder, 20)
 			var signedIn sync.WaitGroup
@@ -140,7 +140,7 @@ func TestR12RenewalMeetsSignIn(t *testing.T) {
 		} {
 			old, err := s.auth.OpenSession(t.Context(), account.ID)
 			must(t, err)
-			s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+			s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 			program, err := s.auth.OpenSession(t.Context(), account.ID)
 			must(t, err)
 			begun, goOn := make(chan struct{}), make(chan struct{})

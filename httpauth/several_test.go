@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -65,7 +65,7 @@ func TestSeveralCookies(t *testing.T) {
 	}
 	s.wire.breaks("-")
 
-	s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+	s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 	w := serve(s.web.RequireUser(s.who()), request("GET", "/", "Cookie", cookies(knownToken, ada)))
 	if lines := setCookies(w, cookieName); len(lines) != 1 || !strings.HasPrefix(lines[0], cookie(ada)+"; ") {
 		t.Errorf("renewed: got Set-Cookie %q, want one with the token", lines)

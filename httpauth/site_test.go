@@ -18,7 +18,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -41,7 +41,7 @@ type site struct {
 	db    *gorm.DB
 	wire  *wire
 	auth  *gormkey.Repository[Account]
-	clock *gormkeytest.Clock
+	clock *authtest.Clock
 	web   *httpauth.Auth[Account, session]
 }
 
@@ -53,7 +53,7 @@ func newSite(t testing.TB, opts ...httpauth.Option) *site {
 // newSiteOf is newSite with options of the plugin.
 func newSiteOf(t testing.TB, plugin []gormkey.Option, opts ...httpauth.Option) *site {
 	t.Helper()
-	s := &site{TB: t, clock: gormkeytest.NewClock()}
+	s := &site{TB: t, clock: authtest.NewClock()}
 	s.db, s.wire = openDB(t)
 	s.auth = register(t, s.db, append([]gormkey.Option{gormkey.WithClock(s.clock.Now)}, plugin...)...)
 	s.web = s.with(opts...)
@@ -77,7 +77,7 @@ func openDB(t testing.TB) (*gorm.DB, *wire) {
 
 func register(t testing.TB, db *gorm.DB, opts ...gormkey.Option) *gormkey.Repository[Account] {
 	t.Helper()
-	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher())}, opts...)...)
+	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(authtest.FastHasher())}, opts...)...)
 	must(t, db.Use(plugin))
 	must(t, plugin.AutoMigrate(db))
 	auth, err := gormkey.From[Account](db)

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 )
 
 // handlers are what may be done to a header. Of some it is known what they decide.
@@ -175,7 +175,7 @@ func TestR13WhateverTheHandlerDoes(t *testing.T) {
 			for _, connected := range []bool{false, true} {
 				token, program := open(), open()
 				if c.renewed {
-					s.clock.Advance(gormkeytest.ActivePeriod + time.Millisecond)
+					s.clock.Advance(authtest.ActivePeriod + time.Millisecond)
 				}
 				headers := []string{"Cookie", cookie(token), "Authorization", bearer(program), "Sec-Fetch-Site", "same-origin"}
 				var header http.Header

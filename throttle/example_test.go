@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/throttle"
 )
 
@@ -26,8 +26,8 @@ func ExampleThrottle_Do() {
 	if pool, err := db.DB(); err == nil {
 		pool.SetMaxOpenConns(1) // a database in memory lives in one connection
 	}
-	clock := gormkeytest.NewClock()
-	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	clock := authtest.NewClock()
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
 	limits, err := throttle.New(db, throttle.WithClock(clock.Now))
 	if err := errors.Join(err, db.Use(plugin), plugin.AutoMigrate(db), limits.AutoMigrate()); err != nil {
 		log.Fatal(err)

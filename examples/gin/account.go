@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
@@ -41,7 +40,7 @@ func open() (*gormkey.Repository[Account], error) {
 func login(r *http.Request) gormkey.Credentials {
 	return gormkey.Credentials{
 		Provider: "email",
-		ID:       strings.ToLower(strings.TrimSpace(r.PostFormValue("email"))),
+		ID:       gormkey.FoldEmail(r.PostFormValue("email")),
 		Password: r.PostFormValue("password"),
 	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 
@@ -15,17 +13,6 @@ type Account struct {
 	gormkey.User
 	Email         string  `gorm:"size:255"`             // as typed, or as a provider says
 	VerifiedEmail *string `gorm:"size:255;uniqueIndex"` // proven to be theirs, in lower case; nil before
-}
-
-// fold returns the one form of an address that is compared and stored. It changes ASCII alone:
-// strings.ToLower makes an ordinary k of the Kelvin sign, and so one mailbox of two.
-func fold(email string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, strings.TrimSpace(email))
 }
 
 // open opens a database and migrates it. This one is in memory, and gone with the program.

@@ -99,7 +99,7 @@ func (a *app) routes() http.Handler {
 }
 
 func login(r *http.Request) gormkey.Credentials {
-	return gormkey.Credentials{Provider: "email", ID: fold(r.PostFormValue("email")), Password: r.PostFormValue("password")}
+	return gormkey.Credentials{Provider: "email", ID: gormkey.FoldEmail(r.PostFormValue("email")), Password: r.PostFormValue("password")}
 }
 
 // home answers what a form asked for.

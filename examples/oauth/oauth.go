@@ -134,7 +134,7 @@ func (o *oauth) linkTo(w http.ResponseWriter, r *http.Request, sessionID string,
 // anybody else: of two subjects of one provider the second is not linked.
 func (o *oauth) register(ctx context.Context, key gormkey.Credentials, who identity) error {
 	account := &Account{Email: who.Email}
-	email := fold(who.Email)
+	email := gormkey.FoldEmail(who.Email)
 	if email != "" && who.EmailVerified == true {
 		owner, err := o.owner(ctx, email)
 		if err != nil {

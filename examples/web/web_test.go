@@ -19,7 +19,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 )
 
 const password = "correct horse battery staple"
@@ -28,15 +28,15 @@ const password = "correct horse battery staple"
 type site struct {
 	*server
 	http  *httptest.Server
-	clock *gormkeytest.Clock
+	clock *authtest.Clock
 	log   *statements
 }
 
 func open(t *testing.T, set settings) *site {
 	t.Helper()
-	clock := gormkeytest.NewClock()
+	clock := authtest.NewClock()
 	clock.Advance(time.Since(clock.Now())) // since the cookie jar has the other one
-	db, auth, err := openDatabase(filepath.Join(t.TempDir(), "web.db"), clock.Now, gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	db, auth, err := openDatabase(filepath.Join(t.TempDir(), "web.db"), clock.Now, gormkey.WithPasswordHasher(authtest.FastHasher()))
 	must(t, err)
 	t.Cleanup(func() { closeDatabase(db) })
 	log := &statements{Interface: logger.Discard}

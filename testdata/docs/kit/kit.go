@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/password"
 )
 
@@ -221,21 +221,8 @@ func (b *Browser) do(method, path, contentType string, body io.Reader) (int, htt
 	return response.StatusCode, response.Header, strings.TrimSpace(string(text))
 }
 
-// Clock stands still until it is moved. (Package gormkeytest has one too, and takes long to compile.)
-type Clock struct{ now atomic.Int64 }
-
-// NewClock returns a clock that stands at the present, so that a browser keeps the cookies.
-func NewClock() *Clock {
-	c := new(Clock)
-	c.now.Store(time.Now().UnixMilli())
-	return c
-}
-
-// Now returns its time.
-func (c *Clock) Now() time.Time { return time.UnixMilli(c.now.Load()) }
-
-// Advance moves it.
-func (c *Clock) Advance(d time.Duration) { c.now.Add(d.Milliseconds()) }
+// NewClock returns a clock that stands at the present, so that a cookie jar keeps the cookies.
+func NewClock() *authtest.Clock { return authtest.NewClockAt(time.Now()) }
 
 // FastHasher takes microseconds.
-func FastHasher() password.Hasher { return password.Argon2id{Memory: 64, Iterations: 1} }
+func FastHasher() password.Hasher { return authtest.FastHasher() }
