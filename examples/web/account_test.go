@@ -80,6 +80,9 @@ func TestResetVerifies(t *testing.T) {
 	ada.do("POST", "/sign-up", login("ada@example.com", password))
 	ada.do("POST", "/forgot-password", url.Values{"email": {"Ada@example.com"}, "next": {"/members"}})
 	link, token := s.link(t, "/reset-password")
+	if !strings.Contains(link, "next=%2Fmembers") {
+		t.Errorf("the link in the mail is %s", link)
+	}
 	ada.want(200, "/reset-password", `autocomplete="username" value="ada@example.com"`)(ada.do("GET", link, nil))
 	_, at, page := ada.do("POST", "/reset-password", url.Values{"token": {token}, "password": {"a new password"}, "next": {"/members"}})
 	if !strings.Contains(at, "next=%2Fmembers") || !strings.Contains(page, `value="ada@example.com"`) {

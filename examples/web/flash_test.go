@@ -71,6 +71,9 @@ func TestDraft(t *testing.T) {
 	if _, _, page := eve.do("GET", "/sign-in", nil); strings.Contains(page, "is wrong") || strings.Contains(page, "eve@") {
 		t.Errorf("a new page shows the draft:\n%s", page)
 	}
+	if _, _, page := eve.do("GET", "/sign-in?draft=another", nil); strings.Contains(page, "is wrong") || strings.Contains(page, "eve@") {
+		t.Errorf("the draft is shown for the id of another:\n%s", page)
+	}
 	_, query, _ := strings.Cut(at, "?")
 	for _, path := range []string{"/sign-up", "/forgot-password"} { // the address goes along, the error does not
 		if _, _, page := eve.do("GET", path+"?"+query, nil); strings.Contains(page, "is wrong") || !strings.Contains(page, `value="eve@example.com"`) {

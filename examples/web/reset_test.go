@@ -24,6 +24,7 @@ func TestResetAnswersAlike(t *testing.T) {
 	ada := s.visit(t)
 	ada.do("POST", "/sign-up", login("ada@example.com", password))
 	_, _, known := ada.do("POST", "/forgot-password", login("ada@example.com", ""))
+	ada.want(404, "/dev/mails", "Page not found")(ada.do("GET", "/dev/mails", nil)) // what development shows to anybody
 	_, _, unknown := ada.do("POST", "/forgot-password", login("eve@example.com", ""))
 	if alike(known) != alike(unknown) || !strings.Contains(known, "ada@example.com") || strings.Contains(known, "token=") {
 		t.Errorf("the answers differ, or show the link:\n%s\n%s", known, unknown)

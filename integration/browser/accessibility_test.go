@@ -196,6 +196,9 @@ func TestScreenshots(t *testing.T) {
 		}
 		for width, suffix := range widths {
 			var png []byte
+			if docs != nil { // without a cursor that blinks
+				v.do(chromedp.Evaluate(`document.activeElement.blur()`, nil))
+			}
 			v.do(chromedp.EmulateViewport(width, 640), chromedp.ActionFunc(func(ctx context.Context) (err error) {
 				png, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatPng).WithCaptureBeyondViewport(docs == nil).Do(ctx)
 				return err
