@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "Open %s\nThe database is %s. Interrupt to stop.\n", *site, *file)
 	if !*insecure && plainHTTP(*site) {
-		fmt.Fprintln(out, "Nobody can sign in over http at this address: serve https, or in development add -insecure-cookie.")
+		fmt.Fprintln(out, "Over http people can sign in on localhost only. For other machines serve https, or in development add -insecure-cookie.")
 	}
 	return serve(ctx, listener, s)
 }
