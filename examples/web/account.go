@@ -1,50 +1,147 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/gormkey/gormkey"
 )
 
-func passwordForm() *form {
-	return &form{Action: "/account/password", Button: "Change password", Fields: []*field{
-		passwordField("current", "Your password now", "current-password"),
-		passwordField("new", "New password", "new-password"),
-	}}
-}
-
 func (s *server) showAccount(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, "account", "Your account", passwordForm())
+	s.show(w, r, http.StatusOK, "account", view{Title: "Your account"})
 }
 
-// changePassword asks for the present password, since somebody else may be using the session by
-// now. Wrong answers count as failed sign-ins do. The other devices are signed out.
-func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
-	f := passwordForm()
-	account, session := s.web.User(r.Context()), s.web.Session(r.Context())
-	current, chosen := f.password(r, "current", "Enter your password."), f.newPassword(r, "new")
-	if f.Invalid() {
-		s.showForm(w, r, "account", "Your account", f)
-		return
-	}
-	old := credentials(account.Email, current)
+// confirmed asks for the password again, since somebody else may be using the session by now.
+// Wrong answers count as failed sign-ins do, and are noted in the form. It returns false after
+// it has answered an error.
+func (s *server) confirmed(w http.ResponseWriter, r *http.Request, f *form, password string) bool {
+	c := credentials(s.web.User(r.Context()).Email, password)
+	return s.checked(w, r, f, c, "", func() error {
+		_, err := s.auth.UseKey(r.Context(), c)
+		return err
+	})
+}
+
+// checked lets an attempt with a password pass the throttle. NewPassword is the field of a new
+// one, or "".
+func (s *server) checked(w http.ResponseWriter, r *http.Request, f *form, c gormkey.Credentials, newPassword string, attempt func() error) bool {
 	err := gormkey.ErrInvalidCredentials
-	if s.auth.CheckCredentials(old) == nil { // what nobody can have as a password is not counted
-		err = s.limits.Do(r.Context(), old.KeyID().String(), s.web.KnownClient(r), func() error {
-			_, err := s.auth.ChangePassword(r.Context(), old, chosen, session.ID)
-			return err
-		})
-	}
-	if errors.Is(err, gormkey.ErrInvalidCredentials) {
-		f.refuse(http.StatusUnprocessableEntity, "current", "This is not your password.")
+	if s.auth.CheckCredentials(c) == nil { // a password that no account can have is not counted
+		err = s.limits.Do(r.Context(), c.KeyID().String(), s.web.KnownClient(r), attempt)
 	}
 	switch {
 	case err == nil:
-		http.Redirect(w, r, "/account?notice=password-changed", http.StatusSeeOther)
-	case f.Invalid() || f.explain(w, err, "new"):
-		s.showForm(w, r, "account", "Your account", f)
-	default:
+	case errors.Is(err, gormkey.ErrInvalidCredentials):
+		f.refuse(http.StatusUnprocessableEntity, "current", "This is not your current password.")
+	case !f.explain(err, newPassword):
 		s.web.Error(w, r, err)
+		return false
 	}
+	return true
+}
+
+func (s *server) passwordForm(r *http.Request) *form {
+	return &form{Path: "/account/password", Page: "change-password", Title: "Change your password", Button: "Change password",
+		Username: s.web.User(r.Context()).Email, Fields: []*field{
+			passwordField("current", "Current password", "current-password"),
+			passwordField("new", "New password", "new-password"),
+		}}
+}
+
+func (s *server) showPassword(w http.ResponseWriter, r *http.Request) {
+	s.showForm(w, r, s.passwordForm(r))
+}
+
+// changePassword signs the other devices out.
+func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
+	f := s.passwordForm(r)
+	account, session := s.web.User(r.Context()), s.web.Session(r.Context())
+	old, chosen := credentials(account.Email, f.password(r, "current")), f.newPassword(r, "new")
+	if !f.Invalid() && !s.checked(w, r, f, old, "new", func() error {
+		_, err := s.auth.ChangePassword(r.Context(), old, chosen, session.ID)
+		return err
+	}) {
+		return
+	}
+	if f.Invalid() {
+		s.sendBack(w, r, f)
+		return
+	}
+	s.done(w, r, "password-changed", "/account")
+}
+
+func (s *server) deleteForm(r *http.Request) *form {
+	return &form{Path: "/account/delete", Page: "delete-account", Title: "Delete your account", Button: "Delete my account", Danger: true,
+		Username: s.web.User(r.Context()).Email, Fields: []*field{passwordField("current", "Current password", "current-password")}}
+}
+
+func (s *server) showDelete(w http.ResponseWriter, r *http.Request) {
+	s.showForm(w, r, s.deleteForm(r))
+}
+
+func (s *server) deleteAccount(w http.ResponseWriter, r *http.Request) {
+	f := s.deleteForm(r)
+	account, current := s.web.User(r.Context()), f.password(r, "current")
+	if !f.Invalid() && !s.confirmed(w, r, f, current) {
+		return
+	}
+	if f.Invalid() {
+		s.sendBack(w, r, f)
+		return
+	}
+	if err := s.auth.DeleteUser(r.Context(), account.ID); err != nil {
+		s.web.Error(w, r, err)
+		return
+	}
+	_ = s.web.SignOut(w, r) // the session is gone; this clears the cookie
+	s.notify(mail{To: account.Email, Subject: "Your account is deleted", Text: "Your account and its data are deleted. If it was not you, answer this mail."})
+	s.done(w, r, "deleted", "/")
+}
+
+// export is what a user downloads: everything that is stored about them, without secrets.
+type export struct {
+	ID         string         `json:"id"`
+	Email      string         `json:"email"`
+	VerifiedAt *time.Time     `json:"verifiedAt"`
+	CreatedAt  time.Time      `json:"createdAt"`
+	Keys       []exportKey    `json:"keys"`
+	Devices    []exportDevice `json:"devices"`
+}
+
+type exportKey struct {
+	Provider    string `json:"provider"`
+	ID          string `json:"id"`
+	HasPassword bool   `json:"hasPassword"`
+}
+
+type exportDevice struct {
+	UserAgent string    `json:"userAgent"`
+	IP        string    `json:"ip"`
+	OpenedAt  time.Time `json:"openedAt"`
+	UsedAt    time.Time `json:"usedAt"`
+	Expires   time.Time `json:"expires"`
+}
+
+func (s *server) export(w http.ResponseWriter, r *http.Request) {
+	account := s.web.User(r.Context())
+	keys, err := s.auth.UserKeys(r.Context(), account.ID)
+	devices, devicesErr := s.auth.UserSessions(r.Context(), account.ID)
+	if err := errors.Join(err, devicesErr); err != nil {
+		s.web.Error(w, r, err)
+		return
+	}
+	all := export{account.ID, account.Email, account.VerifiedAt, account.CreatedAt, nil, nil}
+	for _, k := range keys {
+		all.Keys = append(all.Keys, exportKey{k.KeyID().Provider, k.KeyID().ID, k.PasswordDefined()})
+	}
+	for _, d := range devices {
+		all.Devices = append(all.Devices, exportDevice{d.UserAgent, d.IP, d.CreatedAt, d.UsedAt, d.IdleExpires.Time()})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Disposition", `attachment; filename="latchkey.json"`)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "\t")
+	_ = encoder.Encode(all)
 }

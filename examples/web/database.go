@@ -17,16 +17,18 @@ import (
 // Account is somebody who signs in by email address.
 type Account struct {
 	gormkey.User
-	Email     string `gorm:"size:254;uniqueIndex"`
-	CreatedAt time.Time
+	Email      string     `gorm:"size:254;uniqueIndex"` // as gormkey.FoldEmail returns it
+	VerifiedAt *time.Time // nil until a link that was mailed to the address has been used
+	CreatedAt  time.Time
 }
 
-// Device is a session that knows where and when it was opened.
+// Device is a session that knows where and when it was opened, and when it was last used.
 type Device struct {
 	gormkey.Session[Account]
 	UserAgent string `gorm:"size:255"`
 	IP        string `gorm:"size:45"`
 	CreatedAt time.Time
+	UsedAt    time.Time // to the hour
 }
 
 // repository has the operations, on accounts and their devices.
@@ -45,7 +47,7 @@ func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*g
 	if err := db.Use(plugin); err != nil {
 		return nil, nil, err
 	}
-	// The throttle's counts stand in the same file.
+	// The throttle's counts are in the same file.
 	if err := plugin.AutoMigrate(db, &throttle.Bucket{}); err != nil {
 		return nil, nil, err
 	}
@@ -53,7 +55,7 @@ func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*g
 	return db, auth, err
 }
 
-// nobody returns the id of an account with no address and no key, and makes it at the first
+// nobody returns the id of an account with no address and no key, and creates it at the first
 // start.
 func nobody(db *gorm.DB, auth *repository) (id string, err error) {
 	account := new(Account)
@@ -70,8 +72,8 @@ func closeDatabase(db *gorm.DB) {
 	}
 }
 
-// cleanUp deletes, once an hour, what has expired. Nothing depends on it but the size of
-// the file.
+// cleanUp deletes expired rows once an hour, so that the file does not grow. Nothing else depends
+// on it.
 func (s *server) cleanUp(ctx context.Context) {
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()

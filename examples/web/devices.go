@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -11,9 +12,27 @@ import (
 
 // listed is a device as the page shows it.
 type listed struct {
-	ID, Name, Agent, IP string
+	ID, Name, IP        string
 	This                bool
-	Opened, Until       time.Time
+	Opened, Used, Until time.Time
+}
+
+// usedEvery is how exactly a device's last use is known. Each session costs one UPDATE in that
+// time.
+const usedEvery = time.Hour
+
+// used notes that a device is in use. A page is shown even if that fails.
+func (s *server) used(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d := s.web.Session(r.Context())
+		if d != nil && s.now().Sub(d.UsedAt) >= usedEvery {
+			_, err := s.auth.UpdateSessionAttributes(r.Context(), d.ID, map[string]any{"UsedAt": s.now()})
+			if err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
+				slog.Error("last use of a device", "error", err)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *server) devices(w http.ResponseWriter, r *http.Request) {
@@ -25,7 +44,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]listed, 0, len(sessions))
 	for _, d := range sessions {
-		one := listed{d.ID.String(), deviceName(d.UserAgent), d.UserAgent, d.IP, d.ID == this.ID, d.CreatedAt, d.IdleExpires.Time()}
+		one := listed{d.ID.String(), deviceName(d.UserAgent), d.IP, d.ID == this.ID, d.CreatedAt, d.UsedAt, d.IdleExpires.Time()}
 		if one.This {
 			list = append([]listed{one}, list...)
 			continue
@@ -35,12 +54,12 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "devices", view{Title: "Your devices", Data: list})
 }
 
-// endDevice ends one device. Asked for somebody else's, it does not find it.
+// endDevice signs one device out. It does not find a device of another account.
 func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
 	err := s.auth.EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
 	switch {
 	case err == nil, errors.Is(err, gormkey.ErrInvalidSession): // it has ended
-		http.Redirect(w, r, "/account/devices?notice=device-ended", http.StatusSeeOther)
+		s.done(w, r, "device-ended", "/account/devices")
 	case errors.Is(err, gormkey.ErrInvalidArgument):
 		s.problem(http.StatusBadRequest)(w, r)
 	default:
@@ -54,11 +73,11 @@ func (s *server) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 		s.web.Error(w, r, err)
 		return
 	}
-	http.Redirect(w, r, "/account/devices?notice=others-ended", http.StatusSeeOther)
+	s.done(w, r, "others-ended", "/account/devices")
 }
 
-// deviceName makes a few words of a User-Agent, by the names that come first in it where
-// several are claimed.
+// deviceName makes a few words of a User-Agent. Browsers claim to be others too, so the order of
+// the names matters.
 func deviceName(agent string) string {
 	find := func(names ...[2]string) string {
 		for _, n := range names {

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	mailaddress "net/mail"
+	"net/url"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,104 +17,142 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// form is a form with its answers and what is wrong with them.
+// form is a form with its answers and what is wrong with them. The page that shows it and the
+// POST that takes it have the same path.
 type form struct {
-	Action, Button string
-	Fields         []*field
-	Hidden         []hidden
-	Error          string // what is wrong with all of it
-	status         int    // 0 while nothing is wrong
+	Path, Page, Title string // Page is the template
+	Button            string
+	Danger            bool // the button deletes something
+	Fields            []*field
+	Username          string // for password managers, on forms that ask for a password alone
+	Next, Token       string // hidden fields; "" for none
+	Error             string // what is wrong with the whole form
+	Draft             string // the id of the draft that it shows, or ""
+	Data              any    // the page's own
+	status            int    // 0 while nothing is wrong
+	retryAfter        int    // in seconds
 }
 
 type field struct {
 	Name, Label, Hint  string
 	Type, Autocomplete string
 	Value, Error       string
+	Taken              bool // the error is addressTaken, which has links
+	Focus              bool
 }
 
-type hidden struct{ Name, Value string }
+// addressTaken is what a page says of an address that has an account.
+const addressTaken = "There is an account with this address."
 
 // emailField keeps what was typed; passwordField does not.
-func emailField(r *http.Request) *field {
-	return &field{Name: "email", Label: "Email address", Type: "email", Autocomplete: "email", Value: r.PostForm.Get("email")}
+func emailField(r *http.Request, autocomplete string) *field {
+	return &field{Name: "email", Label: "Email address", Type: "email", Autocomplete: autocomplete, Value: r.PostForm.Get("email")}
 }
 
 func passwordField(name, label, autocomplete string) *field {
 	f := &field{Name: name, Label: label, Type: "password", Autocomplete: autocomplete}
 	if autocomplete == "new-password" {
-		f.Hint = "At least 8 characters. A few random words are good."
+		f.Hint = "At least 8 characters. A few random words work well."
 	}
 	return f
 }
 
-// Invalid tells whether there is anything to show.
-func (f *form) Invalid() bool { return f.status != 0 }
+// next returns the path to go to after the sign-in, or "".
+func next(r *http.Request) string { return httpauth.LocalPath(r.Form.Get("next"), "") }
 
-// Focus is the field that the message about the whole form leads to.
-func (f *form) Focus() string { return f.Fields[0].Name }
+// Invalid tells whether something is wrong.
+func (f *form) Invalid() bool { return f.status != 0 || f.Error != "" }
+
+// Link returns the address of another page with what the two share: where to go afterwards, and
+// the email address that was typed.
+func (f *form) Link(path string) string { return address(path, "next", f.Next, "draft", f.Draft) }
+
+// address returns a path with a query of names and values. An empty value is left out.
+func address(path string, pairs ...string) string {
+	query := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			query.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
 
 // refuse notes what is wrong with a field, with "" for the whole form. The first status
 // stays.
 func (f *form) refuse(status int, name, message string) {
-	if f.status == 0 {
-		f.status = status
-	}
+	f.status = cmp.Or(f.status, status)
 	for _, field := range f.Fields {
 		if field.Name == name {
-			field.Error = message
+			field.Error, field.Taken = message, message == addressTaken
 			return
 		}
 	}
 	f.Error = message
 }
 
-// email returns the address that was typed, as its key has it: in lower case. Only
-// ASCII is taken, where lower case has no surprises such as the Kelvin sign's k.
+// focus puts the cursor into the first field with an error. If nothing is wrong and the form is
+// all that the page is about, it goes into the first empty field.
+func (f *form) focus(alone bool) {
+	for _, field := range f.Fields {
+		if field.Error != "" || alone && !f.Invalid() && field.Value == "" {
+			field.Focus = true
+			return
+		}
+	}
+}
+
+// email returns the address that was typed, in the form in which it is kept and compared.
 func (f *form) email(r *http.Request) string {
-	typed := strings.TrimSpace(r.PostForm.Get("email"))
-	address := strings.ToLower(typed)
+	address := gormkey.FoldEmail(r.PostForm.Get("email"))
 	parsed, err := mailaddress.ParseAddress(address)
 	switch {
-	case typed == "":
+	case address == "":
 		f.refuse(http.StatusUnprocessableEntity, "email", "Enter your email address.")
-	case err != nil || parsed.Address != address || len(address) > 249 || strings.ContainsFunc(typed, func(c rune) bool { return c > 127 }):
-		f.refuse(http.StatusUnprocessableEntity, "email", "Enter an address like name@example.com.")
+	case err != nil || parsed.Address != address || len(address) > 249: // 255 bytes with "email:"
+		f.refuse(http.StatusUnprocessableEntity, "email", "Enter an email address like name@example.com.")
 	}
 	return address
 }
 
-// password returns a password as it was typed: a blank at its end belongs to it.
-func (f *form) password(r *http.Request, name, empty string) string {
+// password returns a password as it was typed: a space at its end belongs to it.
+func (f *form) password(r *http.Request, name string) string {
 	typed := r.PostForm.Get(name)
 	if typed == "" {
-		f.refuse(http.StatusUnprocessableEntity, name, empty)
+		f.refuse(http.StatusUnprocessableEntity, name, "Enter your password.")
 	}
 	return typed
 }
 
 func (f *form) newPassword(r *http.Request, name string) string {
-	typed := f.password(r, name, "Choose a password.")
-	if typed != "" && utf8.RuneCountInString(typed) < 8 {
-		f.refuse(http.StatusUnprocessableEntity, name, "Choose one with at least 8 characters.")
+	typed := r.PostForm.Get(name)
+	switch {
+	case typed == "":
+		f.refuse(http.StatusUnprocessableEntity, name, "Choose a password.")
+	case utf8.RuneCountInString(typed) < 8:
+		f.refuse(http.StatusUnprocessableEntity, name, "Choose a password with at least 8 characters.")
 	}
 	return typed
 }
 
-// explain notes an error that the person in front of the form can do something about:
-// too many attempts, too much to do, and what the library says of a new password, whose
-// field is named. It returns false for the others.
-func (f *form) explain(w http.ResponseWriter, err error, password string) bool {
+// explain notes an error that the person in front of the form can do something about: too many
+// attempts, a busy server, and a new password that the library refuses, whose field is named. It
+// returns false for the others.
+func (f *form) explain(err error, newPassword string) bool {
 	status, retryAfter := httpauth.Status(err)
 	argument := new(gormkey.ArgumentError)
 	switch {
 	case errors.Is(err, throttle.ErrTooMany):
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		f.retryAfter = retryAfter
 		f.refuse(status, "", "Too many attempts. Try again "+inWords(time.Duration(retryAfter)*time.Second)+".")
 	case errors.Is(err, gormkey.ErrBusy):
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		f.refuse(status, "", "A lot of people are here right now. Try again in a moment.")
-	case errors.As(err, &argument) && argument.Argument == "password" && password != "":
-		f.refuse(http.StatusUnprocessableEntity, password, "Choose one of 8 characters to 4096 bytes.")
+		f.retryAfter = retryAfter
+		f.refuse(status, "", "The server is busy. Try again in a moment.")
+	case errors.As(err, &argument) && newPassword != "":
+		f.refuse(http.StatusUnprocessableEntity, newPassword, "This password cannot be used. Choose one with 8 to 1,000 characters.")
 	default:
 		return false
 	}
@@ -130,4 +169,45 @@ func inWords(d time.Duration) string {
 	default:
 		return fmt.Sprintf("in %d hours", (minutes+59)/60)
 	}
+}
+
+// showForm answers a GET with a form: empty, or as the draft that the address names has it.
+func (s *server) showForm(w http.ResponseWriter, r *http.Request, f *form) {
+	d, missing := s.draft(r)
+	f.Draft = d.ID
+	for _, field := range f.Fields {
+		if field.Name == "email" {
+			field.Value = d.Email
+		}
+	}
+	switch {
+	case missing:
+		f.Error = "Please fill in the form again. If you keep seeing this, your browser refuses this site’s cookies."
+	case d.Page == f.Path:
+		for name, message := range d.Errors {
+			f.refuse(d.Status, name, message)
+		}
+		if d.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(d.RetryAfter))
+		}
+	}
+	f.focus(f.Path == "/sign-in" || f.Path == "/sign-up")
+	s.show(w, r, cmp.Or(f.status, http.StatusOK), f.Page, view{Title: f.Title, Form: f, Data: f.Data})
+}
+
+// sendBack answers a POST that was refused: it redirects to the page of the form.
+func (s *server) sendBack(w http.ResponseWriter, r *http.Request, f *form) {
+	d := draft{Page: f.Path, Status: f.status, RetryAfter: f.retryAfter, Errors: map[string]string{}}
+	if f.Error != "" {
+		d.Errors[""] = f.Error
+	}
+	for _, field := range f.Fields {
+		if field.Error != "" {
+			d.Errors[field.Name] = field.Error
+		}
+		if field.Name == "email" {
+			d.Email = field.Value
+		}
+	}
+	http.Redirect(w, r, address(f.Path, "token", f.Token, "next", f.Next, "draft", s.keepDraft(w, d)), http.StatusSeeOther)
 }

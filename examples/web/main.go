@@ -1,5 +1,6 @@
-// Web is an application that people can click: sign-up, sign-in behind a throttle, a list
-// of devices, a changed and a forgotten password, on one SQLite file and without
+// Web is an application that people can click and copy from: sign-up with a confirmed address,
+// sign-in behind a throttle, a list of devices, a changed and a forgotten password, a changed
+// address, an export and the end of an account. It runs on one SQLite file, and works without
 // JavaScript.
 //
 //	go run ./examples/web
@@ -17,6 +18,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -38,10 +41,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("web", flag.ContinueOnError)
 	addr := flags.String("addr", "localhost:8080", "`address` to listen on")
 	file := flags.String("db", "", "SQLite `file` to keep; a temporary one if empty")
-	dev := flags.Bool("dev", true, "show the link to reset a password on the page")
-	mails := flags.String("mail", "", "`folder` that gets each mail as a file, with -dev=false")
+	dev := flags.Bool("dev", true, "send no mail: print it, and show it on /dev/mails")
+	mails := flags.String("mail", "", "`folder` that gets each mail as a file; with -dev=false alone, mails are dropped")
 	site := flags.String("url", "", "the site's `URL`, for links in mails; http and -addr if empty")
-	insecure := flags.Bool("insecure-cookie", false, "leave Secure out of the cookies: Safari keeps no others on http://localhost")
+	insecure := flags.Bool("insecure-cookie", false, "leave Secure out of the cookies: for development over http, on a network or with Safari")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -65,23 +68,41 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	*site = cmp.Or(*site, "http://"+visited(*addr, listener.Addr()))
-	s, err := newServer(db, auth, settings{dev: *dev, site: *site, insecureCookie: *insecure, mail: toFolder(*mails)})
+	send := toFolder(*mails)
+	if *dev && *mails == "" {
+		send = toTerminal(out)
+	}
+	s, err := newServer(db, auth, settings{dev: *dev, site: *site, insecureCookie: *insecure, mail: send})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	fmt.Fprintf(out, "Open %s\nThe database is %s. Interrupt to stop.\n", *site, *file)
+	if !*insecure && plainHTTP(*site) {
+		fmt.Fprintln(out, "Over http people can sign in on localhost only. For other machines serve https, or in development add -insecure-cookie.")
+	}
 	return serve(ctx, listener, s)
 }
 
-// visited is the address as one types it into a browser: the name that was given, with
-// the port that it got.
+// visited is the address as people type it into a browser: the name that was given, with the
+// port that the listener got.
 func visited(given string, got net.Addr) string {
 	host, _, _ := net.SplitHostPort(given)
 	_, port, _ := net.SplitHostPort(got.String())
 	return net.JoinHostPort(cmp.Or(host, "localhost"), port)
 }
 
-// serve answers until ctx is done, and lets what was begun end.
+// plainHTTP tells whether browsers keep no Secure cookie of a site: over http they do so for
+// loopback addresses alone.
+func plainHTTP(site string) bool {
+	u, err := url.Parse(site)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err != nil || !ip.IsLoopback()
+}
+
+// serve answers until ctx is done. Requests that have begun are answered, and mails are sent.
 func serve(ctx context.Context, listener net.Listener, s *server) error {
 	h := &http.Server{
 		Handler:           s.handler(),

@@ -4,88 +4,58 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/throttle"
 )
 
-// resetLifetime is for how long a link can be used.
+// resetLifetime is how long a link can be used.
 const resetLifetime = time.Hour
 
 func forgotForm(r *http.Request) *form {
-	return &form{Action: "/forgot-password", Button: "Send me a link", Fields: []*field{emailField(r)}}
+	return &form{Path: "/forgot-password", Page: "forgot-password", Title: "Forgot your password?", Button: "Send me a link",
+		Next: next(r), Fields: []*field{emailField(r, "username")}}
 }
 
 func (s *server) showForgot(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, "forgot-password", "Forgot your password?", forgotForm(r))
+	s.showForm(w, r, forgotForm(r))
 }
 
-// forgot does the same for an address that has an account and one that has none: it counts the
-// request and queues a mail. In development it shows what would be mailed.
+// forgot does the same whether or not an account has the address: it counts the request and
+// queues a mail.
 func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
 	f := forgotForm(r)
 	email := f.email(r)
 	if !f.Invalid() {
-		if err := s.countReset(r, email); err != nil && !f.explain(w, err, "") {
+		if err := s.countMail(r, gormkey.PurposeResetPassword, email); err != nil && !f.explain(err, "") {
 			s.web.Error(w, r, err)
 			return
 		}
 	}
 	if f.Invalid() {
-		s.showForm(w, r, "forgot-password", "Forgot your password?", f)
+		s.sendBack(w, r, f)
 		return
 	}
-	secretPage(w)
-	sent := struct{ Email, Link string }{Email: email}
-	if s.dev {
-		m, err := s.resetMail(r.Context(), email)
-		if err != nil {
-			s.web.Error(w, r, err)
-			return
-		}
-		if m.To != "" {
-			sent.Link = m.Text
-		}
-	} else {
-		s.post(func(ctx context.Context) (mail, error) {
-			m, err := s.resetMail(ctx, email)
-			m.Text = "Choose a new password within an hour:\n\n" + m.Text + "\n\nIf you did not ask for this, do nothing."
-			return m, err
-		})
-	}
-	s.show(w, r, http.StatusOK, "link-sent", view{Title: "Look at your mail", Data: sent})
+	s.post(func(ctx context.Context) (mail, error) { return s.resetMail(ctx, email, f.Next) })
+	f.Draft = s.keepDraft(w, draft{Email: email}) // for the words of the next page
+	http.Redirect(w, r, f.Link("/forgot-password/sent"), http.StatusSeeOther)
 }
 
-// countReset limits how many mails one address gets, and one client asks for. The throttle
-// counts failures, so each request is taken for one.
-func (s *server) countReset(r *http.Request, email string) error {
-	client := throttle.Client{Address: s.web.ClientAddress(r)}
-	err := s.limits.Do(r.Context(), "reset:"+email, client, func() error { return gormkey.ErrInvalidCredentials })
-	if errors.Is(err, gormkey.ErrInvalidCredentials) {
-		return nil
-	}
-	return err
+func (s *server) showLinkSent(w http.ResponseWriter, r *http.Request) {
+	d, _ := s.draft(r)
+	f := form{Next: next(r), Draft: d.ID}
+	s.show(w, r, http.StatusOK, "link-sent", view{Title: "Check your mail", Data: struct{ Email, SignIn string }{d.Email, f.Link("/sign-in")}})
 }
 
-// secretPage keeps a page whose address or text is a secret out of the Referer header and
-// out of caches.
-func secretPage(w http.ResponseWriter) {
-	// With no-referrer a browser would send "Origin: null" with the form.
-	w.Header().Set("Referrer-Policy", "strict-origin")
-	w.Header().Set("Cache-Control", "no-store")
-}
-
-// resetMail makes a mail whose text is the link, or one to nobody. An older link stops
-// working. For an address without an account it makes a link that nobody gets: otherwise
-// somebody who sends requests all the time could tell by the worker's load who has one.
-func (s *server) resetMail(ctx context.Context, email string) (mail, error) {
+// resetMail makes a mail with a link. An older link stops working. For an address without an
+// account it makes a link that nobody gets: otherwise somebody who sends requests all the time
+// could tell by the worker's load who has an account.
+func (s *server) resetMail(ctx context.Context, email, next string) (mail, error) {
 	key, err := s.auth.GetKey(ctx, gormkey.KeyID{Provider: "email", ID: email})
 	to, userID, keyID := "", s.nobody, "email:nobody"
 	switch {
 	case err == nil:
-		to, userID, keyID = key.KeyID().ID, key.UserID, key.ID
+		to, userID, keyID = email, key.UserID, key.ID
 	case !errors.Is(err, gormkey.ErrKeyNotFound):
 		return mail{}, err
 	}
@@ -96,25 +66,26 @@ func (s *server) resetMail(ctx context.Context, email string) (mail, error) {
 	case err != nil:
 		return mail{}, err
 	}
-	return mail{to, "A new password", s.site + "/reset-password?" + url.Values{"token": {string(token)}}.Encode()}, nil
+	return mail{to, "Choose a new password", "With this link you can choose a new password. It works once, for an hour. If you did not ask for it, ignore this mail.",
+		s.site + address("/reset-password", "token", string(token), "next", next)}, nil
 }
 
-func resetForm(token gormkey.Token) *form {
-	return &form{Action: "/reset-password", Button: "Set password", Fields: []*field{
-		passwordField("password", "New password", "new-password"),
-	}, Hidden: []hidden{{"token", string(token)}}}
+func resetForm(r *http.Request) *form {
+	return &form{Path: "/reset-password", Page: "reset-password", Title: "Choose a new password", Button: "Set password",
+		Token: r.Form.Get("token"), Next: next(r), Fields: []*field{passwordField("password", "New password", "new-password")}}
 }
 
 // showReset does not use the link up: programs that look at mail follow it too.
 func (s *server) showReset(w http.ResponseWriter, r *http.Request) {
 	secretPage(w)
-	token := gormkey.Token(r.Form.Get("token"))
-	_, err := s.auth.GetToken(r.Context(), gormkey.PurposeResetPassword, token)
+	f := resetForm(r)
+	t, err := s.auth.GetToken(r.Context(), gormkey.PurposeResetPassword, gormkey.Token(f.Token))
 	switch {
 	case err == nil:
-		s.showForm(w, r, "reset-password", "Choose a new password", resetForm(token))
+		f.Username = t.User.Email
+		s.showForm(w, r, f)
 	case errors.Is(err, gormkey.ErrInvalidToken):
-		s.showExpired(w, r)
+		s.showExpired(w, r, address("/forgot-password", "next", f.Next))
 	default:
 		s.web.Error(w, r, err)
 	}
@@ -122,27 +93,26 @@ func (s *server) showReset(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) reset(w http.ResponseWriter, r *http.Request) {
 	secretPage(w)
-	token := gormkey.Token(r.PostForm.Get("token"))
-	f := resetForm(token)
+	f := resetForm(r)
 	chosen := f.newPassword(r, "password")
 	if f.Invalid() {
-		s.showForm(w, r, "reset-password", "Choose a new password", f)
+		s.sendBack(w, r, f)
 		return
 	}
-	key, err := s.auth.ResetPassword(r.Context(), token, chosen)
+	key, err := s.auth.ResetPassword(r.Context(), gormkey.Token(f.Token), chosen)
 	switch {
 	case err == nil:
 		_ = s.limits.Forget(r.Context(), key.ID) // the guesses were at the old one
-		http.Redirect(w, r, "/sign-in?notice=password-reset", http.StatusSeeOther)
-	case errors.Is(err, gormkey.ErrInvalidToken):
-		s.showExpired(w, r)
-	case f.explain(w, err, "password"):
-		s.showForm(w, r, "reset-password", "Choose a new password", f)
+		// The link proves the address too. If this fails, the account's page sends another link.
+		_, _ = s.auth.UpdateUserAttributes(r.Context(), key.UserID, map[string]any{"VerifiedAt": s.now()})
+		f.Draft = s.keepDraft(w, draft{Email: key.KeyID().ID})
+		s.setCookie(w, noticeCookie, "password-reset", time.Minute)
+		http.Redirect(w, r, f.Link("/sign-in"), http.StatusSeeOther)
+	case errors.Is(err, gormkey.ErrInvalidToken): // the link's own page says so
+		http.Redirect(w, r, address(f.Path, "token", f.Token, "next", f.Next), http.StatusSeeOther)
+	case f.explain(err, "password"):
+		s.sendBack(w, r, f)
 	default:
 		s.web.Error(w, r, err)
 	}
-}
-
-func (s *server) showExpired(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusGone, "link-too-old", view{Title: "This link no longer works"})
 }

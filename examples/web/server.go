@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/cipher"
 	"embed"
 	"errors"
 	"io/fs"
@@ -16,8 +17,8 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// maxBody is enough for the longest form, two passwords of 4096 bytes each of which takes
-// three characters, and an address.
+// maxBody is enough for the longest form: two passwords of 4096 bytes, each byte written in three
+// characters, and an address.
 const maxBody = 64 << 10
 
 //go:embed templates static
@@ -25,7 +26,7 @@ var assets embed.FS
 
 // settings are what the flags say.
 type settings struct {
-	dev            bool   // show what would be mailed
+	dev            bool   // send mails at once, and have a page that shows them
 	site           string // scheme and host, for links in mails
 	insecureCookie bool
 	mail           func(ctx context.Context, m mail) error
@@ -40,12 +41,14 @@ type server struct {
 	web    *httpauth.Auth[Account, Device]
 	limits *throttle.Throttle
 	pages  pages
+	sealer cipher.AEAD    // of drafts
 	nobody string         // the id of an account that nobody can use: see resetMail
 	mails  sync.WaitGroup // the worker that sends them
 
-	waiting sync.Mutex
+	waiting sync.Mutex // guards what follows
 	queue   []func(ctx context.Context) (mail, error)
-	sending bool // the worker is there
+	sending bool   // the worker is there
+	sent    []mail // in development
 }
 
 func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
@@ -60,6 +63,9 @@ func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
 	if s.pages, err = loadPages(); err != nil {
 		return nil, err
 	}
+	if s.sealer, err = newSealer(); err != nil {
+		return nil, err
+	}
 	if s.nobody, err = nobody(db, s.auth); err != nil {
 		return nil, err
 	}
@@ -69,7 +75,7 @@ func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
 	options := []httpauth.Option{
 		httpauth.WithThrottle(s.limits),
 		httpauth.RedirectAnonymous("/sign-in"),
-		httpauth.WithCrossOrigin(s.problem(http.StatusForbidden)),
+		httpauth.WithCrossOrigin(http.HandlerFunc(s.crossOrigin)),
 		httpauth.WithUnavailable(s.unavailable),
 	}
 	if s.insecureCookie {
@@ -82,8 +88,8 @@ func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
 // handler returns the routes. A page is anybody's, a private one needs a session, and
 // both refuse a POST of another site before anything else.
 func (s *server) handler() http.Handler {
-	page := func(h http.HandlerFunc) http.Handler { return s.web.OptionalUser(s.parsed(h)) }
-	private := func(h http.HandlerFunc) http.Handler { return s.web.RequireUser(s.parsed(h)) }
+	page := func(h http.HandlerFunc) http.Handler { return s.web.OptionalUser(s.used(s.parsed(h))) }
+	private := func(h http.HandlerFunc) http.Handler { return s.web.RequireUser(s.used(s.parsed(h))) }
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page(s.home))
@@ -94,26 +100,43 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /sign-out", page(s.signOut))
 	mux.Handle("GET /forgot-password", page(s.showForgot))
 	mux.Handle("POST /forgot-password", page(s.forgot))
+	mux.Handle("GET /forgot-password/sent", page(s.showLinkSent))
 	mux.Handle("GET /reset-password", page(s.showReset))
 	mux.Handle("POST /reset-password", page(s.reset))
+	mux.Handle("GET /verify-email", page(s.showVerify))
+	mux.Handle("POST /verify-email", page(s.verify))
+	mux.Handle("GET /change-email", page(s.showChange))
+	mux.Handle("POST /change-email", page(s.change))
+	mux.Handle("GET /members", private(s.verified(s.members)))
 	mux.Handle("GET /account", private(s.showAccount))
+	mux.Handle("GET /account/verify-email", private(s.showResend))
+	mux.Handle("POST /account/verify-email", private(s.resend))
+	mux.Handle("GET /account/email", private(s.showEmail))
+	mux.Handle("POST /account/email", private(s.changeEmail))
+	mux.Handle("GET /account/password", private(s.showPassword))
 	mux.Handle("POST /account/password", private(s.changePassword))
 	mux.Handle("GET /account/devices", private(s.devices))
 	mux.Handle("POST /account/devices/end", private(s.endDevice))
 	mux.Handle("POST /account/devices/end-others", private(s.endOtherDevices))
+	mux.Handle("GET /account/export", private(s.export))
+	mux.Handle("GET /account/delete", private(s.showDelete))
+	mux.Handle("POST /account/delete", private(s.deleteAccount))
+	if s.dev {
+		mux.Handle("GET /dev/mails", page(s.showMails))
+	}
 	// Where password managers look (w3c.github.io/webappsec-change-password-url).
-	mux.Handle("GET /.well-known/change-password", http.RedirectHandler("/account", http.StatusSeeOther))
+	mux.Handle("GET /.well-known/change-password", http.RedirectHandler("/account/password", http.StatusSeeOther))
 	mux.Handle("GET /static/", static())
 	mux.Handle("/", page(s.notFound))
 	return http.MaxBytesHandler(withHeaders(mux), maxBody)
 }
 
-// withHeaders sets what holds for every answer. There is no script, no frame and nothing
-// from elsewhere, and the policy says so.
+// withHeaders sets the headers of every answer. The pages have no inline script or style, no frame
+// and nothing from another site, and the policy says so.
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -121,7 +144,8 @@ func withHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// static serves the style sheet and the icon, under names that change with what they hold.
+// static serves the style sheet, the script and the icon, under addresses that change with their
+// content.
 func static() http.Handler {
 	files := http.FileServerFS(assets)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -140,7 +164,7 @@ func (s *server) parsed(next http.HandlerFunc) http.Handler {
 		switch {
 		case errors.As(err, &tooLarge):
 			s.problem(http.StatusRequestEntityTooLarge)(w, r)
-		case err != nil && r.Method == http.MethodPost: // a GET's broken query is nobody's business
+		case err != nil && r.Method == http.MethodPost: // a page does not need a GET's broken query
 			s.problem(http.StatusBadRequest)(w, r)
 		default:
 			next(w, r)

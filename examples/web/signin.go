@@ -9,41 +9,57 @@ import (
 	"github.com/gormkey/gormkey/httpauth"
 )
 
+// credentials take an address that gormkey.FoldEmail made.
 func credentials(email, password string) gormkey.Credentials {
 	return gormkey.Credentials{Provider: "email", ID: email, Password: password}
 }
 
-// device notes, on the session that a request is about to open, where it comes from.
+// device notes where a session comes from, as the request opens it.
 func (s *server) device(r *http.Request) func(*Device) {
 	agent, address := strings.ToValidUTF8(r.UserAgent(), ""), "an unknown address"
 	if a := s.web.ClientAddress(r); a.IsValid() {
 		address = a.String()
 	}
 	agent = strings.ToValidUTF8(agent[:min(len(agent), 255)], "")
-	return func(d *Device) { d.UserAgent, d.IP, d.CreatedAt = agent, address, s.now() }
+	return func(d *Device) {
+		d.UserAgent, d.IP, d.CreatedAt = agent, address, s.now()
+		d.UsedAt = d.CreatedAt
+	}
 }
 
 func (s *server) home(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "home", view{Title: "Welcome"})
 }
 
+// sentOn redirects somebody who is signed in already, and reports whether it did. A form that was
+// sent all the same, from another tab for example, is shown with its errors.
+func (s *server) sentOn(w http.ResponseWriter, r *http.Request) bool {
+	if d, _ := s.draft(r); s.web.User(r.Context()) == nil || d.Page == r.URL.Path {
+		return false
+	}
+	http.Redirect(w, r, httpauth.LocalPath(next(r), "/account"), http.StatusSeeOther)
+	return true
+}
+
 func signUpForm(r *http.Request) *form {
-	return &form{Action: "/sign-up", Button: "Create account", Fields: []*field{
-		emailField(r), passwordField("password", "Password", "new-password"),
+	return &form{Path: "/sign-up", Page: "sign-up", Title: "Create an account", Button: "Create account", Next: next(r), Fields: []*field{
+		emailField(r, "username"), passwordField("password", "Password", "new-password"),
 	}}
 }
 
 func (s *server) showSignUp(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, "sign-up", "Create an account", signUpForm(r))
+	if !s.sentOn(w, r) {
+		s.showForm(w, r, signUpForm(r))
+	}
 }
 
-// signUp says that an address is taken. Where even that is too much, mail it, and answer
-// alike.
+// signUp tells a visitor that an address is taken. If nobody may learn even that, send it by
+// mail, and answer as for a new account.
 func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	f := signUpForm(r)
 	email, password := f.email(r), f.newPassword(r, "password")
 	if f.Invalid() {
-		s.showForm(w, r, "sign-up", "Create an account", f)
+		s.sendBack(w, r, f)
 		return
 	}
 	account := &Account{Email: email}
@@ -52,46 +68,49 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		if _, err = s.web.OpenSession(w, r, account.ID, s.device(r)); err == nil {
 			_ = s.limits.Trust(r.Context(), "email:"+email, s.web.Client(w, r)) // or a stranger's guesses may lock it out
+			_ = s.postVerification(r, account)                                  // the account's page sends another
 		}
 	case errors.Is(err, gormkey.ErrDuplicateKey), errors.Is(err, gormkey.ErrDuplicateAttribute):
-		f.refuse(http.StatusConflict, "email", "There is an account with this address. Sign in, or choose a new password for it.")
+		f.refuse(http.StatusConflict, "email", addressTaken)
 	}
 	switch {
 	case err == nil:
-		http.Redirect(w, r, "/account?notice=welcome", http.StatusSeeOther)
-	case f.Invalid() || f.explain(w, err, "password"):
-		s.showForm(w, r, "sign-up", "Create an account", f)
+		s.done(w, r, "welcome", httpauth.LocalPath(f.Next, "/account"))
+	case f.Invalid() || f.explain(err, "password"):
+		s.sendBack(w, r, f)
 	default:
 		s.web.Error(w, r, err)
 	}
 }
 
 func signInForm(r *http.Request) *form {
-	return &form{Action: "/sign-in", Button: "Sign in", Fields: []*field{
-		emailField(r), passwordField("password", "Password", "current-password"),
-	}, Hidden: []hidden{{"next", httpauth.LocalPath(r.Form.Get("next"), "")}}}
+	return &form{Path: "/sign-in", Page: "sign-in", Title: "Sign in", Button: "Sign in", Next: next(r), Fields: []*field{
+		emailField(r, "username"), passwordField("password", "Password", "current-password"),
+	}}
 }
 
 func (s *server) showSignIn(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, "sign-in", "Sign in", signInForm(r))
+	if !s.sentOn(w, r) {
+		s.showForm(w, r, signInForm(r))
+	}
 }
 
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	f := signInForm(r)
-	email, password := f.email(r), f.password(r, "password", "Enter your password.")
+	email, password := f.email(r), f.password(r, "password")
 	if f.Invalid() {
-		s.showForm(w, r, "sign-in", "Sign in", f)
+		s.sendBack(w, r, f)
 		return
 	}
 	_, err := s.web.SignIn(w, r, credentials(email, password), s.device(r))
-	if errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, gormkey.ErrInvalidArgument) { // one that nobody has
-		f.refuse(http.StatusUnauthorized, "", "The address or the password is not right.")
+	if errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, gormkey.ErrInvalidArgument) { // no account has such a password
+		f.refuse(http.StatusUnauthorized, "password", "The email address or the password is wrong.")
 	}
 	switch {
 	case err == nil:
-		http.Redirect(w, r, httpauth.LocalPath(r.PostForm.Get("next"), "/account"), http.StatusSeeOther)
-	case f.Invalid() || f.explain(w, err, ""):
-		s.showForm(w, r, "sign-in", "Sign in", f)
+		s.done(w, r, "", httpauth.LocalPath(f.Next, "/account"))
+	case f.Invalid() || f.explain(err, ""):
+		s.sendBack(w, r, f)
 	default:
 		s.web.Error(w, r, err)
 	}
@@ -102,14 +121,5 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 		s.web.Error(w, r, err)
 		return
 	}
-	http.Redirect(w, r, "/?notice=signed-out", http.StatusSeeOther)
-}
-
-// showForm answers with a form, and the status of what is wrong with it.
-func (s *server) showForm(w http.ResponseWriter, r *http.Request, page, title string, f *form) {
-	status := f.status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	s.show(w, r, status, page, view{Title: title, Form: f})
+	s.done(w, r, "signed-out", "/")
 }

@@ -4,8 +4,8 @@ package browser_test
 
 import (
 	"bufio"
-	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -54,7 +54,8 @@ func TestMain(m *testing.M) {
 			missing = nil
 		}
 		options = append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-quic", true), chromedp.ExecPath(path))
+			chromedp.Flag("disable-quic", true), chromedp.ExecPath(path),
+			chromedp.Flag("host-resolver-rules", "MAP dev.example localhost")) // a name that is not the machine's own
 		return m.Run()
 	}())
 }
@@ -128,7 +129,8 @@ func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 				problem = "console: " + string(e.Type)
 			}
 		case *log.EventEntryAdded:
-			if e.Entry.Source == log.SourceSecurity || e.Entry.Source == log.SourceViolation || e.Entry.Source == log.SourceJavascript {
+			switch e.Entry.Source {
+			case log.SourceSecurity, log.SourceViolation, log.SourceJavascript, log.SourceRecommendation: // the last is about password managers
 				problem = "log: " + e.Entry.Text
 			}
 		case *network.EventRequestWillBeSent:
@@ -200,10 +202,37 @@ const (
 	emailInput = `input[name="email"]`
 	current    = `input[autocomplete="current-password"]`
 	chosen     = `input[autocomplete="new-password"]`
-	button     = `button`
+	button     = `button:not([type="button"])`
 )
 
 const password = "correct horse battery staple"
+
+// post sends a form that the page does not have.
+func (v *visitor) post(path string, fields map[string]string) {
+	v.Helper()
+	text, err := json.Marshal(fields)
+	must(v.T, err)
+	v.submit(chromedp.Evaluate(fmt.Sprintf(`(() => {
+		const form = document.createElement("form");
+		form.method = "post";
+		form.action = %q;
+		for (const [name, value] of Object.entries(%s)) {
+			const field = document.createElement("input");
+			[field.name, field.value] = [name, value];
+			form.append(field);
+		}
+		document.body.append(form);
+		form.submit();
+	})()`, path, text), nil))
+}
+
+// mailed returns the newest link to a page that was mailed.
+func (v *visitor) mailed(path string) (link string) {
+	v.Helper()
+	v.open("/dev/mails")
+	v.do(chromedp.AttributeValue(fmt.Sprintf(`main a[href*="%s?"]`, path), "href", &link, nil, chromedp.ByQuery))
+	return link
+}
 
 // fill replaces what is in a field.
 func fill(selector, text string) chromedp.Action {
@@ -315,6 +344,3 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-// screenshots is where they go, "" for nowhere.
-var screenshots = cmp.Or(map[bool]string{true: filepath.Join("..", "..", "docs", "images")}[os.Getenv("GORMKEY_SCREENSHOTS") == "1"], "")

@@ -94,7 +94,7 @@ func TestChangePassword(t *testing.T) {
 	ada.signUp("ada@example.com")
 	phone.signIn("ada@example.com", password)
 	change := func(from, to string) {
-		ada.open("/account")
+		ada.open("/account/password")
 		ada.do(fill(in("/account/password", current), from), fill(in("/account/password", chosen), to))
 		ada.submit(click(in("/account/password", button)))
 	}
@@ -121,15 +121,12 @@ func TestResetPassword(t *testing.T) {
 	ada.open("/forgot-password")
 	ada.do(fill(in("/forgot-password", emailInput), "ada@example.com"))
 	ada.submit(click(in("/forgot-password", button)))
-	link := `main a[href*="/reset-password?"]`
-	var address string
-	ada.do(chromedp.AttributeValue(link, "href", &address, nil, chromedp.ByQuery))
-	ada.submit(click(link))
+	address := ada.mailed("/reset-password")
+	ada.do(chromedp.Navigate(address))
 	ada.do(fill(in("/reset-password", chosen), "short"))
 	ada.submit(click(in("/reset-password", button)))
-	if ada.status() < 400 {
-		ada.wantPath("/reset-password") // the browser itself may have refused it
-	}
+	ada.wantStatus(422)
+	ada.wantPath("/reset-password")
 	ada.do(fill(in("/reset-password", chosen), "a new password"))
 	ada.submit(click(in("/reset-password", button)))
 	phone.wantSignedIn(false)
@@ -157,50 +154,5 @@ func TestThrottledSignIn(t *testing.T) {
 	stranger.wantStatus(429)
 	stranger.wantText("too many")
 	ada.signIn("ada@example.com", password)
-	ada.wantSignedIn(true)
-}
-
-// TestKeyboard: everything is reached, and seen to be, without a mouse.
-func TestKeyboard(t *testing.T) {
-	t.Parallel()
-	ada := start(t).visit(t)
-	ada.signUp("ada@example.com")
-	ada.signOut()
-	ada.open("/sign-in")
-	press := func(keys string) { ada.do(chromedp.KeyEvent(keys)) }
-	focused := func() (what string) {
-		ada.do(chromedp.Evaluate(`document.activeElement.autocomplete || document.activeElement.innerText || document.activeElement.tagName`, &what))
-		return what
-	}
-	outlined := func() (seen bool) {
-		ada.do(chromedp.Evaluate(`(() => { const s = getComputedStyle(document.activeElement);
-			return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0 || s.boxShadow !== "none" })()`, &seen))
-		return seen
-	}
-	var autofocused string
-	ada.do(chromedp.Evaluate(`document.activeElement.autocomplete || ""`, &autofocused))
-	if autofocused == "" {
-		if press("\t"); !strings.Contains(strings.ToLower(focused()), "skip") {
-			t.Errorf("the first stop is %q, not the link that skips the navigation", focused())
-		}
-	}
-	for stops := 0; focused() != "email"; stops++ {
-		if stops > 20 {
-			t.Fatalf("Tab does not reach the address")
-		}
-		press("\t")
-		if !outlined() {
-			t.Errorf("focus on %q is not to be seen", focused())
-		}
-	}
-	press("ada@example.com")
-	for stops := 0; focused() != "current-password"; stops++ {
-		if stops > 5 {
-			t.Fatalf("Tab does not reach the password")
-		}
-		press("\t")
-	}
-	press(password)
-	ada.submit(chromedp.KeyEvent("\r"))
 	ada.wantSignedIn(true)
 }

@@ -53,7 +53,7 @@ func TestR11CookieAsTheBrowserSeesIt(t *testing.T) {
 		t.Errorf("a script sees %d bytes of cookies", len(script))
 	}
 	before := c.Value
-	ada.signIn("ada@example.com", password)
+	ada.post("/sign-in", map[string]string{"email": "ada@example.com", "password": password}) // there is no link to it now
 	if after := cookies()["__Host-auth_session"]; after == nil || after.Value == before {
 		t.Errorf("a sign-in did not change the token")
 	}
@@ -98,6 +98,7 @@ func TestR14FormsOfOtherOrigins(t *testing.T) {
 		if strings.Contains(ada.text(), "bob-") {
 			t.Errorf("from %s: another account is signed in", origin)
 		}
+		ada.signOut()
 		ada.signIn(email, password)
 		ada.wantStatus(200)
 		eve := s.visit(t)
@@ -131,4 +132,31 @@ func foreign(t *testing.T, host string) (page func(action string, fields map[str
 		}
 		return origin + "/?" + query.Encode()
 	}, origin
+}
+
+// TestPlainHTTP: on a page that was opened over http under another name than localhost, a browser
+// keeps no Secure cookie and sends no Sec-Fetch-Site. The answer says so, and what to do.
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	elsewhere := func(args ...string) *visitor {
+		s := start(t, args...)
+		s.url = strings.Replace(s.url, "localhost", "dev.example", 1)
+		return s.visit(t)
+	}
+	ada := elsewhere()
+	for _, scheme := range []string{"light", "dark"} {
+		ada.dress(scheme)
+		ada.signIn("ada@example.com", password)
+		ada.wantStatus(403)
+		ada.wantText("-insecure-cookie")
+		ada.check("needs-https", scheme)
+	}
+	bob := elsewhere("-insecure-cookie")
+	bob.signIn("bob@example.com", "a guess")
+	bob.wantStatus(401)
+	bob.signUp("bob@example.com")
+	bob.wantText("is ready")
+	bob.signOut()
+	bob.signIn("bob@example.com", password)
+	bob.wantSignedIn(true)
 }

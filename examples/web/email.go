@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormkey/gormkey"
+)
+
+// changeLifetime is how long the link to a new address can be used.
+const changeLifetime = time.Hour
+
+func (s *server) emailForm(r *http.Request) *form {
+	email := emailField(r, "email")
+	email.Label = "New email address"
+	return &form{Path: "/account/email", Page: "change-email", Title: "Change your email address", Button: "Send a link to the new address",
+		Username: s.web.User(r.Context()).Email, Fields: []*field{email, passwordField("current", "Current password", "current-password")}}
+}
+
+func (s *server) showEmail(w http.ResponseWriter, r *http.Request) {
+	s.showForm(w, r, s.emailForm(r))
+}
+
+// changeEmail mails a link to the new address, and tells the old one. Nothing changes until the
+// link is used: a mistyped address locks nobody out.
+func (s *server) changeEmail(w http.ResponseWriter, r *http.Request) {
+	f := s.emailForm(r)
+	account, email, current := s.web.User(r.Context()), f.email(r), f.password(r, "current")
+	if !f.Invalid() && email == account.Email {
+		f.refuse(http.StatusUnprocessableEntity, "email", "This is your email address already.")
+	}
+	if !f.Invalid() && !s.confirmed(w, r, f, current) {
+		return
+	}
+	if !f.Invalid() {
+		switch _, err := s.auth.GetKey(r.Context(), gormkey.KeyID{Provider: "email", ID: email}); {
+		case err == nil:
+			f.refuse(http.StatusConflict, "email", "Another account has this address.")
+		case !errors.Is(err, gormkey.ErrKeyNotFound):
+			s.web.Error(w, r, err)
+			return
+		}
+	}
+	if !f.Invalid() {
+		if err := s.countMail(r, gormkey.PurposeChangeEmail, email); err != nil && !f.explain(err, "") {
+			s.web.Error(w, r, err)
+			return
+		}
+	}
+	if f.Invalid() {
+		s.sendBack(w, r, f)
+		return
+	}
+	s.post(func(ctx context.Context) (mail, error) { return s.changeMail(ctx, account.ID, email) })
+	s.notify(mail{To: account.Email, Subject: "A change of your email address",
+		Text: "Somebody who knows your password has asked to change the address of your account to " + email + ". The change is made when the link in a mail to the new address is opened. If it was not you, choose a new password now: that stops the change.",
+		Link: s.site + "/forgot-password"})
+	s.done(w, r, "change-sent", "/account")
+}
+
+func (s *server) changeMail(ctx context.Context, userID, email string) (mail, error) {
+	token, err := s.auth.IssueToken(ctx, userID, gormkey.PurposeChangeEmail, email, changeLifetime)
+	if errors.Is(err, gormkey.ErrUserNotFound) { // deleted in between
+		return mail{}, nil
+	}
+	return mail{email, "Confirm your new email address", "With this link you make this the address of your account. It works once, for an hour. If you did not ask for it, ignore this mail.",
+		s.site + address("/change-email", "token", string(token))}, err
+}
+
+func changeForm(r *http.Request) *form {
+	return linkForm(r, "/change-email", "Change your email address", "Use this address")
+}
+
+func (s *server) showChange(w http.ResponseWriter, r *http.Request) {
+	s.showLink(w, r, changeForm(r), gormkey.PurposeChangeEmail, "/account/email")
+}
+
+// change gives the account its new address, which the link proves.
+func (s *server) change(w http.ResponseWriter, r *http.Request) {
+	s.useLink(w, r, changeForm(r), gormkey.PurposeChangeEmail, "email-changed", func(tx *gorm.DB, t *gormkey.OneTimeToken[Account]) error {
+		auth, old := s.auth.With(tx), gormkey.KeyID{Provider: "email", ID: t.User.Email}
+		if err := auth.RenameKey(r.Context(), t.UserID, old, t.Payload); err != nil {
+			return err
+		}
+		_, err := auth.UpdateUserAttributes(r.Context(), t.UserID, map[string]any{"Email": t.Payload, "VerifiedAt": s.now()})
+		return err
+	})
+}
