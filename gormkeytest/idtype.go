@@ -80,7 +80,7 @@ func idTypeInput(s *suite) {
 	db := s.newDB(s.T)
 	texts := map[string]string{"mysql": "varbinary(36)", "postgres": "varchar(36)", "sqlite": "varchar(36)"}[db.Name()]
 	for sqlType, bad := range map[string][]string{
-		texts:    {strings.Repeat("x", 37)},
+		texts:         {strings.Repeat("x", 37)},
 		"bigint":      {"1abc", "+1", "01", "1.0", "abc", "9223372036854775808", "-0"},
 		"numeric(18)": {"1abc", "+1", "01", "1.0", "abc", "-0", "NaN", "1e3"},
 	} {

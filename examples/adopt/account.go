@@ -55,8 +55,8 @@ func signUp(ctx context.Context, auth *gormkey.Repository[User], address, passwo
 	return user, err
 }
 
-// forgotPassword returns what the link in the mail has to hold. auth.ResetPassword takes it,
-// with the new password.
+// forgotPassword returns the token for the link in the mail. auth.ResetPassword takes it, with
+// the new password.
 func forgotPassword(ctx context.Context, auth *gormkey.Repository[User], address string) (gormkey.Token, error) {
 	key, err := auth.GetKey(ctx, gormkey.KeyID{Provider: "email", ID: gormkey.FoldEmail(address)})
 	if err != nil {

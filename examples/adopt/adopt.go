@@ -13,7 +13,7 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// oldRow is what the import reads of a user.
+// oldRow holds the columns that the import reads.
 type oldRow struct {
 	ID, Email, PasswordHash string
 	GitHubID                *string `gorm:"column:github_id"`

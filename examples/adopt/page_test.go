@@ -62,7 +62,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestRefusals: what stands in the page's table is what the library says.
+// TestRefusals: the library says the words that stand in the page's table.
 func TestRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		engine int
