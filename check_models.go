@@ -143,7 +143,7 @@ func checkPrimaryKey(s *schema.Schema) error {
 	}
 	for i := range t.NumField() {
 		if t.Field(i).Anonymous && t.Field(i).Type == reflect.TypeFor[gorm.Model]() {
-			return fmt.Errorf("%v embeds gorm.Model, which has an ID of its own; replace it by the fields CreatedAt, UpdatedAt and DeletedAt", t)
+			return fmt.Errorf("%v embeds gorm.Model, which has an ID of its own; replace it by the fields CreatedAt, UpdatedAt and DeletedAt%s", t, keepsColumn)
 		}
 	}
 	if err := checkSteps(t); err != nil {
@@ -151,10 +151,17 @@ func checkPrimaryKey(s *schema.Schema) error {
 	}
 	id := s.PrioritizedPrimaryField
 	if count != 1 || len(s.PrimaryFields) != 1 || id == nil || id.DBName != "id" || id.FieldType.Kind() != reflect.String {
-		return fmt.Errorf("%v redeclares the id or has another primary key; the embedded ID must be its only one, in the column \"id\"", t)
+		keeps := ""
+		if f, ok := t.FieldByName("ID"); ok && f.Type.Kind() != reflect.String {
+			keeps = keepsColumn
+		}
+		return fmt.Errorf("%v redeclares the id or has another primary key; the embedded ID must be its only one, in the column \"id\"%s", t, keeps)
 	}
 	return nil
 }
+
+// keepsColumn says that the field is a text whatever the column is.
+const keepsColumn = " (a column of integers or uuids stays as it is: give its type to WithUserIDType)"
 
 // checkSteps looks at what the ID is embedded through.
 func checkSteps(t reflect.Type) error {

@@ -108,12 +108,12 @@ func (b *binding) checkColumns(c *catalog, opts *options) (narrow []ownColumn, e
 		return nil, err
 	}
 	var errs []error
-	// A column may be wrong in two ways. If it is too wide, making it exact would cut its ids, so
-	// the width is reported first.
+	// A column may be wrong in two ways. If it is too wide, or filled up, then making it exact
+	// would cut its ids, so that is reported first.
 	for _, c := range there {
 		how := c.fit(b.engine)
 		switch {
-		case how == engine.Wider && c.refuses(b.engine):
+		case (how == engine.Wider || c.found.Type.Padded) && c.refuses(b.engine):
 			errs = append(errs, c.refused(b.engine, opts, there))
 		case c.inexact(b.engine, opts):
 			errs = append(errs, &tables.InexactIDError{Table: c.table, Column: c.name, Type: c.found.SQLType, Statement: c.statement(b.engine)})
@@ -138,7 +138,7 @@ func (c ownColumn) inexact(e engine.Engine, opts *options) bool {
 // ids what they are, or by a statement that gives a column the type of the others. The option
 // has to fit all columns of users' ids, so it is that of the user's own id if this has another
 // type, and of the widest column if all are texts. If the user's id fits as it is, no option
-// helps.
+// helps. Ids in a type that no option takes want an option and a statement.
 func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) error {
 	refusal := &tables.ColumnError{Table: c.table, Column: c.name, Type: c.found.SQLType, Wanted: c.wanted.SQLType, Wider: c.fit(e) == engine.Wider}
 	model, usersFit := c, false
@@ -156,7 +156,10 @@ func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) er
 	if c.ofUser && !usersFit {
 		refusal.Option = optionFor(e, model.found)
 	}
-	if refusal.Option == "" {
+	if exact := e.ExactType(model.found); exact != "" && c.ofUser && !usersFit {
+		refusal.Option = optionFor(e, engine.Column{SQLType: exact, Exact: true, Type: e.ParseType(exact)})
+		refusal.Statement = e.ChangeType(c.table, c.name, exact, false)
+	} else if refusal.Option == "" {
 		refusal.Statement = c.statement(e)
 	}
 	return refusal

@@ -13,7 +13,7 @@ import (
 )
 
 // pendingPages are linked and not written yet.
-var pendingPages = []string{"docs/adopt.md"}
+var pendingPages []string
 
 var (
 	span    = regexp.MustCompile("`[^`\n]*`")

@@ -2,7 +2,9 @@ package gormkey
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gormkey/gormkey/internal/engine"
@@ -13,6 +15,9 @@ var gormWords = []string{"bool", "uint", "float", "string", "time", "bytes"}
 
 // errNoInteger: MySQL would take "1abc" for 1.
 var errNoInteger = &ArgumentError{"user id", "is no integer that the column holds, in its shortest form"}
+
+// numericForm is the form in which databases return a number without decimals.
+var numericForm = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 
 // checkHeld refuses an id that a column of the type would cut, pad, or take for another. The
 // database would return such an id in another form, so that the two would not be equal here.
@@ -26,6 +31,11 @@ func checkHeld(t engine.Type, id string) error {
 		}
 	case t.Family == "unsigned":
 		if n, err := strconv.ParseUint(id, 10, t.Width); err != nil || strconv.FormatUint(n, 10) != id {
+			return errNoInteger
+		}
+	case t.Family == "numeric":
+		digits := strings.TrimPrefix(id, "-")
+		if !numericForm.MatchString(id) || t.Width > 0 && len(digits) > t.Width {
 			return errNoInteger
 		}
 	case t.IsText() && t.Width > 0:

@@ -186,8 +186,8 @@ func (b *binding) dropConstraints(tx *gorm.DB, o owned, names []string) error {
 // user and has another type.
 func (b *binding) explainForeignKey(err error) error {
 	if engine.IsOtherType(err) {
-		return fmt.Errorf("gormkey: a column that is to point at the user's id has another type; the id is %s: take a type that the field has of its own out, and give a column that is there this type: %w",
-			b.db.Dialector.DataTypeOf(b.userID), err)
+		return fmt.Errorf("gormkey: a column that is to point at the user's id has another type; the id is %s in %s: if the users are in another table, name it by WithTableNames; if not, take a type that the field has of its own out, and give a column that is there this type: %w",
+			b.db.Dialector.DataTypeOf(b.userID), b.user.Table, err)
 	}
 	return err
 }

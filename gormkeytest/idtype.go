@@ -80,13 +80,14 @@ func idTypeInput(s *suite) {
 	db := s.newDB(s.T)
 	texts := map[string]string{"mysql": "varbinary(36)", "postgres": "varchar(36)", "sqlite": "varchar(36)"}[db.Name()]
 	for sqlType, bad := range map[string][]string{
-		texts:    {strings.Repeat("x", 37)},
-		"bigint": {"1abc", "+1", "01", "1.0", "abc", "9223372036854775808", "-0"},
+		texts:         {strings.Repeat("x", 37)},
+		"bigint":      {"1abc", "+1", "01", "1.0", "abc", "9223372036854775808", "-0"},
+		"numeric(18)": {"1abc", "+1", "01", "1.0", "abc", "-0", "NaN", "1e3"},
 	} {
 		if db.Name() == "sqlite" && sqlType == texts {
 			continue // widths mean nothing there
 		}
-		good := map[bool]string{true: "4711", false: wideID}[sqlType == "bigint"]
+		good := map[bool]string{true: "4711", false: wideID}[sqlType != texts]
 		n := 0
 		ids := append([]string{good, good}, bad...)
 		opts := []gormkey.Option{gormkey.WithUserIDType(sqlType), gormkey.WithUserIDGenerator(func() string { n++; return ids[min(n, len(ids))-1] })}
@@ -95,6 +96,17 @@ func idTypeInput(s *suite) {
 		must(s, f.CreateUser(ctx, &account{Email: "ada@example.com"}, email("ada@example.com")))
 		_, err := f.OpenSession(ctx, good)
 		must(s, err)
+		sent := record(f.db)
+		recorded, err := from(f.db)
+		must(s, err)
+		for _, id := range bad {
+			sent.reset()
+			_, err := recorded.GetUser(ctx, id)
+			wantErr(s, fmt.Sprintf("%s: getting %q", sqlType, id), err, gormkey.ErrInvalidArgument)
+			_, err = recorded.UserKeys(ctx, id)
+			wantErr(s, fmt.Sprintf("%s: the keys of %q", sqlType, id), err, gormkey.ErrInvalidArgument)
+			equal(s, fmt.Sprintf("%s: statements for %q", sqlType, id), len(sent.all()), 0)
+		}
 		for i, id := range bad {
 			wantErr(s, fmt.Sprintf("%s: a generated %q", sqlType, id), f.CreateUser(ctx, &account{Email: fmt.Sprint(i)}), gormkey.ErrInvalidArgument)
 			wantErr(s, fmt.Sprintf("%s: a given %q", sqlType, id), f.CreateUser(ctx, &account{User: gormkey.User{ID: id}, Email: fmt.Sprint(i)}), gormkey.ErrInvalidArgument)

@@ -204,7 +204,7 @@ func pluginRefused(s *suite) {
 		"gorm.Model after":     {use[withModelAfter](), "replace it by the fields CreatedAt"},
 		"pointer":              {use[withPointer](), "by value"},
 		"own id":               {use[withOwnID](), "redeclares the id"},
-		"integer id":           {use[withIntID](), "redeclares the id"},
+		"integer id":           {use[withIntID](), "give its type to WithUserIDType"},
 		"second primary key":   {use[withSecondKey](), "primary key"},
 		"table in two places":  {use[withTable](gormkey.WithTableNames(gormkey.TableNames{User: "others"})), "name it in one place"},
 		"has-many":             {use[withHasMany](), `gorm:"foreignKey:UserID"`},

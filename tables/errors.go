@@ -24,7 +24,7 @@ type InexactIDError struct {
 
 // Error says which column it is and what to do.
 func (e *InexactIDError) Error() string {
-	return fmt.Sprintf("gormkey: %s.%s is %s, which matches ids that differ in case, accents or trailing blanks; run %q, or accept it with WithInsecureInexactIDs",
+	return fmt.Sprintf("gormkey: %s.%s is %s, which matches ids that differ in case, accents or trailing blanks; run %q (without the foreign keys at the column: add them again after), or accept it with WithInsecureInexactIDs",
 		e.Table, e.Column, e.Type, e.Statement)
 }
 
@@ -40,10 +40,11 @@ type ColumnError struct {
 	Wanted        string // what the options say
 	Wider         bool   // the column is wider, so that what it holds would be cut
 	// Option is the option that makes users' ids what they are, "WithUserIDLength(36)" say,
-	// or which of them to leave out; "" where a statement has to change the column.
+	// or which of them to leave out; "" where a statement alone has to change the column.
 	Option string
 	// Statement gives the column its type, where no option does; "" on SQLite, where the
-	// table has to be made again. Restore first what a program before has cut.
+	// table has to be made again. Restore first what a program before has cut. With an Option,
+	// both are needed: the column holds users' ids in a type that no option takes.
 	Statement string
 }
 
@@ -54,6 +55,8 @@ func (e *ColumnError) Error() string {
 		text += ", which would cut its ids"
 	}
 	switch {
+	case e.Option != "" && e.Statement != "":
+		return fmt.Sprintf("%s: give %s, and run %q (without the foreign keys at the column: add them again after)", text, e.Option, e.Statement)
 	case e.Option != "":
 		return text + ": give " + e.Option
 	case e.Statement != "":

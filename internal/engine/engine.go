@@ -206,6 +206,7 @@ func (rowLocks) ReadLatest(tx *gorm.DB) *gorm.DB          { return tx }
 
 func (rowLocks) LooseTypes() bool                      { return false }
 func (rowLocks) CheckIDType(string) error              { return nil }
+func (rowLocks) ExactType(Column) string               { return "" }
 func (rowLocks) HoldsMillis(sqlType string) bool       { return wideInteger.MatchString(sqlType) }
 func (rowLocks) TableFault(string) string              { return "" }
 func (rowLocks) FinishWidening(*gorm.DB) (bool, error) { return false, nil }

@@ -103,9 +103,10 @@ func IsForeignKey(err error) bool {
 	return errors.Is(err, gorm.ErrForeignKeyViolated) || foreignKeyText.MatchString(err.Error())
 }
 
-// IsOtherType reports whether a foreign key was refused since its columns differ in type.
+// IsOtherType reports whether a foreign key was refused since its columns differ in type, or
+// the change of such a column since it is part of one.
 func IsOtherType(err error) bool {
-	return slices.Contains([]string{"3780", "1005", "42804"}, Code(err))
+	return slices.Contains([]string{"3780", "1005", "42804", "1832", "1833"}, Code(err))
 }
 
 // Says reports whether err, or one that it wraps, has exactly this text: it is how errors

@@ -62,8 +62,11 @@ func (m mysql) IDType(size int) ColumnType {
 func (m mysql) WantsExactIDs() bool { return !m.inexact }
 
 // CheckIDType refuses every type with a collation, since one that compares bytes on a server
-// may not do so on another.
+// may not do so on another. A counter would be written on every column that refers to the id.
 func (m mysql) CheckIDType(sqlType string) error {
+	if strings.Contains(strings.ToLower(sqlType), "auto_increment") {
+		return fmt.Errorf("WithUserIDType: %q has a counter, which the columns that refer to the id cannot have: give the type alone", sqlType)
+	}
 	if !m.inexact && collatedType.MatchString(sqlType) {
 		return fmt.Errorf("WithUserIDType: %q compares inexactly on MySQL and MariaDB; use varbinary(n), or leave it out", sqlType)
 	}
@@ -72,6 +75,18 @@ func (m mysql) CheckIDType(sqlType string) error {
 
 // collatedType matches types that compare by a collation.
 var collatedType = regexp.MustCompile(`(?i)char|text|enum|set`)
+
+// ExactType: a char(36) becomes a varbinary(36), whatever the options say, since a shorter one
+// would cut it. MariaDB turns the bytes of a binary(16) into a uuid; MySQL has no such type.
+func (m mysql) ExactType(found Column) string {
+	switch t := found.Type; {
+	case t.Family == "text" && !found.Exact && t.Width >= 8 && t.Width <= 255 && !m.inexact:
+		return m.TextType(t.Width, true)
+	case t.Family == "bytes" && t.Padded && t.Width == 16:
+		return "uuid"
+	}
+	return ""
+}
 
 // exactColumn reports whether a column compares bytes without padding. Measured on 24 pairs
 // of ids and six invalid tails: of the texts only these collations do, and ascii_bin does not

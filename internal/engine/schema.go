@@ -30,6 +30,9 @@ type Types interface {
 	WantsExactIDs() bool
 	// CheckIDType refuses a type by which different ids may be equal.
 	CheckIDType(sqlType string) error
+	// ExactType returns a type in which the ids of a column stay as they are and compare as
+	// bytes, where no option takes the column's own; "" for any other column.
+	ExactType(found Column) string
 	// HoldsMillis reports whether a column of the type holds 64-bit integers.
 	HoldsMillis(sqlType string) bool
 }

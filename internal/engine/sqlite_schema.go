@@ -54,6 +54,7 @@ func (sqlite) LooseTypes() bool { return true }
 func (sqlite) WantsExactIDs() bool { return false }
 
 func (sqlite) CheckIDType(string) error { return nil }
+func (sqlite) ExactType(Column) string  { return "" }
 
 // HoldsMillis: every integer has up to 64 bits, and the letters "int" make a column one.
 func (sqlite) HoldsMillis(sqlType string) bool { return strings.Contains(sqlType, "int") }

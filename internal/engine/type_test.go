@@ -82,3 +82,23 @@ func TestCompare(t *testing.T) {
 		}
 	}
 }
+
+// TestExactType: a type that no option takes becomes one that keeps the ids.
+func TestExactType(t *testing.T) {
+	for _, c := range []struct{ engine, sqlType, want string }{
+		{"mysql", "char(36)", "varbinary(36)"},
+		{"mysql", "varchar(36)", "varbinary(36)"},
+		{"mysql", "binary(16)", "uuid"},
+		{"mysql", "binary(36)", ""},
+		{"mysql", "varbinary(36)", ""},
+		{"mysql", "varchar(300)", ""},
+		{"mysql", "bigint(20) unsigned", ""},
+		{"postgres", "character(36)", ""},
+		{"sqlite", "text", ""},
+	} {
+		e := engines[c.engine]
+		if got := e.ExactType(Column{SQLType: c.sqlType, Type: e.ParseType(c.sqlType)}); got != c.want {
+			t.Errorf("%s %q: got %q, want %q", c.engine, c.sqlType, got, c.want)
+		}
+	}
+}
