@@ -4,8 +4,9 @@ import (
 	"crypto/rand"
 )
 
-// wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
-// 0–9, "_" and "-". Anything else is refused without a statement.
+// wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z, 0–9, "_" and
+// "-". Anything else is refused without a statement, so odd bytes of a cookie never reach a
+// database.
 func wellFormed(t Token) bool {
 	if len(t) < 22 || len(t) > 127 {
 		return false
@@ -30,8 +31,9 @@ const (
 	userIDLength = 15
 )
 
-// randomString returns n characters of the alphabet, each equally likely: bytes past
-// the last multiple of 36 are thrown away. crypto/rand never returns an error.
+// randomString returns n characters of the alphabet, each equally likely. A byte has 256 values,
+// and 256 is no multiple of 36: the bytes from 252 on are thrown away, or the first four
+// characters would come more often. crypto/rand never returns an error.
 func randomString(n int) string {
 	const limit = 256 - 256%len(alphabet)
 	out := make([]byte, 0, n)
