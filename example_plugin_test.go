@@ -212,6 +212,7 @@ func ExamplePluginOf_SQL() {
 	}
 	// Output:
 	// CREATE TABLE `auth_user`
+	// CREATE UNIQUE INDEX `idx_auth_user_email` ON `auth_user`
 	// CREATE TABLE `user_key`
 	// CREATE INDEX `idx_user_key_user_id` ON `user_key`
 	// CREATE TABLE `user_session`

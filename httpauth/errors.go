@@ -10,8 +10,8 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// Status returns the status and, in seconds, the Retry-After that an error of this
-// package or of a [gormkey.Repository] means, 0 for none:
+// Status returns the HTTP status for an error of this package or of a [gormkey.Repository], and
+// the seconds for the Retry-After header, 0 for none:
 //
 //	400 [gormkey.ErrInvalidArgument]
 //	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
@@ -20,7 +20,7 @@ import (
 //	409 the duplicates, [gormkey.ErrLastKey]
 //	422 [gormkey.ErrInvalidPassword], [gormkey.ErrInvalidToken]
 //	429 [throttle.ErrTooMany]
-//	503 [gormkey.ErrBusy] and every other, [gormkey.ErrUsage] among them
+//	503 [gormkey.ErrBusy] and every other error, [gormkey.ErrUsage] among them
 //
 // It is 200 for nil.
 func Status(err error) (status, retryAfter int) {
@@ -58,10 +58,10 @@ func Status(err error) (status, retryAfter int) {
 	return http.StatusServiceUnavailable, 0
 }
 
-// Error answers a request whose operation failed, as [Status] says, with the status's
-// own text. A request without a session is answered as [RedirectAnonymous] and
-// [WithAnonymous] say, one of another origin as [WithCrossOrigin], and an error of the
-// database as [WithUnavailable]. Err must not be nil.
+// Error answers a request whose operation failed, with the status that [Status] returns and that
+// status's own text. For a request without a session [RedirectAnonymous] and [WithAnonymous]
+// decide, for one of another origin [WithCrossOrigin], and for an error of the database
+// [WithUnavailable]. Err must not be nil.
 func (a *Auth[U, S]) Error(w http.ResponseWriter, r *http.Request, err error) {
 	status, retryAfter := Status(err)
 	if retryAfter > 0 {
