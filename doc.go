@@ -39,8 +39,8 @@
 // how often somebody may guess.
 //
 // Columns of your own: embed [Key] or [Session] and make the plugin with [NewOf]. The names
-// without "Of" are short for keys and sessions that have none. Package event has what hooks are
-// told ([WithHook]), and package authtype the types of columns.
+// without "Of" are short for keys and sessions that have none. Package event has the events that
+// hooks get ([WithHook]), and package authtype the types of columns.
 //
 // # What it stops
 //

@@ -12,7 +12,7 @@
 //	}
 //
 //	func signIn(w http.ResponseWriter, r *http.Request) {
-//		_, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: r.PostFormValue("email"), Password: r.PostFormValue("password")})
+//		_, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: gormkey.FoldEmail(r.PostFormValue("email")), Password: r.PostFormValue("password")})
 //		if err != nil {
 //			web.Error(w, r, err)
 //			return

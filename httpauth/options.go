@@ -72,8 +72,7 @@ func WithCrossOrigin(h http.Handler) Option { return func(o *options) { o.crossO
 
 // WithUnavailable answers requests whose session could not be read, or whose operation failed,
 // because of an error of the database. By default the error, which holds no secret, is logged by
-// slog, and the answer is
-//  503. The cookie stays.
+// slog, and the answer is 503. The cookie stays.
 func WithUnavailable(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
 	return func(o *options) { o.unavailable = f }
 }

@@ -21,9 +21,9 @@ func WithAccountLimit(failures int, decay time.Duration) Option {
 	return func(t *Throttle) { t.account = limit{failures, decay} }
 }
 
-// WithAddressLimit sets the same for a client's address: 1 to 100,000 failures, 100 by default,
-// of which each is forgotten after 1 minute by default. An office, or a network of phones, may
-// have one address.
+// WithAddressLimit sets the same for a client's address: 1 to 100,000 failures, 100 by default.
+// Each is forgotten after 1 minute by default. An office, or a network of phones, may have one
+// address.
 func WithAddressLimit(failures int, decay time.Duration) Option {
 	return func(t *Throttle) { t.address = limit{failures, decay} }
 }

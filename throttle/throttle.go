@@ -158,8 +158,7 @@ func (t *Throttle) AutoMigrate() error { return t.db.Table(t.table).AutoMigrate(
 //
 //   - nil: nothing is counted, and the client's device is known from then on.
 //   - [gormkey.ErrInvalidCredentials]: a failure.
-//   - An error of the context: a failure too, since an attacker could otherwise hang up before
-//     the answer.
+//   - An error of the context: a failure too, since the attempt ran and nobody saw its answer.
 //   - Any other error: the table stays as it was.
 //
 // Do returns the attempt's error as it is. If the throttle's own statement fails before the
