@@ -14,12 +14,13 @@ import (
 	"github.com/gormkey/gormkey/tables"
 )
 
-// Audit compares the tables with what the plugin expects of them, and looks for keys and
-// sessions without a user. It changes nothing. No finding is nil.
+// Audit compares the tables with what the plugin expects of them, and looks for keys and sessions
+// without a user. It changes nothing. It returns nil if it finds nothing. Each [tables.Finding]
+// says in its Action what to do.
 //
-// It reads the catalog, and the keys and sessions once by their index on user_id; its
-// memory does not grow with them. Among a million sessions it took 0.1 to 0.8 seconds:
-// run it from a job or a command, not in a request.
+// It reads the catalog, and the keys and sessions once by their index on user_id. Its memory does
+// not grow with the tables. With a million sessions it took 0.1 to 0.8 seconds, so run it from a
+// job or a command and not in a request.
 func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, error) {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -32,12 +33,14 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, er
 		return nil, callerError(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
-	seen := map[*schema.Schema]bool{} // a table may belong to users by several columns
+	seen := map[*schema.Schema]bool{}
 	for _, o := range r.b.owned {
 		table, err := r.b.engine.Table(db, o.Table, o.owner, r.b.user.Table)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
 		}
+		// An audit of a table that refers to users twice reports its columns once, and its rows
+		// for each column.
 		if !seen[o.Schema] {
 			seen[o.Schema] = true
 			findings = append(findings, r.auditColumns(o.Schema, table)...)
@@ -53,6 +56,8 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, er
 		findings = append(findings, rows...)
 	}
 	if r.b.foreignKeys {
+		// The answer is that of one connection of the pool. SQLite has the pragma for each
+		// connection, so the action speaks of the DSN, which sets it for all of them.
 		enforced, err := r.b.engine.Enforces(db)
 		if err != nil {
 			return nil, callerError(ctx, op, err)
@@ -65,7 +70,10 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, er
 	return findings, nil
 }
 
-// auditRows looks for rows without a user, and for those that only look so.
+// auditRows looks for rows without a user, and for rows that only look so. If a program with
+// shorter ids has cut a user_id, its row has no user by the database's comparison, and yet it
+// belongs to somebody. Such rows are reported first and on their own: the advice to delete
+// orphans would sign these people out and delete their passwords.
 func (r *RepositoryOf[U, K, S]) auditRows(db *gorm.DB, o owned, table, users engine.Table) (findings []tables.Finding, err error) {
 	cut, err := r.b.countCut(db, o, table.Columns, users.Columns)
 	if err != nil {
@@ -79,6 +87,7 @@ func (r *RepositoryOf[U, K, S]) auditRows(db *gorm.DB, o owned, table, users eng
 	if err != nil || n == 0 {
 		return findings, err
 	}
+	// Repair refuses to work while the types differ, so the action must not name it then.
 	action := "delete them with Repository.Repair"
 	switch {
 	case r.b.sameTypes(o, table.Columns, users.Columns) != nil:
@@ -98,11 +107,16 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 		return []tables.Finding{{Problem: tables.ProblemMissingTable, Table: s.Table, Action: migrate}}
 	}
 	for _, name := range s.DBNames {
+		// A field with the tag gorm:"-:migration" is a column that the application makes by
+		// itself. On Lucia's tables leaveTablesAlone has set that mark on the library's own
+		// fields, so there it means nothing.
 		if _, ok := table.Columns[name]; !ok && (r.b.frozen[s.Table] || !s.FieldsByDBName[name].IgnoreMigration) {
 			findings = append(findings, tables.Finding{Problem: tables.ProblemMissingColumn, Table: s.Table, Column: name, Action: migrate})
 		}
 	}
-	var ids, indexes, expiries []string // of the embedded struct
+	// The application's own columns and indexes are its business. For a table of WithOwned only the
+	// index on the owner is looked for: without it each delete of a user reads the whole table.
+	var ids, indexes, expiries []string
 	switch s {
 	case r.b.user:
 		ids = []string{r.b.userID.DBName}
@@ -126,6 +140,7 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 			if slices.ContainsFunc(r.b.applications(), func(o owned) bool { return o.Schema == s }) {
 				action = "give its field the tag index, and " + migrate
 			}
+			// AutoMigrate adds no index to a table of Lucia's, so the statement is written out.
 			if r.b.frozen[s.Table] {
 				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", engine.BareTable(s.Table), name, s.Table, name)
 			}
@@ -133,6 +148,8 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 		}
 	}
 	for _, name := range ids {
+		// With WithLuciaV2 the statements compare bytes themselves. With WithUserIDType the
+		// application chose how users' ids compare.
 		ofUser := name == "user_id" || s == r.b.user
 		if c, ok := table.Columns[name]; ok && !c.Exact && !r.opts.lucia && (!ofUser || r.opts.userIDType == "") {
 			findings = append(findings, tables.Finding{Problem: tables.ProblemInexactID, Table: s.Table, Column: name, Found: c.SQLType, Action: r.exactAction(s, name)})
@@ -148,9 +165,10 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 	return findings
 }
 
-// auditTypes looks at the types and widths of the plugin's own columns.
+// auditTypes looks at the types and widths of the plugin's own columns. db.Use refuses most of
+// what it finds; a column may also have been changed since.
 func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table engine.Table, migrate string) (findings []tables.Finding) {
-	if r.opts.lucia { // whose columns may be any
+	if r.opts.lucia { // Lucia documents several types for each column
 		return nil
 	}
 	for _, c := range r.b.columns {
@@ -171,7 +189,7 @@ func (r *RepositoryOf[U, K, S]) auditTypes(s *schema.Schema, table engine.Table,
 	return findings
 }
 
-// exactAction says how to make a column of ids exact.
+// exactAction says how to make a column of ids exact, with the type that the options want for it.
 func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) string {
 	sqlType := ""
 	for _, c := range r.b.columns {
@@ -182,8 +200,9 @@ func (r *RepositoryOf[U, K, S]) exactAction(s *schema.Schema, column string) str
 	return r.b.engine.ExactAction(s.Table, column, sqlType)
 }
 
-// auditForeignKeys looks whether a table has its foreign key exactly if the plugin has them on.
-// A table of Lucia's that is left as it is may lack it.
+// auditForeignKeys reports a foreign key that is missing with foreign keys on, and one that is
+// there with [WithoutForeignKeys]. A table of Lucia's may lack it, since AutoMigrate leaves such
+// a table as it is.
 func (r *RepositoryOf[U, K, S]) auditForeignKeys(o owned, table engine.Table) []tables.Finding {
 	switch {
 	case r.b.foreignKeys && len(table.ForeignKeys) == 0 && !r.b.frozen[o.Table]:
@@ -194,15 +213,17 @@ func (r *RepositoryOf[U, K, S]) auditForeignKeys(o owned, table engine.Table) []
 	return nil
 }
 
-// orphaned is the condition that a row's user is not there.
+// orphaned is the condition that a row's user is not there. Its columns must be of one type.
 func (b *binding) orphaned(o owned) clause.Expression { return b.noUser(o, true) }
 
-// lacksUser is orphaned for columns of types that the database may not compare as they are.
+// lacksUser is the same condition for columns whose types may differ. PostgreSQL refuses to
+// compare a uuid with a varchar, so they are compared as texts there.
 func (b *binding) lacksUser(o owned, columns, users map[string]engine.Column) clause.Expression {
 	return b.noUser(o, columns[o.owner].Type.Family == users[b.userID.DBName].Type.Family)
 }
 
-// noUser is the condition behind both. A row that may have no user, and has none, is no orphan.
+// noUser is the condition behind both. A nullable owner that is NULL names nobody, so its row is
+// no orphan.
 func (b *binding) noUser(o owned, alike bool) clause.Expression {
 	owner, id := clause.Column{Table: o.Table, Name: o.owner}, clause.Column{Table: b.user.Table, Name: b.userID.DBName}
 	sql, vars := "NOT EXISTS (SELECT 1 FROM ? WHERE ?)", []any{clause.Table{Name: b.user.Table}, b.engine.SameColumns(id, owner, alike)}
@@ -212,7 +233,8 @@ func (b *binding) noUser(o owned, alike bool) clause.Expression {
 	return clause.Expr{SQL: sql, Vars: vars}
 }
 
-// countOrphans counts the rows of a table without a user.
+// countOrphans counts the rows of a table without a user. If there is no table of users, every
+// row is one.
 func (b *binding) countOrphans(db *gorm.DB, o owned, table, users engine.Table) (n int64, err error) {
 	if _, ok := table.Columns[o.owner]; !ok {
 		return 0, nil

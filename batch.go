@@ -13,23 +13,25 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// What operations do differently where a transaction is a batch, which internal/engine/batch.go
-// explains.
+// This file has what operations do differently where a transaction is a batch: Cloudflare D1. See
+// internal/engine/batch.go. On all other engines these functions do nothing, or ask the result.
 
-// errStale: what an operation had read no longer held when its batch ran.
+// errStale: a row that an operation had read was changed before its batch ran. The operation
+// starts again.
 var errStale = errors.New("gormkey: changed meanwhile")
 
-// requirements are the answers that a requirement may stand for.
+// requirements are the errors for which a requirement may stand. A failed batch returns the text
+// of one, and batchError looks here which it is.
 var requirements = []error{errStale, errChanged, errNotDeleted, ErrUserNotFound, ErrInvalidSession, ErrKeyNotFound, ErrInvalidToken}
 
-// require adds a requirement to the batch of tx, if it is one; otherwise is its answer, one of
-// the requirements.
+// require adds a requirement to the batch of tx, if tx is one. If the condition does not hold
+// when the batch runs, the operation returns otherwise, which is one of the requirements.
 func (b *binding) require(tx *gorm.DB, otherwise error, condition string, vars ...any) error {
 	return b.engine.Require(tx, otherwise.Error(), condition, vars...)
 }
 
-// changed tells whether a statement changed a row. One that waits in a batch has to: if it
-// does not, the batch fails and means otherwise.
+// changed reports whether a statement changed a row. A statement that waits in a batch is
+// required to: if it does not, the batch fails with the error otherwise.
 func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
 	switch {
 	case result.Error != nil:
@@ -40,8 +42,8 @@ func (b *binding) changed(tx, result *gorm.DB, otherwise error) (bool, error) {
 	return result.RowsAffected > 0, nil
 }
 
-// mustChange returns otherwise unless a statement changed a row. Hidden, if it is not nil,
-// looks whether there is a row that the role may read and not change.
+// mustChange returns otherwise unless a statement changed a row. Hidden, if it is not nil, looks
+// first whether there is a row that the role may read and not change.
 func (r *RepositoryOf[U, K, S]) mustChange(tx, result *gorm.DB, otherwise error, hidden func() error) error {
 	changed, err := r.b.changed(tx, result, otherwise)
 	if err != nil || changed {
@@ -55,7 +57,8 @@ func (r *RepositoryOf[U, K, S]) mustChange(tx, result *gorm.DB, otherwise error,
 	return otherwise
 }
 
-// requireUnchanged requires, in a batch, that a key is as it was read.
+// requireUnchanged requires, in a batch, that a key is still as it was read. Elsewhere the key is
+// locked.
 func (b *binding) requireUnchanged(tx *gorm.DB, id, userID string, hash *password.Hash) error {
 	var password any
 	if hash != nil {
@@ -65,8 +68,9 @@ func (b *binding) requireUnchanged(tx *gorm.DB, id, userID string, hash *passwor
 		clause.Column{Name: "id"}, id, clause.Column{Name: "user_id"}, userID, clause.Column{Name: "hashed_password"}, password)
 }
 
-// batchError returns what the error of a batch means to the operation, nil if it means nothing
-// else than it says. Which statement failed is in its text alone.
+// batchError returns the meaning of a batch's error to the operation, or nil if it has none. A
+// batch returns one error for all of its statements, and only the text of that says which
+// statement failed.
 func (b *binding) batchError(err error) error {
 	if why, ok := engine.Unmet(err); ok {
 		if i := slices.IndexFunc(requirements, func(e error) bool { return e.Error() == why }); i >= 0 {
@@ -91,11 +95,12 @@ func (b *binding) batchError(err error) error {
 	return nil
 }
 
-// uniqueColumns finds the columns whose values are taken, in the words of SQLite.
+// uniqueColumns finds the columns in SQLite's text for a violated unique constraint, such as
+// "user_key.id".
 var uniqueColumns = regexp.MustCompile(`UNIQUE constraint failed: ([^:]+?)(?:: SQLITE_|$)`)
 
-// rowsOf returns how many rows the statements of a batch changed, which is known once it
-// is committed.
+// rowsOf returns how many rows some statements changed. Of the statements of a batch that is
+// known only after its commit.
 func (b *binding) rowsOf(results []*gorm.DB) (n int64) {
 	for _, result := range results {
 		rows := result.RowsAffected

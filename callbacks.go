@@ -16,7 +16,9 @@ import (
 	"github.com/gormkey/gormkey/tables"
 )
 
-// registerCallbacks adds what runs inside GORM for the application's calls and ours.
+// registerCallbacks adds what runs inside GORM, for the application's calls and for the library's
+// own. It does nothing if db has the callbacks already, since dbresolver runs Initialize again
+// for each replica.
 func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if db.Callback().Create().Get(p.Name()+":ids") != nil {
 		return nil
@@ -27,8 +29,9 @@ func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 	if err := p.registerColumns(db, b); err != nil {
 		return err
 	}
-	// Right before the INSERT: after the application's BeforeCreate, which may set an
-	// id of its own. A promoted BeforeCreate would be hidden by the application's.
+	// Right before the INSERT, and so after the application's BeforeCreate, which may set an id
+	// of its own. A BeforeCreate method of the embedded [User] would not do: Go hides it as soon
+	// as the application's model has one, and users without an id were inserted.
 	if err := db.Callback().Create().Before("gorm:create").Register(p.Name()+":ids", func(tx *gorm.DB) { p.completeIDs(tx, b) }); err != nil {
 		return err
 	}
@@ -38,12 +41,13 @@ func (p *PluginOf[U, K, S]) registerCallbacks(db *gorm.DB, b *binding) error {
 	return p.registerIntegrity(db, b)
 }
 
-// failedSetting marks a statement whose error is the database's answer to it, and not a
-// hook's or callback's before or after it.
+// failedSetting marks a statement that the database itself refused. An error without the mark
+// came from a hook or a callback. The difference decides what a duplicate means: see duplicateAs.
 const failedSetting = "gormkey:failed"
 
-// registerFailures marks the statements on the plugin's tables that fail. They run before
-// the hooks that come after a statement, and one that was never built was not sent.
+// registerFailures marks the failed statements on the plugin's tables. The callback runs before
+// the After hooks, so an error that is there now is the statement's or an earlier hook's. If a
+// Before hook failed, GORM built no SQL.
 func registerFailures(db *gorm.DB, name string, b *binding) error {
 	note := func(tx *gorm.DB) {
 		s := tx.Statement.Schema
@@ -57,8 +61,9 @@ func registerFailures(db *gorm.DB, name string, b *binding) error {
 	)
 }
 
-// completeIDs fills the ids of new users and refuses ids that an engine would cut,
-// fold or misread.
+// completeIDs gives new users an id, and refuses ids of users, keys, sessions and tokens that
+// some engine would cut, fold or misread. It acts on plain GORM creates too, so a row that the
+// library would not find again never gets into a table.
 func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 	s := tx.Statement.Schema
 	if tx.Error != nil || s == nil {
@@ -72,6 +77,8 @@ func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 				return cmp.Or(p.opts.checkUserID(id), b.checkWidth(id))
 			}
 			id = p.opts.newUserID()
+			// The application's generator was checked once by db.Use; it may still return a bad
+			// id later.
 			if err := cmp.Or(p.opts.checkUserID(id), b.checkWidth(id)); err != nil {
 				return fmt.Errorf("gormkey: WithUserIDGenerator: %w", err)
 			}
@@ -86,6 +93,8 @@ func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 	default:
 		return
 	}
+	// An id that is neither a text nor missing is an SQL expression, whose value nobody knows
+	// here.
 	statement.EachRow(tx.Statement, func(row statement.Row) {
 		value := row.Get("id")
 		if id, ok := value.(string); ok || value == nil {
@@ -94,11 +103,13 @@ func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 	})
 }
 
+// tableDDL finds the statements that make or change a table. A DROP TABLE may run at any time.
 var tableDDL = regexp.MustCompile(`(?i)^\s*(create|alter)\s+table\b`)
 
-// refuse makes GORM's migrator refuse the tables of a plugin that was refused itself:
-// it would build them with integer or inexact ids and without cascade. A later db.Use
-// that succeeds lifts it.
+// refuse makes GORM's migrator refuse the tables of a plugin that db.Use refused. An application
+// that ignores the error of db.Use and migrates would otherwise get tables with integer ids, or
+// ids that compare inexactly, and without cascade. A later db.Use that succeeds lifts the
+// refusal.
 func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 	name := p.Name() + ":refused"
 	if db.Callback().Raw().Get(name) != nil {
@@ -114,7 +125,7 @@ func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 			return
 		}
 		for _, table := range tables {
-			// GORM changes a table of SQLite by making another and renaming it.
+			// GORM changes a table of SQLite by making "<table>__temp" and renaming it.
 			if strings.Contains(sql, tx.Statement.Quote(table)+" ") || strings.Contains(sql, tx.Statement.Quote(table+"__temp")+" ") {
 				_ = tx.AddError(&refusedError{cause})
 				return
@@ -123,7 +134,8 @@ func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 	})
 }
 
-// remedies returns the statements that an error tells people to run.
+// remedies returns the statements that an error tells people to run. They have to pass although
+// the plugin was refused, because running them is how the refusal is cured.
 func remedies(err error) (statements []string) {
 	switch e := err.(type) {
 	case *tables.InexactIDError:
@@ -140,7 +152,9 @@ func remedies(err error) (statements []string) {
 	return statements
 }
 
-// tableNames returns the tables that the models would have, as far as they parse.
+// tableNames returns every table that the models might get: the names of the options, the
+// defaults, and the user model's own. It cannot ask GORM, since the models may be what was
+// refused.
 func (p *PluginOf[U, K, S]) tableNames(db *gorm.DB) (tables []string) {
 	options := p.opts.tables
 	for _, t := range []string{options.User, options.Key, options.Session, options.Token} {
@@ -157,22 +171,26 @@ func (p *PluginOf[U, K, S]) tableNames(db *gorm.DB) (tables []string) {
 	return tables
 }
 
-// refusedError is both ErrNotRegistered and why.
+// refusedError is both [ErrNotRegistered] and the reason why db.Use refused, for errors.Is and
+// errors.As.
 type refusedError struct{ cause error }
 
 func (e *refusedError) Error() string   { return ErrNotRegistered.Error() + ": " + e.cause.Error() }
 func (e *refusedError) Unwrap() []error { return []error{ErrNotRegistered, e.cause} }
 
-// harmlessCallbacks are GORM's own Query callbacks, dbresolver's and those that trace:
-// they do not change which rows a query returns.
+// harmlessCallbacks are Query callbacks that do not change which rows a query returns: GORM's
+// own, dbresolver's, and those of the tracing plugin gorm.io/plugin/opentelemetry. With any other
+// callback the session check is not compiled.
 var harmlessCallbacks = []string{
 	"gorm:query", "gorm:preload", "gorm:after_query", "gorm:db_resolver",
 	"otel:before:select", "otel:after:select", "otel:before:query", "otel:after:query",
 }
 
-// foreignQueryCallbacks tells whether the application registered Query callbacks of its
-// own, such as a tenant filter. GORM offers no list, so the names are read where it
-// keeps them; a GORM that keeps them elsewhere counts as one with such callbacks.
+// foreignQueryCallbacks reports whether the application registered Query callbacks of its own,
+// such as a tenant filter. The compiled session check of session_query.go would not run them: the
+// tenant of the first request would be frozen into it, and sessions of other tenants accepted.
+// GORM offers no list of callbacks, so the names are read out of its unexported fields. If a
+// later GORM keeps them elsewhere, the answer is true: slower, and safe.
 func foreignQueryCallbacks(db *gorm.DB) bool {
 	list := reflect.ValueOf(db.Callback().Query()).Elem().FieldByName("callbacks")
 	if !list.IsValid() || list.Kind() != reflect.Slice {
@@ -184,6 +202,7 @@ func foreignQueryCallbacks(db *gorm.DB) bool {
 		if !name.IsValid() || !replaced.IsValid() || replaced.Bool() {
 			return true
 		}
+		// Callbacks of this plugin, or of another plugin of this library on the same database.
 		own := strings.HasPrefix(name.String(), "gormkey:") && strings.HasSuffix(name.String(), queryCallback)
 		if !own && !slices.Contains(harmlessCallbacks, name.String()) {
 			return true
@@ -192,9 +211,10 @@ func foreignQueryCallbacks(db *gorm.DB) bool {
 	return false
 }
 
-// plainQueries reports whether GORM's queries of a model are the same for every call
-// and read all of its columns: its only own condition is GORM's soft delete, and no
-// column is computed or write-only.
+// plainQueries reports whether GORM's queries of a model are the same for every call and read all
+// of its columns, so that a statement can be built once. It is false for a model with a condition
+// of its own other than GORM's soft delete, and for one with a column that is computed or
+// write-only.
 func plainQueries(s *schema.Schema) bool {
 	for _, c := range s.QueryClauses {
 		if _, ok := c.(gorm.SoftDeleteQueryClause); !ok {

@@ -17,9 +17,12 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// checkModels parses the models apart from GORM's cache, so that a refusal leaves no
-// trace there, and returns them with their tables.
+// checkModels checks the structs of the application and returns them with their tables. It parses
+// them into a cache of its own, because GORM never forgets a model: one that was parsed in GORM's
+// cache before a refusal would keep its wrong table.
 func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB, e engine.Engine) ([]model, error) {
+	// GORM would make the tables without ON DELETE CASCADE and say nothing, and then a deleted
+	// user's sessions would stay.
 	if !p.opts.noForeignKeys && (db.DisableForeignKeyConstraintWhenMigrating || db.IgnoreRelationshipsWhenMigrating) {
 		return nil, errors.New("gorm.Config has DisableForeignKeyConstraintWhenMigrating or IgnoreRelationshipsWhenMigrating: turn it off, or keep integrity without foreign keys by WithoutForeignKeys")
 	}
@@ -48,6 +51,9 @@ func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB, e engine.Engine) ([]model, 
 		if err := p.checkColumns(m, s); err != nil {
 			return nil, err
 		}
+		// models begins with the user, who may be soft-deleted. A soft-deleted session would keep
+		// its id: the application would see it by Unscoped, and could restore it after the
+		// sign-out.
 		if i > 0 && len(s.QueryClauses)+len(s.DeleteClauses) > 0 {
 			return nil, fmt.Errorf("%T has a soft delete or a condition of its own: keys and sessions end for good, so take the field (DeletedAt, say) out", m.value)
 		}
@@ -61,7 +67,8 @@ func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB, e engine.Engine) ([]model, 
 	return p.checkOwned(db, models)
 }
 
-// checkEmbedding refuses embedding by pointer, which compiles.
+// checkEmbedding refuses embedding by pointer. It compiles, since Go promotes the methods of an
+// embedded pointer as well, and then every new(Account) has a nil User.
 func (p *PluginOf[U, K, S]) checkEmbedding() error {
 	for _, m := range []struct {
 		model reflect.Type
@@ -79,8 +86,8 @@ func (p *PluginOf[U, K, S]) checkEmbedding() error {
 	return nil
 }
 
-// embeddedByPointer calls a promoted method, which panics on a nil embedded pointer in
-// a struct that embeds another.
+// embeddedByPointer calls the promoted method on a zero value. With an embedded pointer it
+// returns nil, or it panics if the pointer is in a struct that is embedded in turn.
 func embeddedByPointer(isNil func() bool) (yes bool) {
 	defer func() {
 		if recover() != nil {
@@ -90,7 +97,8 @@ func embeddedByPointer(isNil func() bool) (yes bool) {
 	return isNil()
 }
 
-// explainParse says what to do about the one parse error that every has-many gets.
+// explainParse says what to do about the parse error that every has-many field gets: for Sessions
+// []gormkey.Session[Account] GORM expects a foreign key AccountID, and the column is user_id.
 func (p *PluginOf[U, K, S]) explainParse(err error) error {
 	t := reflect.TypeFor[U]()
 	for i := range t.NumField() {
@@ -112,13 +120,16 @@ func (p *PluginOf[U, K, S]) explainParse(err error) error {
 	return err
 }
 
-// tableOf decides a model's table: its own TableName method, the option, or the default.
+// tableOf decides a model's table: its own TableName method, the option, or the default. The
+// method and the option may both be there if they say the same.
 func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (string, error) {
 	for _, other := range before { // a base type shares the registered model's table
 		if other.option == m.option {
 			return other.table, nil
 		}
 	}
+	// A TableName method of the application's hides the promoted one, so the table is then
+	// another than the default with the NamingStrategy's prefix.
 	defaults := map[string]string{"User": defaultUserTable, "Key": defaultKeyTable, "Session": defaultSessionTable, "Token": defaultTokenTable}
 	own := s.Table != namer.JoinTableName(defaults[m.option])
 	if own && m.table != "" && m.table != s.Table {
@@ -130,9 +141,9 @@ func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (str
 	return m.table, nil
 }
 
-// checkPrimaryKey refuses an embedded struct of ours that GORM does not see as it is, and a
-// second column or field that stands for the id: a redeclared ID, or gorm.Model next to our
-// type.
+// checkPrimaryKey refuses a model in which GORM does not see the embedded id as the only primary
+// key: one that redeclares ID, or that embeds gorm.Model next to our type. Both compile and
+// break: with gorm.Model in one of the two orders its ID silently stays 0.
 func checkPrimaryKey(s *schema.Schema) error {
 	t := s.ModelType
 	count := 0
@@ -163,7 +174,9 @@ func checkPrimaryKey(s *schema.Schema) error {
 // keepsColumn says that the field is a text whatever the column is.
 const keepsColumn = " (a column of integers or uuids stays as it is: give its type to WithUserIDType)"
 
-// checkSteps looks at what the ID is embedded through.
+// checkSteps looks at each struct through which the ID is embedded, and gives the reason if GORM
+// skips one of them. Without it the message would be that the model redeclares the id, which it
+// does not.
 func checkSteps(t reflect.Type) error {
 	id, ok := t.FieldByName("ID")
 	if !ok {
@@ -172,7 +185,7 @@ func checkSteps(t reflect.Type) error {
 	step := t
 	for _, i := range id.Index[:len(id.Index)-1] {
 		if step.Kind() != reflect.Struct {
-			return nil // a pointer, which others refuse
+			return nil // a pointer, which checkEmbedding refuses
 		}
 		f := step.Field(i)
 		settings := schema.ParseTagSetting(f.Tag.Get("gorm"), ";")
@@ -191,9 +204,13 @@ func checkSteps(t reflect.Type) error {
 	return nil
 }
 
-// checkColumns makes sure that the columns that GORM sees are those of the embedded
-// struct: a field of the application with the same name, in Go or in the database, would
-// hide one, and a password would go where nobody looks for it.
+// checkColumns makes sure that the columns that GORM sees are the fields of the embedded struct.
+// A field of the application with the same name, in Go or in the database, hides one of them. A
+// field HashedPassword of the application's key, for example, would take the column, and the hash
+// that the library wrote into the embedded field would be stored nowhere.
+//
+// Names do not tell which of two fields GORM took, so the test compares addresses: it makes a
+// value of the model, and looks whether GORM's field is at the address of the embedded one.
 func (p *PluginOf[U, K, S]) checkColumns(m model, s *schema.Schema) error {
 	var base any
 	probe := reflect.New(s.ModelType)
@@ -205,7 +222,7 @@ func (p *PluginOf[U, K, S]) checkColumns(m model, s *schema.Schema) error {
 	case interface{ mustEmbedSession() *Session[U] }:
 		base = v.mustEmbedSession()
 	default:
-		base = v // one that the application cannot embed
+		base = v // a one-time token, which the application does not embed
 	}
 	embedded := reflect.ValueOf(base).Elem()
 	for i := range embedded.NumField() {
@@ -225,14 +242,16 @@ func (p *PluginOf[U, K, S]) checkColumns(m model, s *schema.Schema) error {
 	return nil
 }
 
-// reaches tells whether a path through a struct ends at a field, and by no pointer.
+// reaches reports whether a path through a struct ends at a field. A path over a nil pointer does
+// not.
 func reaches(v reflect.Value, index []int, field unsafe.Pointer) bool {
 	f, err := v.FieldByIndexErr(index)
 	return err == nil && f.Addr().UnsafePointer() == field
 }
 
-// checkDistinct compares without case, as SQLite and MySQL may, and without schema,
-// since a statement names a table by its last part where it joins or locks.
+// checkDistinct refuses two models with one table. It compares names without case, as SQLite and
+// some MySQL servers do, and without their schema, because a statement that joins or locks names
+// a table by its last part.
 func checkDistinct(models []model) error {
 	seen := map[string]string{}
 	for _, m := range registered(models) {
@@ -240,6 +259,8 @@ func checkDistinct(models []model) error {
 		if other, ok := seen[name]; ok {
 			return fmt.Errorf("the tables of %s and %s are both %q; they must differ", other, m.option, m.table)
 		}
+		// GORM joins the user under the alias "User", the name of the relation. A table of
+		// sessions with that name would be taken for it.
 		if name == "user" && m.option != "User" {
 			return fmt.Errorf("WithTableNames: %s is %q, a name that only the users' table may have", m.option, m.table)
 		}
@@ -248,8 +269,8 @@ func checkDistinct(models []model) error {
 	return nil
 }
 
-// checkOthers refuses a table that another plugin of the database has: a session of one
-// user type would be valid for the other.
+// checkOthers refuses a table that another plugin of the database has. If users and admins had
+// one table of sessions, a user's session would be valid for the admins' plugin.
 func checkOthers(db *gorm.DB, models []model) error {
 	for name, other := range db.Plugins {
 		owner, ok := other.(interface{ tables() []string })
@@ -267,9 +288,11 @@ func checkOthers(db *gorm.DB, models []model) error {
 	return nil
 }
 
+// declaredWidth finds the width in "varchar(15)", "VARBINARY(36)" or "character varying(255)".
 var declaredWidth = regexp.MustCompile(`(?i)^(?:var)?(?:char|binary|character(?: varying)?)\((\d+)\)`)
 
-// textWidth returns the width that a column's type declares, 0 for none.
+// textWidth returns the width that a column's type declares, and 0 for a type without one, such
+// as text.
 func textWidth(columnType string) int {
 	m := declaredWidth.FindStringSubmatch(columnType)
 	if m == nil {

@@ -11,7 +11,8 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// CleanupOption changes how [RepositoryOf.DeleteExpired] and [RepositoryOf.Repair] work.
+// CleanupOption changes how [RepositoryOf.DeleteExpired], [RepositoryOf.Repair] and
+// [RepositoryOf.HashStoredTokens] go through their batches.
 type CleanupOption func(*cleanupOptions)
 
 type cleanupOptions struct {
@@ -19,11 +20,12 @@ type cleanupOptions struct {
 	progress func(deleted int64) error
 }
 
-// WithBatchSize sets how many rows one statement deletes: 500 by default, 1 to 10000.
+// WithBatchSize sets how many rows one statement deletes: 1 to 10000, 500 by default. A smaller
+// batch holds its locks for a shorter time; a larger one needs fewer commits.
 func WithBatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
 
-// WithProgress is called after each batch with the number deleted so far. Its error stops
-// the cleanup and is returned.
+// WithProgress calls f after each batch with the number of rows so far. An error of f stops the
+// cleanup and is returned; what was done stays done.
 func WithProgress(f func(deleted int64) error) CleanupOption {
 	return func(o *cleanupOptions) { o.progress = f }
 }
@@ -42,12 +44,12 @@ func newCleanup(opts []CleanupOption) (cleanupOptions, error) {
 }
 
 // DeleteExpired deletes everybody's dead sessions and, with [WithOneTimeTokens], the tokens that
-// nobody used in time. Nothing depends on it, since what is past its time is refused while its
-// row is there: call it from a job, once an hour say, so that the tables do not grow.
+// nobody used in time. Nothing depends on it: an expired row is refused while it is there. Call
+// it from a job, for example once an hour, so that the tables do not grow.
 //
-// It goes in batches that each commit by themselves, and returns how many rows it deleted, with
-// an error too: it may be stopped through ctx at any time and called again. Several at once do
-// no harm.
+// It works in batches that each commit by themselves, and returns how many rows it deleted, with
+// an error too. It may be stopped through ctx at any time and called again. Several calls at once
+// do no harm. No hook is told, since these sessions had ended before.
 func (r *RepositoryOf[U, K, S]) DeleteExpired(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err = errors.Join(r.err, err); err != nil {
@@ -67,7 +69,7 @@ func (r *RepositoryOf[U, K, S]) DeleteExpired(ctx context.Context, opts ...Clean
 	return deleted, nil
 }
 
-// expired are rows whose time is over.
+// expired describes one kind of rows whose time is over.
 type expired struct {
 	op     string
 	schema *schema.Schema
@@ -75,10 +77,12 @@ type expired struct {
 	where  clause.Expression
 }
 
+// model returns a new value of the base type. It has no hooks of the application's, so a cleanup
+// of thousands of rows runs none.
 func (e expired) model() any { return reflect.New(e.schema.ModelType).Interface() }
 
-// deleteInBatches goes on until a batch finds nothing, and adds to what was deleted. Each batch
-// commits by itself, so what it deleted stays deleted if a later one fails.
+// deleteInBatches deletes until a batch finds nothing, and adds to deleted. Each batch commits by
+// itself, so its rows stay deleted if a later batch fails.
 func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, deleted *int64, o cleanupOptions, e expired) error {
 	for {
 		found, n, err := r.deleteBatch(ctx, e, o.batch)
@@ -87,10 +91,10 @@ func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, deleted *in
 			return err
 		}
 		if n == 0 && r.inTransaction() {
-			return nil // its snapshot may go on showing them
+			return nil // the snapshot of the caller's transaction may show these rows for ever
 		}
 		if n == 0 {
-			continue // another cleanup had them
+			continue // another cleanup was faster
 		}
 		if err := o.progress(*deleted); err != nil {
 			return err
@@ -98,7 +102,9 @@ func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, deleted *in
 	}
 }
 
-// deleteBatch finds ids by the index and deletes those that are still expired.
+// deleteBatch finds the ids of expired rows by the index, and deletes them. The condition is in
+// the DELETE again, so a session that was renewed between the two statements stays. SQLite does
+// both in one statement. MySQL takes no LIMIT in such a subquery.
 func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size int) (found int, deleted int64, err error) {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -136,6 +142,7 @@ func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size
 	if err != nil || len(rows) == 0 {
 		return 0, 0, callerError(ctx, e.op, err)
 	}
+	// Rows of one batch belong to many users. On shards their ids are named too: see onShard.
 	ids, users := make([]any, len(rows)), make([]any, len(rows))
 	for i, row := range rows {
 		ids[i], users[i] = row.ID, row.UserID
@@ -145,7 +152,7 @@ func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size
 	}
 	err = r.doOne(ctx, e.op, false, func(u *unit) error {
 		u.then(func(tx *gorm.DB) error {
-			if r.b.engine.Sharded() { // for the reason that onShard has
+			if r.b.engine.Sharded() {
 				tx = tx.Where(in("user_id", users))
 			}
 			result := tx.Where(in("id", ids)).Where(e.where).Delete(e.model())

@@ -11,8 +11,8 @@ import (
 	"github.com/gormkey/gormkey/tables"
 )
 
-// ownColumn is a column of the plugin's tables that holds texts whose length, or ids whose
-// type, the library depends on.
+// ownColumn is a column of the plugin's tables that holds ids, or texts whose length matters to
+// the library.
 type ownColumn struct {
 	table, name string
 	ofUser      bool          // it holds users' ids
@@ -21,10 +21,10 @@ type ownColumn struct {
 	found       engine.Column
 }
 
-// ownColumns returns the columns of the registered models. They are named here, and not read
-// out of GORM's schemas, since they are checked before GORM's cache holds the models.
+// ownColumns returns the columns of the registered models. They are named here, and not read out
+// of GORM's schemas, because they are checked before GORM's cache holds the models.
 func ownColumns(e engine.Engine, opts *options, models []model) (columns []ownColumn) {
-	// A type is wanted in the words of the options, which errors show, and parsed to compare.
+	// An error shows the type in the words of the options. The parsed form is for comparisons.
 	add := func(table, name, sqlType string, isID, ofUser bool) {
 		wanted := engine.Column{SQLType: sqlType, Type: e.ParseType(sqlType)}
 		columns = append(columns, ownColumn{table: table, name: name, wanted: wanted, isID: isID, ofUser: ofUser})
@@ -62,8 +62,8 @@ type catalog struct {
 	tables map[string]map[string]engine.Column
 }
 
-// newCatalog returns a catalog that has read nothing yet. One that is kept does not see what a
-// migration changes.
+// newCatalog returns a catalog that has read nothing yet. Make a new one after a migration: an
+// old one does not see what has changed.
 func newCatalog(e engine.Engine, db *gorm.DB) *catalog {
 	return &catalog{engine: e, db: db, tables: map[string]map[string]engine.Column{}}
 }
@@ -96,9 +96,9 @@ func (c *catalog) find(wanted []ownColumn) (there []ownColumn, err error) {
 	return there, nil
 }
 
-// checkColumns compares the columns with those that are there. It returns those that are
-// narrower than they should be, and refuses what a migration would cut or misread. Lucia's
-// tables are left as they are.
+// checkColumns compares the columns that are there with those that the options want. It returns
+// those that are narrower, and refuses what a migration would cut or misread. Lucia's tables are
+// left as they are.
 func (b *binding) checkColumns(c *catalog, opts *options) (narrow []ownColumn, err error) {
 	if opts.lucia {
 		return nil, nil
@@ -126,19 +126,21 @@ func (b *binding) checkColumns(c *catalog, opts *options) (narrow []ownColumn, e
 	return narrow, errors.Join(errs...)
 }
 
-// inexact reports whether a column of ids may take different ids for equal. Users' ids of a
-// type that the application chose are its own business, unless it chose one that compares
-// bytes.
+// inexact reports whether a column of ids may take different ids for equal, and nobody wanted
+// that. If the application chose the type of users' ids, then it also chose how they compare;
+// only for a type that compares bytes does the column have to do so.
 func (c ownColumn) inexact(e engine.Engine, opts *options) bool {
 	chosen := c.ofUser && opts.userIDType != "" && (c.wanted.Type.Family != "bytes" || c.wanted.Type.Padded)
 	return e.WantsExactIDs() && c.isID && !c.found.Exact && !chosen
 }
 
-// refused says how the options and a column come together: by the option that makes users'
-// ids what they are, or by a statement that gives a column the type of the others. The option
-// has to fit all columns of users' ids, so it is that of the user's own id if this has another
-// type, and of the widest column if all are texts. If the user's id fits as it is, no option
-// helps. Ids in a type that no option takes want an option and a statement.
+// refused says how the options and a column fit together again: by an option that makes users'
+// ids what they are, or by a statement that gives the column the type of the others.
+//
+// The option has to fit all columns of users' ids. If the user's own id has another type, it is
+// the option for that type; if all are texts, it is the option for the widest column. If the
+// user's id fits already, no option helps, and the statement is shown. Ids in a type that no
+// option takes want an option and a statement.
 func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) error {
 	refusal := &tables.ColumnError{Table: c.table, Column: c.name, Type: c.found.SQLType, Wanted: c.wanted.SQLType, Wider: c.fit(e) == engine.Wider}
 	model, usersFit := c, false
@@ -165,8 +167,9 @@ func (c ownColumn) refused(e engine.Engine, opts *options, there []ownColumn) er
 	return refusal
 }
 
-// refuses tells whether a migration would cut what the column holds, or turn it into
-// something else. A wider column that holds no ids of users stays as it is: see guardColumn.
+// refuses reports whether a migration would cut the values of the column, or turn them into
+// something else. A wider column that holds no ids of users is no danger and stays as it is: see
+// guardColumn.
 func (c ownColumn) refuses(e engine.Engine) bool {
 	switch c.fit(e) {
 	case engine.Wider:
@@ -177,24 +180,27 @@ func (c ownColumn) refuses(e engine.Engine) bool {
 	return false
 }
 
-// noText tells whether a column of the library's own texts holds something else. The library
-// does not know the types that an application made.
+// noText reports whether a column for texts of the library has a type that holds none, such as
+// integer. Types that an application made itself, such as a domain of PostgreSQL, are given the
+// benefit of the doubt.
 func (c ownColumn) noText(e engine.Engine) bool {
 	others := []string{"bytes", "integer", "unsigned", "numeric", "uuid"}
 	return !e.LooseTypes() && c.fit(e) == engine.OtherType && slices.Contains(others, c.found.Type.Family)
 }
 
-// fit is how the column that is there fits.
+// fit tells how the column that is there fits the wanted one.
 func (c ownColumn) fit(e engine.Engine) engine.Fit { return e.Compare(c.found.Type, c.wanted.Type) }
 
-// statement gives a column its type, "" where there is no such statement. A key has no
-// password if its user signs in by another service.
+// statement gives a column its type; it is "" if the engine has no such statement.
+// hashed_password is the one nullable column: a key of a user who signs in by another service has
+// no password.
 func (c ownColumn) statement(e engine.Engine) string {
 	return e.ChangeType(c.table, c.name, c.wanted.SQLType, c.name == "hashed_password")
 }
 
-// optionFor returns the options that make user ids what a column is, "" for a text that
-// compares inexactly.
+// optionFor returns the option that makes user ids what a column is, such as
+// "WithUserIDLength(36)". It is "" for a text that compares inexactly, which no option should
+// keep.
 func optionFor(e engine.Engine, found engine.Column) string {
 	t := found.Type
 	ours := e.ParseType(e.TextType(t.Width, true)) // what WithUserIDLength makes
@@ -210,8 +216,8 @@ func optionFor(e engine.Engine, found engine.Column) string {
 	return fmt.Sprintf("WithUserIDType(%q)", found.SQLType)
 }
 
-// narrowest returns the type that bounds users' ids until the columns are widened, nil for
-// none.
+// narrowest returns the type that bounds users' ids until the columns are widened, nil if none is
+// narrow.
 func narrowest(narrow []ownColumn) *engine.Type {
 	var least *engine.Type
 	for _, c := range narrow {
@@ -222,7 +228,8 @@ func narrowest(narrow []ownColumn) *engine.Type {
 	return least
 }
 
-// checkWidth refuses a user's id that a column would cut which waits to be widened.
+// checkWidth refuses a user's id that a narrow column would cut before a migration has widened
+// it.
 func (b *binding) checkWidth(id string) error {
 	t := b.narrow.Load()
 	if t == nil {
@@ -235,9 +242,9 @@ func (b *binding) checkWidth(id string) error {
 	return nil
 }
 
-// sameTypes looks before rows are taken for orphans. It returns a tables.MismatchError if a table's
-// column of users' ids and the user's id have types in which rows may look as if they had no
-// user.
+// sameTypes is asked before rows are taken for orphans. If a table's column of users' ids and the
+// user's id have different types or widths, rows may look as if they had no user, and it returns
+// a [tables.MismatchError].
 func (b *binding) sameTypes(o owned, columns, users map[string]engine.Column) error {
 	child, ok := columns[o.owner]
 	user, exists := users[b.userID.DBName]

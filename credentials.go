@@ -13,8 +13,8 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// ParseKeyID reads what String writes: provider + ":" + id. Anything else is an
-// [ArgumentError].
+// ParseKeyID reads the text that String writes: provider + ":" + id, as in
+// "email:ada@example.com". Anything else is an [ArgumentError].
 func ParseKeyID(text string) (KeyID, error) {
 	provider, id, _ := strings.Cut(text, ":")
 	k := KeyID{Provider: provider, ID: id}
@@ -22,13 +22,14 @@ func ParseKeyID(text string) (KeyID, error) {
 }
 
 // FoldEmail returns the form in which an email address is kept and compared, so that "Ada@…" and
-// "ada@…" are one account: without blanks around it, in Unicode form NFC, in lower case. Use
-// it wherever an address becomes the id of a key or a column, and send mail to what it returns.
+// "ada@…" are one account: without blanks around it, in Unicode form NFC, in lower case. Use it
+// wherever an address becomes the id of a key or a column, and send mail to the address that it
+// returns.
 //
 // RFC 5321 section 2.4 lets a mail server tell "Ada" from "ada"; no large provider does, and
-// people do not. A character outside of ASCII never becomes one of ASCII (the Kelvin sign is not
-// "k"), since one person would then get the link that was meant for another. FoldEmail does not
-// check that the text is an address: only a mail that arrives proves that.
+// people do not. A character outside ASCII never becomes an ASCII character (the Kelvin sign does
+// not become "k"): otherwise one person would get the link that was meant for another. FoldEmail
+// does not check that the text is an address: only a mail that arrives proves that.
 func FoldEmail(address string) string {
 	address = strings.TrimSpace(address)
 	if !strings.ContainsFunc(address, composesToASCII) {
@@ -42,14 +43,15 @@ func FoldEmail(address string) string {
 	}, address)
 }
 
-// composesToASCII reports whether NFC makes a character of ASCII of r: the Kelvin sign is one.
+// composesToASCII reports whether NFC turns r into an ASCII character, as it does with the Kelvin
+// sign.
 func composesToASCII(r rune) bool {
 	return r >= utf8.RuneSelf && norm.NFC.String(string(r))[0] < utf8.RuneSelf
 }
 
-// Credentials name a key, with its password. Those of [Proved] and [Imported] have none. The
-// password is neither read from JSON nor written to it, and no decoder can make credentials
-// that need none.
+// Credentials name a key, and hold its password. Those of [Proved] and [Imported] have none. The
+// password is neither read from JSON nor written to it. No decoder of forms or JSON can make
+// credentials that need no password, since only these two functions set the fields for that.
 type Credentials struct {
 	Provider string // of a KeyID
 	ID       string // of a KeyID
@@ -61,16 +63,16 @@ type Credentials struct {
 	hash   password.Hash
 }
 
-// Proved returns credentials without a password, for a user whose identity the application
-// has proved by itself, as after an OAuth callback: they sign in as the owner of any key that
-// has no password. Never make them of what a request holds.
+// Proved returns credentials without a password, for a user whose identity the application has
+// proved by itself, as after an OAuth callback. They sign in as the owner of any key that has no
+// password. Never make them of values in a request.
 func Proved(provider, id string) Credentials {
 	return Credentials{Provider: provider, ID: id, proved: true}
 }
 
-// Imported returns credentials with a password hash that another system made, which is stored
-// as it is: of a format that [password.Any] or the plugin's hasher reads. They are for calls that
-// store credentials, and sign nobody in.
+// Imported returns credentials with a password hash that another system made. The hash is stored
+// as it is, and must be of a format that [password.Any] or the plugin's hasher reads. Such
+// credentials are for CreateUser, AddKey and OverwritePassword, and sign nobody in.
 func Imported(provider, id string, hash password.Hash) Credentials {
 	return Credentials{Provider: provider, ID: id, hash: hash}
 }
@@ -78,8 +80,8 @@ func Imported(provider, id string, hash password.Hash) Credentials {
 // KeyID returns the key that the credentials name.
 func (c Credentials) KeyID() KeyID { return KeyID{Provider: c.Provider, ID: c.ID} }
 
-// Proved reports whether [Proved] made these credentials, so that they hold no password that
-// somebody could guess.
+// Proved reports whether [Proved] made these credentials. They hold no password that somebody
+// could guess, so an attempt with them need not be throttled.
 func (c Credentials) Proved() bool { return c.proved }
 
 // Format writes the credentials without the password.
@@ -87,7 +89,8 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "{%s %s %s}", c.Provider, c.ID, "[redacted]")
 }
 
-// checkKeyID refuses what cannot be a key's id.
+// checkKeyID refuses a provider and an id that cannot be a key's. The provider has no colon, so
+// the text form has one meaning.
 func checkKeyID(k KeyID) error {
 	if len(k.Provider) < 1 || len(k.Provider) > 64 {
 		return &ArgumentError{"provider", fmt.Sprintf("is %d bytes long, outside 1 to 64", len(k.Provider))}
@@ -102,8 +105,9 @@ func checkKeyID(k KeyID) error {
 	return checkText("id", k.ID, keyIDSize-len(k.Provider)-1)
 }
 
-// checkText refuses what some engine would cut, fold, refuse or mix up: an empty text,
-// one past limit bytes, NUL, invalid UTF-8, and blanks at either end.
+// checkText refuses a text that some engine would cut, fold, refuse or mix up: an empty text, one
+// over limit bytes, NUL, invalid UTF-8, and blanks at either end. Outside strict mode MySQL cuts
+// a long text silently, PostgreSQL refuses NUL even in a SELECT, and SQLite checks nothing.
 func checkText(argument, s string, limit int) error {
 	switch {
 	case s == "":
@@ -120,7 +124,7 @@ func checkText(argument, s string, limit int) error {
 	return nil
 }
 
-// checkContext lets nobody pass the nil context on which database/sql would panic.
+// checkContext refuses the nil context, on which database/sql would panic.
 func checkContext(ctx context.Context) error {
 	if ctx == nil {
 		return &UsageError{"ctx", "is nil"}
@@ -128,8 +132,8 @@ func checkContext(ctx context.Context) error {
 	return nil
 }
 
-// checkNew refuses credentials that are not to be stored. What was typed at a sign-in is not
-// asked to be strong.
+// checkNew refuses credentials that must not be stored. The policy is asked here only: at a
+// sign-in an old password that a newer policy would refuse still has to work.
 func (o *options) checkNew(c Credentials) error {
 	if err := checkKeyID(c.KeyID()); err != nil {
 		return err
@@ -145,8 +149,8 @@ func (o *options) checkNew(c Credentials) error {
 	return o.checkNewPassword("password", c.Password)
 }
 
-// checkNewPassword also asks the policy. It names the argument, since a form may have the old
-// password next to the new one.
+// checkNewPassword also asks the policy. It gets the name of the argument, since a form may have
+// the old password next to the new one.
 func (o *options) checkNewPassword(argument, text string) error {
 	if err := o.hasher.CheckPassword(text); err != nil {
 		return refusedPassword(argument, err)
@@ -163,8 +167,8 @@ func (o *options) checkNewPassword(argument, text string) error {
 	return nil
 }
 
-// checkImported refuses a hash that nothing here could verify later: its owner could never sign
-// in.
+// checkImported refuses a hash that nothing here can verify. Its owner could never sign in, and
+// nobody would notice before that.
 func (o *options) checkImported(hash password.Hash) error {
 	if err := checkText("password hash", string(hash), hashSize); err != nil {
 		return err
@@ -175,8 +179,8 @@ func (o *options) checkImported(hash password.Hash) error {
 	return nil
 }
 
-// checkPassword asks the hasher, whose format may take less than others: bcrypt, for example,
-// takes no NUL.
+// checkPassword asks the hasher, whose format may take less than others. Bcrypt takes no NUL, for
+// example.
 func (o *options) checkPassword(s string) error {
 	if err := o.hasher.CheckPassword(s); err != nil {
 		return refusedPassword("password", err)

@@ -11,70 +11,67 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// Errors that a caller decides on. Compare with errors.Is. Lucia's code, where there
-// is one, stands behind the name.
+// Errors that a caller decides on. Compare with errors.Is. AUTH_… is Lucia's code for the same.
 var (
-	// ErrInvalidCredentials answers every failed [RepositoryOf.SignIn] and
-	// [RepositoryOf.UseKey], whatever the reason; the reason goes to the hook of
-	// [event.SignInFailed]. Show it to anybody.
+	// ErrInvalidCredentials: a [RepositoryOf.SignIn], [RepositoryOf.UseKey] or
+	// [RepositoryOf.ChangePassword] failed, whatever the reason. The reason goes to the hook of
+	// [event.SignInFailed]. It may be shown to anybody.
 	ErrInvalidCredentials = errors.New("gormkey: invalid credentials")
-	// ErrInvalidSession: no such session, a dead one, or one whose user is gone,
-	// soft-deleted or out of the caller's tenant. AUTH_INVALID_SESSION_ID.
+	// ErrInvalidSession: there is no such session, it is dead, or its user is gone, soft-deleted
+	// or not of the caller's tenant. AUTH_INVALID_SESSION_ID.
 	ErrInvalidSession = errors.New("gormkey: invalid session")
-	// ErrKeyNotFound: no such key. AUTH_INVALID_KEY_ID.
+	// ErrKeyNotFound: there is no such key. AUTH_INVALID_KEY_ID.
 	ErrKeyNotFound = errors.New("gormkey: key not found")
-	// ErrInvalidPassword: the key has another password, or none. It reaches hooks,
-	// and callers of [RepositoryOf.ShareKey]. AUTH_INVALID_PASSWORD.
+	// ErrInvalidPassword: the key has another password, or none. Hooks get it, and callers of
+	// [RepositoryOf.ShareKey]. AUTH_INVALID_PASSWORD.
 	ErrInvalidPassword = errors.New("gormkey: invalid password")
-	// ErrInvalidToken: no such one-time token: unknown, used, expired, voided by a later
-	// one, or of another purpose. Let the user ask for another.
+	// ErrInvalidToken: the one-time token is unknown, used, expired, voided by a later one, or of
+	// another purpose. Let the user ask for a new one.
 	ErrInvalidToken = errors.New("gormkey: invalid one-time token")
-	// ErrUserNotFound: no such user. AUTH_INVALID_USER_ID.
+	// ErrUserNotFound: there is no such user. AUTH_INVALID_USER_ID.
 	ErrUserNotFound = errors.New("gormkey: user not found")
 	// ErrDuplicateKey: somebody has this provider and id already. AUTH_DUPLICATE_KEY_ID.
 	ErrDuplicateKey = errors.New("gormkey: duplicate key")
-	// ErrDuplicateUser: the user id given by the application is taken.
+	// ErrDuplicateUser: somebody has the user id that the application gave.
 	ErrDuplicateUser = errors.New("gormkey: duplicate user id")
-	// ErrDuplicateSession: the token given by the application is in use.
+	// ErrDuplicateSession: the token that the application gave is in use.
 	ErrDuplicateSession = errors.New("gormkey: duplicate session")
-	// ErrDuplicateAttribute: a unique column of the application's own, an email say,
+	// ErrDuplicateAttribute: a unique column of the application's own, such as an email address,
 	// has this value already.
 	ErrDuplicateAttribute = errors.New("gormkey: duplicate attribute")
 	// ErrLastKey: the user would be left without a way to sign in; see [AllowLastKey].
 	ErrLastKey = errors.New("gormkey: last key of the user")
-	// ErrInvalidExpiry: a stored expiry is no moment in milliseconds. Validating such
-	// a session answers ErrInvalidSession; a list that holds it answers this.
+	// ErrInvalidExpiry: a stored expiry is no time in milliseconds. The check of such a session
+	// returns ErrInvalidSession; a list with it returns this error.
 	ErrInvalidExpiry = authtype.ErrInvalidExpiry
 	// ErrInvalidArgument is wrapped by every [ArgumentError].
 	ErrInvalidArgument = errors.New("gormkey: invalid argument")
 	// ErrUsage is wrapped by every [UsageError].
 	ErrUsage = errors.New("gormkey: wrong use of the library")
-	// ErrBusy: too many passwords are being hashed, or on a database without transactions
-	// other calls changed the same rows five times over, or Vitess ended a statement that
-	// waited too long; nothing was written. Answer 503 and let the client try again.
+	// ErrBusy: too many passwords are being hashed; or, on a database without transactions, other
+	// calls changed the same rows five times over; or Vitess ended a statement that waited too
+	// long. Nothing was written. Answer 503 and let the client try again.
 	ErrBusy = password.ErrBusy
-	// ErrOutcomeUnknown: the connection was lost while the database committed, so the
-	// change is either whole or absent. Read again before repeating it. (A context that
-	// ends during an operation of one statement leaves the same doubt, and answers with
-	// the context's error.)
+	// ErrOutcomeUnknown: the connection was lost while the database committed, so the change is
+	// either done completely or not at all. Read again before you repeat it. (If the context ends
+	// during an operation of one statement, the same is unknown, and the error is the context's.)
 	ErrOutcomeUnknown = errors.New("gormkey: outcome unknown")
-	// ErrRights: PostgreSQL's row level security lets the database's role read a row that it
-	// may not lock, change or delete, so the operation was not done. The users' table needs a
-	// policy FOR UPDATE that the user's row passes; the tables of keys, sessions and tokens
-	// need one for ALL.
+	// ErrRights: PostgreSQL's row level security lets the database's role read a row that it may
+	// not lock, change or delete, so the operation was not done. The users' table needs a policy
+	// FOR UPDATE that lets the user's row pass. The tables of keys, sessions and tokens need one
+	// FOR ALL.
 	ErrRights = errors.New("gormkey: row level security lets the role read a row and not lock or change it: give the role a policy for it")
-	// ErrRolledBack: a statement in the transaction failed and its error was ignored, by a
-	// hook most likely, so that PostgreSQL rolled all of it back. Nothing was done. Return
-	// the errors of a hook's statements, or run those that may fail in a transaction of
-	// tx, which is a savepoint.
+	// ErrRolledBack: a statement in the transaction failed and its error was ignored, most likely
+	// by a hook, so PostgreSQL rolled everything back. Nothing was done. Return the errors of a
+	// hook's statements, or run those that may fail in tx.Transaction, which is a savepoint.
 	ErrRolledBack = errors.New("gormkey: rolled back after a statement whose error was ignored")
-	// ErrNotRegistered: the handle's database has no plugin for this user type, or
-	// refused it. Call db.Use(gormkey.New[…]()) right after gorm.Open.
+	// ErrNotRegistered: the handle's database has no plugin for this user type, or db.Use refused
+	// it. Call db.Use(gormkey.New[…]()) right after gorm.Open, and look at its error.
 	ErrNotRegistered = errors.New("gormkey: plugin not registered")
 )
 
-// ArgumentError says that an input, which a visitor may have typed, was refused before any
-// statement was sent. Both fields may be shown to the visitor: answer 400.
+// ArgumentError says that an input was refused before any statement was sent. A visitor may have
+// typed it, and both fields may be shown to the visitor: answer 400.
 type ArgumentError struct {
 	Argument string // the field, such as "password"
 	Reason   string // what is wrong with it and which bound there is, without its value
@@ -87,7 +84,8 @@ func (e *ArgumentError) Error() string { return "gormkey: " + e.Argument + ": " 
 func (e *ArgumentError) Unwrap() error { return ErrInvalidArgument }
 
 // UsageError says that the program called an operation in a way that cannot work, before any
-// statement was sent: no input of a visitor changes that, so fix your code.
+// statement was sent. This is a programming error: no input of a visitor changes it, so fix your
+// code.
 type UsageError struct {
 	Argument string // the argument, such as "db"
 	Reason   string // what is wrong with it, and what to do
@@ -104,7 +102,7 @@ func (e *UsageError) Unwrap() error { return ErrUsage }
 // what to do. The driver's own error, whose text may hold the values of a row, is reached with
 // errors.As.
 type DatabaseError struct {
-	Op   string // the operation, "create user" say
+	Op   string // the operation, such as "create user"
 	Code string // SQLSTATE, MySQL's number, or SQLite's extended code
 	err  error
 }
@@ -124,10 +122,9 @@ func (e *DatabaseError) Error() string {
 // Unwrap returns the driver's error.
 func (e *DatabaseError) Unwrap() error { return e.err }
 
-// Is reports a violated foreign key as gorm.ErrForeignKeyViolated, whether the
-// application has TranslateError set or not: a user whom a table of the application
-// still points at cannot be deleted. It reports a statement that Vitess ended since it
-// waited too long as [ErrBusy].
+// Is reports a violated foreign key as [gorm.ErrForeignKeyViolated], whether the application has
+// set TranslateError or not: a user to whom a table of the application refers cannot be deleted.
+// It reports a statement that waited so long that Vitess ended it as [ErrBusy].
 func (e *DatabaseError) Is(target error) bool {
 	return target == gorm.ErrForeignKeyViolated && engine.IsForeignKey(e.err) || target == ErrBusy && engine.IsKilled(e.err)
 }

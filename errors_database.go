@@ -16,8 +16,10 @@ import (
 // transactions do so by themselves.
 func Retryable(err error) bool { return engine.IsRetryable(err) }
 
-// callerError turns what a statement returned into what the caller of op gets. Errors that
-// came from the application's own hooks pass with their text.
+// callerError turns the error of a statement into the error that the caller of op gets: a
+// decision of the library as it is, the context's error if the context has ended, and a
+// [DatabaseError] if the database gave a code. Errors of the application's own hooks keep their
+// text.
 func callerError(ctx context.Context, op string, err error) error {
 	var (
 		argument *ArgumentError
@@ -31,7 +33,7 @@ func callerError(ctx context.Context, op string, err error) error {
 	case isOurs(err) || errors.As(err, &argument) || errors.As(err, &usage) || errors.As(err, &owned) || errors.As(err, &database):
 		return err
 	case ctx.Err() != nil && (engine.Code(err) != "" || errors.Is(err, sql.ErrTxDone) || !errors.Is(err, ctx.Err())):
-		// Each driver says it in its own words: code 57014, a bad connection, a timeout.
+		// Each driver reports it differently: code 57014, a bad connection, a timeout.
 		return fmt.Errorf("gormkey: %s: %w", op, ctx.Err())
 	case pastDeadline(ctx) && errors.Is(err, os.ErrDeadlineExceeded):
 		// A dialer has the context's deadline for its own, and its timer may ring first.
@@ -45,14 +47,14 @@ func callerError(ctx context.Context, op string, err error) error {
 	return fmt.Errorf("gormkey: %s: %w", op, err)
 }
 
-// pastDeadline asks the clock, since the timer of ctx may ring later than that of a dialer with
-// the same deadline.
+// pastDeadline asks the clock. A dialer has the same deadline as ctx and a timer of its own,
+// which may ring first; ctx.Err() is still nil then.
 func pastDeadline(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && !time.Now().Before(deadline)
 }
 
-// isOurs reports whether err is a decision that is reported as it is.
+// isOurs reports whether err is a decision of the library, which the caller gets as it is.
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrKeyNotFound, ErrInvalidPassword, ErrUserNotFound, ErrDuplicateKey, ErrDuplicateUser,

@@ -15,13 +15,14 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// valueError is an error that arose between GORM and the database, and that no database
-// gave a code: a value that a driver cannot encode, or that does not fit a Go field. Such
-// texts quote the value, so this one says where it was and not what. The error itself is
-// reached with errors.As.
+// valueError is an error that arose between GORM and the database, and for which no database gave
+// a code: a value that a driver cannot encode, or that does not fit a Go field. The texts of such
+// errors quote the value. This one says where the value was, and not what it is. The error itself
+// is found by errors.As.
 type valueError struct{ cause error }
 
-// Error returns what is known to hold no value.
+// Error returns the part of the text that is known to hold no value: "field Age: the value does
+// not fit".
 func (e *valueError) Error() string {
 	text := e.cause.Error()
 	if place := valuePlace.FindString(text); place != "" {
@@ -43,9 +44,10 @@ var (
 	valueField = regexp.MustCompile(`^failed to set value .* to field ([A-Za-z0-9_]{1,64})$`)
 )
 
-// withoutValue returns an error whose text holds no value of the application: err itself
-// where that is known. One that arose when a row was read may be the application's, in words
-// of its own. One of a statement that was sent quotes a value if it has one.
+// withoutValue returns an error whose text holds no value of the application. It returns err
+// itself if that is known of err. An error that arose while a row was read (reading) may come
+// from a Scanner of the application, in words of its own, so its text is always hidden. An error
+// of a statement that was sent quotes a value if it holds one.
 func withoutValue(err error, reading bool) error {
 	var (
 		known   *valueError
@@ -68,10 +70,11 @@ func withoutValue(err error, reading bool) error {
 	return err
 }
 
-// quotesValue finds a quotation, and the words with which database/sql, pgx and GORM begin
+// quotesValue finds a quotation mark, and the words with which database/sql, pgx and GORM begin
 // errors about a value.
 var quotesValue = regexp.MustCompile("[\"'`]|^(?:sql: (?:Scan error|converting)|failed to (?:encode|set)|unable to encode|can't scan|cannot (?:scan|convert|encode))")
 
+// harmlessErrors have fixed texts.
 var harmlessErrors = []error{
 	context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF,
 	sql.ErrConnDone, sql.ErrNoRows, sql.ErrTxDone,
@@ -80,13 +83,13 @@ var harmlessErrors = []error{
 	gorm.ErrDuplicatedKey, gorm.ErrForeignKeyViolated,
 }
 
-// registerValues keeps the application's values out of the errors of the repository's
-// statements, before GORM logs them. The application's own statements keep theirs. It also
-// notes the deadlocks of both.
+// registerValues keeps the application's values out of the errors of the repository's statements,
+// before GORM logs them. The application's own statements keep theirs. The same callback notes
+// the deadlocks of both, for undone.
 func registerValues(db *gorm.DB, name string, b *binding) error {
 	hide := func(tx *gorm.DB) {
 		b.undone.note(tx)
-		// One that was never built failed in the application's code.
+		// If no SQL was built, the error is the application's own.
 		if _, ours := tx.Logger.(quietLogger); ours && tx.Error != nil && tx.Statement.SQL.Len() > 0 {
 			tx.Error = withoutValue(tx.Error, tx.RowsAffected > 0)
 		}
@@ -103,5 +106,6 @@ func registerValues(db *gorm.DB, name string, b *binding) error {
 	)
 }
 
-// queryCallback ends the name of the plugin's own Query callback, which changes no query.
+// queryCallback ends the name of the plugin's own Query callbacks. They change no query, so
+// foreignQueryCallbacks does not count them.
 const queryCallback = ":values"

@@ -14,8 +14,8 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/event"
-	"github.com/gormkey/gormkey/gormkeytest"
 )
 
 var exampleLogin = gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
@@ -31,7 +31,7 @@ func exampleAuth(opts ...gormkey.Option) (ctx context.Context, auth *gormkey.Rep
 	if err != nil {
 		log.Fatal(err)
 	}
-	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher())}, opts...)...)
+	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(authtest.FastHasher())}, opts...)...)
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func ExampleRepositoryOf_SignIn_withoutPassword() {
 }
 
 func ExampleRepositoryOf_ValidateSession() {
-	clock := gormkeytest.NewClock()
+	clock := authtest.NewClock()
 	ctx, auth, _, done := exampleAuth(gormkey.WithClock(clock.Now))
 	defer done()
 
@@ -279,7 +279,7 @@ func ExampleNewOf() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	plugin := gormkey.NewOf[Account, gormkey.Key[Account], exampleDevice](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	plugin := gormkey.NewOf[Account, gormkey.Key[Account], exampleDevice](gormkey.WithPasswordHasher(authtest.FastHasher()))
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func ExampleRepositoryOf_SignOut() {
 }
 
 func ExampleRepositoryOf_DeleteExpired() {
-	clock := gormkeytest.NewClock()
+	clock := authtest.NewClock()
 	ctx, auth, ada, done := exampleAuth(gormkey.WithClock(clock.Now))
 	defer done()
 

@@ -10,8 +10,9 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// WithHook adds a hook for [event.Event]s. Hooks run in the order in which they were given, and
-// concurrently for operations that run at once.
+// WithHook adds a hook, which is told of [event.Event]s. Hooks run in the order in which they
+// were given, inside the operation's transaction: an error of a hook rolls the operation back.
+// Hooks of operations that run at once run at once too.
 func WithHook(hook event.Hook) Option { return func(o *options) { o.hooks = append(o.hooks, hook) } }
 
 // emit calls the hooks. Events of one call carry the same time.
@@ -22,7 +23,7 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 	at := r.opts.now()
 	for _, e := range events {
 		e.At = at
-		e.SessionID = SessionID(e.SessionID.String()) // with WithLuciaV2 the id is the token, which no event holds
+		e.SessionID = SessionID(e.SessionID.String()) // with WithLuciaV2 the id is the token, and an event must not hold it
 		for _, hook := range r.opts.hooks {
 			end := r.b.undone.watch(tx)
 			err := hook(r.forApplication(tx), e)
@@ -37,9 +38,9 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 	return nil
 }
 
-// undone knows of transactions that a deadlock has undone while a hook ran in them. MySQL
-// undoes the whole transaction, and what is sent after it is committed statement by
-// statement: if the hook ignores the error, half of an operation would be done.
+// undone notes the transactions that a deadlock has undone while a hook ran in them. MySQL undoes
+// the whole transaction, and commits every later statement by itself. If the hook ignores the
+// error, then half of an operation would be done and the caller would hear of a success.
 type undone struct {
 	watched sync.Map // gorm.ConnPool → *watch
 }
@@ -49,7 +50,8 @@ type watch struct {
 	err error
 }
 
-// watch begins to look at the transaction of tx. End returns the deadlock that there was.
+// watch begins to look at the transaction of tx. End stops that, and returns the deadlock if
+// there was one.
 func (u *undone) watch(tx *gorm.DB) (end func() error) {
 	pool, w := tx.Statement.ConnPool, new(watch)
 	u.watched.Store(pool, w)
@@ -61,7 +63,7 @@ func (u *undone) watch(tx *gorm.DB) (end func() error) {
 	}
 }
 
-// note is called after each statement of the database.
+// note is called after each statement, the application's and the library's.
 func (u *undone) note(tx *gorm.DB) {
 	if !engine.UndoesTransaction(tx.Error) {
 		return

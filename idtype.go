@@ -10,17 +10,19 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// gormWords are types of GORM's own, which it would replace by others.
+// gormWords are GORM's own names for types, which GORM would replace by a type of the database.
 var gormWords = []string{"bool", "uint", "float", "string", "time", "bytes"}
 
-// errNoInteger: MySQL would take "1abc" for 1.
+// errNoInteger: MySQL takes the text "1abc" for the number 1, so the sessions of user "1abc"
+// would be those of user 1.
 var errNoInteger = &ArgumentError{"user id", "is no integer that the column holds, in its shortest form"}
 
 // numericForm is the form in which databases return a number without decimals.
 var numericForm = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 
-// checkHeld refuses an id that a column of the type would cut, pad, or take for another. The
-// database would return such an id in another form, so that the two would not be equal here.
+// checkHeld refuses an id that a column of the type would cut, pad, or take for another id. "007"
+// in a bigint comes back as "7": the database would find the row, and the library, which compares
+// the ids again, would not.
 func checkHeld(t engine.Type, id string) error {
 	switch {
 	case t.Family == "uuid" && !uuidForm.MatchString(id):
@@ -44,8 +46,8 @@ func checkHeld(t engine.Type, id string) error {
 	return nil
 }
 
-// checkLength compares the length of an id with the width of its column, in the unit in which
-// the column counts.
+// checkLength compares the length of an id with the width of its column, in the unit in which the
+// column counts: characters of a varchar, bytes of a varbinary.
 func checkLength(t engine.Type, id string) error {
 	length, unit := len(id), "bytes"
 	if t.Family == "text" {

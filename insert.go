@@ -10,10 +10,15 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// insertFor creates dest, a key or session, by one INSERT … SELECT that reads the
-// owner's id from the user's own row and locks it against a delete: a user who is gone,
-// soft-deleted or filtered out gets no row, but none for an error. A violated unique
-// constraint is the error taken. The application's create hooks and columns go along.
+// insertFor creates dest, a key, a session or a one-time token, by one statement. On PostgreSQL:
+//
+//	INSERT INTO user_session (id, user_id, …)
+//	SELECT ?, auth_user.id, … FROM auth_user WHERE auth_user.id = ? FOR KEY SHARE OF auth_user
+//
+// The SELECT reads the user by the application's model and locks the row against a delete. So the
+// check and the INSERT cannot come apart: a user who is gone, soft-deleted or filtered out gives
+// no row, and then the error is none. A violated unique constraint is the error taken. The
+// application's create hooks and columns work as in any Create.
 func (r *RepositoryOf[U, K, S]) insertFor(tx *gorm.DB, dest any, source owner, none, taken error) error {
 	query := func(columns []clause.Column, values []any) *gorm.DB {
 		return r.ownerQuery(tx, source, columns, values).Clauses(r.ownerLock(source))
@@ -34,8 +39,8 @@ type owner struct {
 	hash *password.Hash
 }
 
-// ownerQuery builds SELECT value, …, user.id, value, … FROM user for the columns of an
-// INSERT, by the application's user model, so that its conditions apply.
+// ownerQuery builds SELECT value, …, user.id, value, … FROM user for the columns of an INSERT. It
+// is a query of the application's user model, so its soft delete and scopes apply.
 func (r *RepositoryOf[U, K, S]) ownerQuery(db *gorm.DB, s owner, columns []clause.Column, values []any) *gorm.DB {
 	userID := clause.Column{Table: r.b.user.Table, Name: r.b.userID.DBName}
 	list := make([]any, len(columns))
@@ -54,7 +59,8 @@ func (r *RepositoryOf[U, K, S]) ownerQuery(db *gorm.DB, s owner, columns []claus
 	return query
 }
 
-// keyJoin is written so that the user is read, and locked, before the key.
+// keyJoin joins the key in such a way that the user is read, and locked, before the key: the
+// order of lock.go.
 func (r *RepositoryOf[U, K, S]) keyJoin(s owner, userID clause.Column) clause.Expression {
 	key := func(name string) clause.Column { return clause.Column{Table: r.b.key.Table, Name: name} }
 	on := r.b.engine.JoinInOrder() + " ? ON ? = ? AND ? = ? AND "

@@ -12,16 +12,19 @@ import (
 	"github.com/gormkey/gormkey/internal/statement"
 )
 
-// GORM's Save is an UPDATE that becomes an INSERT where there is no row, so that saving a
-// session that was ended meanwhile would bring it back to life. These callbacks let Save
-// change keys, sessions and tokens, and not insert them.
+// GORM's Save is an UPDATE that becomes an INSERT if there is no row. If the application loads a
+// session, the user signs out, and the application then saves its copy, the session is back and
+// the token works again. These callbacks let Save change keys, sessions and tokens, and refuse to
+// insert them. db.Create still inserts, since that is what Create means.
 
-// updatingSetting marks an update of a user that also saves what the user's fields hold.
+// updatingSetting marks an update of a user that also saves the keys and sessions in the user's
+// fields.
 const updatingSetting = "gormkey:updating"
 
-// markUpdate marks an update of users, whose keys and sessions GORM then saves too, by the
-// settings that it copies. One that names the relation, as Association(…).Append does,
-// means to add rows.
+// markUpdate marks an update of users. GORM saves the rows in their has-many fields with it, by
+// upserts that look like any other INSERT; the setting is copied to those statements and tells
+// them apart. An update that names the relation, as
+// db.Model(&ada).Association("Keys").Append(&key) does, means to add rows, and is not marked.
 func (b *binding) markUpdate(tx *gorm.DB) {
 	s := tx.Statement.Schema
 	if tx.Error != nil || s != b.user {
@@ -35,8 +38,11 @@ func (b *binding) markUpdate(tx *gorm.DB) {
 	tx.Statement.Settings.Store(updatingSetting, true)
 }
 
-// isSave reports whether an INSERT is what Save makes of a row, or of rows, that it may
-// not have found, or what an update of a user makes of the rows in its fields.
+// isSave reports whether an INSERT comes from Save, or from an update of a user with the rows in
+// its fields. GORM keeps no note of that, so it is recognised by what Save leaves in the
+// statement: an ON CONFLICT clause with UpdateAll, and either the setting
+// "gorm:update_track_time" (for a slice, and with FullSaveAssociations) or SkipHooks (for one
+// struct).
 func isSave(tx *gorm.DB) bool {
 	conflict, ok := tx.Statement.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
 	if !ok {
@@ -45,11 +51,12 @@ func isSave(tx *gorm.DB) bool {
 	if _, updating := tx.Get(updatingSetting); updating {
 		return true
 	}
-	_, saves := tx.Get("gorm:update_track_time") // of a slice, and with FullSaveAssociations
+	_, saves := tx.Get("gorm:update_track_time")
 	return conflict.UpdateAll && (saves || tx.Statement.SkipHooks)
 }
 
-// checkSave refuses a Save of rows that are not there, and holds those that are.
+// checkSave refuses a Save of rows that are not there, and locks those that are, so that nobody
+// ends a session between the check and the upsert.
 func (b *binding) checkSave(tx *gorm.DB) {
 	s := tx.Statement.Schema
 	if tx.Error != nil || tx.DryRun || tx.Statement.SQL.Len() > 0 || s == nil || !slices.Contains(b.children(), s) || !isSave(tx) {
@@ -67,9 +74,12 @@ func (b *binding) checkSave(tx *gorm.DB) {
 	_ = tx.AddError(b.requireRows(tx, s, ids))
 }
 
-// requireRows locks the rows that a Save names and refuses it if one is gone. In a batch, which
-// cannot wait for a lock, they are required to be there when it runs.
+// requireRows locks the rows that a Save names, and refuses the Save if one of them is gone. A
+// batch cannot wait for a lock. There the rows are required to exist at the moment at which the
+// batch runs, so the whole batch fails if one has gone by then.
 func (b *binding) requireRows(tx *gorm.DB, s *schema.Schema, ids []string) error {
+	// The error is the one that the repository returns for such a row, so a caller handles both
+	// alike.
 	gone := map[string]error{b.session.Table: ErrInvalidSession, b.key.Table: ErrKeyNotFound}[s.Table]
 	if gone == nil {
 		gone = ErrInvalidToken

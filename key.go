@@ -13,12 +13,19 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// AddKey adds a way to sign in to a user and returns it (Lucia's createKey). Each of set is
-// called once with the key before it is stored, to set columns of the application's own.
+// AddKey adds a way to sign in to a user and returns it (Lucia's createKey): a second email
+// address, or an account at GitHub. Each function of set is called once with the key before it is
+// stored, to set columns of your own. The provider has 1 to 64 bytes; with the id and the colon
+// the key has 255 at most.
 //
-// Errors: [ArgumentError], [ErrDuplicateKey], [ErrUserNotFound] for a user who is not
-// there or soft-deleted, [ErrDuplicateAttribute] for a unique column of the application's,
-// [ErrBusy].
+// Errors:
+//
+//   - [ArgumentError]: the user id or the credentials are malformed, or the policy refuses the
+//     password.
+//   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
+//   - [ErrDuplicateKey]: somebody, this user too, has this provider and id already.
+//   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
+//   - [ErrBusy]: too many passwords are being hashed.
 func (r *RepositoryOf[U, K, S]) AddKey(ctx context.Context, userID string, c Credentials, set ...func(*K)) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -43,15 +50,15 @@ func (r *RepositoryOf[U, K, S]) AddKey(ctx context.Context, userID string, c Cre
 	return key, nil
 }
 
-// insertKey inserts a key that is complete, by one statement if no hook of the model needs a
-// transaction.
+// insertKey inserts a key that is complete. It is one statement, which reads and locks the user,
+// unless a hook of the model needs a transaction.
 func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 	const op = "add key"
 	hooked := r.b.key.BeforeCreate || r.b.key.AfterCreate || r.b.key.BeforeSave || r.b.key.AfterSave
 	base, asGiven := r.keyOf(key), *key
 	id := base.ID
 	err := r.doOne(ctx, op, hooked, func(u *unit) error {
-		if hooked { // which may read first
+		if hooked { // a hook may read first
 			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
@@ -59,7 +66,7 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 		if err := r.checkFree(u.tx, id); err != nil {
 			return err
 		}
-		*key = asGiven // as hooks of an earlier try may have changed it
+		*key = asGiven // a hook may have changed it in an earlier try
 		u.then(func(tx *gorm.DB) error {
 			return r.insertFor(tx, key, owner{userID: base.UserID}, ErrUserNotFound, errDuplicate)
 		})
@@ -71,12 +78,17 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 	})
 }
 
-// ShareKey adds a way to sign in that has the password of another key of the same
-// user: a username next to an email address, for example. The two keep one password: what
-// changes it on either changes both.
+// ShareKey adds a way to sign in that has the password of another key of the same user: for
+// example a username next to an email address. The two keys keep one password: a change on either
+// changes both.
 //
-// Errors: [ArgumentError], [ErrKeyNotFound] for the other key, [ErrInvalidPassword] if
-// that has no password, [ErrUserNotFound] for a soft-deleted user, [ErrDuplicateKey].
+// Errors:
+//
+//   - [ArgumentError]: one of the keys is malformed.
+//   - [ErrKeyNotFound]: the existing key is not there.
+//   - [ErrInvalidPassword]: the existing key has no password.
+//   - [ErrUserNotFound]: the user is soft-deleted.
+//   - [ErrDuplicateKey]: somebody has the added key already.
 func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing KeyID) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -97,6 +109,9 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 		if err := r.checkFree(u.tx, added.String()); err != nil {
 			return err
 		}
+		// Keys share a password by having the same salted hash. A new hash of the same password
+		// would have another salt, and then setPassword could not tell that the two belong
+		// together.
 		key := &Key[U]{ID: added.String(), UserID: other.UserID, HashedPassword: other.HashedPassword}
 		u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, other.ID, other.UserID, other.HashedPassword) })
 		u.then(func(tx *gorm.DB) error {
@@ -115,7 +130,8 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 	return created, nil
 }
 
-// GetKey returns a key (Lucia's getKey), [ErrKeyNotFound] if there is none.
+// GetKey returns a key (Lucia's getKey), without its user. It returns [ErrKeyNotFound] if there
+// is no such key, and an [ArgumentError] if the id is malformed.
 func (r *RepositoryOf[U, K, S]) GetKey(ctx context.Context, id KeyID) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -141,12 +157,15 @@ func (r *RepositoryOf[U, K, S]) GetKey(ctx context.Context, id KeyID) (*K, error
 	return key, nil
 }
 
-// RenameKey gives a key of a user another id at the same provider, after a change of
-// their email address for example, with its password. Every one-time token of the user is
-// voided, since they were sent to the old address. Sessions go on.
+// RenameKey gives a key of a user another id at the same provider, for example after a change of
+// their email address. The password stays, and so do the sessions. Every one-time token of the
+// user is voided, since it was sent to the old address.
 //
-// Errors: [ArgumentError], [ErrKeyNotFound] for no such key of that user,
-// [ErrDuplicateKey].
+// Errors:
+//
+//   - [ArgumentError]: one of the ids is malformed, or newID is the id that the key has.
+//   - [ErrKeyNotFound]: the user has no such key.
+//   - [ErrDuplicateKey]: somebody has the new id already.
 func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, key KeyID, newID string) error {
 	if r.err != nil {
 		return r.err
@@ -178,8 +197,8 @@ func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, ke
 	})
 }
 
-// UserKeys returns the keys of a user, ordered by id (Lucia's getAllUserKeys). No such
-// user is [ErrUserNotFound].
+// UserKeys returns the keys of a user, ordered by id (Lucia's getAllUserKeys): the ways in which
+// they can sign in. It returns [ErrUserNotFound] if there is no such user.
 func (r *RepositoryOf[U, K, S]) UserKeys(ctx context.Context, userID string) ([]K, error) {
 	if _, err := r.GetUser(ctx, userID); err != nil {
 		return nil, err
@@ -195,18 +214,25 @@ func (r *RepositoryOf[U, K, S]) UserKeys(ctx context.Context, userID string) ([]
 	return keys, callerError(ctx, "get user keys", err)
 }
 
-// RemoveKeyOption changes what [RepositoryOf.RemoveKey] does.
+// RemoveKeyOption changes [RepositoryOf.RemoveKey]; [AllowLastKey] is one.
 type RemoveKeyOption func(*removeKeyOptions)
 
 type removeKeyOptions struct{ allowLast bool }
 
-// AllowLastKey lets [RepositoryOf.RemoveKey] take a user's last way to sign in.
+// AllowLastKey lets [RepositoryOf.RemoveKey] remove a user's last key. Nobody can sign in as that
+// user until a key is added.
 func AllowLastKey() RemoveKeyOption { return func(o *removeKeyOptions) { o.allowLast = true } }
 
-// RemoveKey removes a way to sign in of a user (Lucia's deleteKey). The last one is
-// [ErrLastKey] without [AllowLastKey]. A key that is not there is no error; one of another
-// user is [ErrKeyNotFound]. Sessions that it opened go on. Every one-time token of the user is
+// RemoveKey removes a way to sign in of a user (Lucia's deleteKey). A key that is not there is no
+// error, so it may be repeated. Sessions that the key opened go on: end them by
+// [RepositoryOf.EndOtherSessions] if the key was stolen. Every one-time token of the user is
 // voided, since it may have been sent to the key's address.
+//
+// Errors:
+//
+//   - [ErrLastKey]: it is the user's last key; see [AllowLastKey].
+//   - [ErrKeyNotFound]: it is a key of another user.
+//   - [ArgumentError]: one of the ids is malformed.
 func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id KeyID, opts ...RemoveKeyOption) error {
 	var o removeKeyOptions
 	for _, option := range opts {
@@ -248,7 +274,9 @@ func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id
 	})
 }
 
-// requireOther returns ErrLastKey unless the user of a key has another.
+// requireOther returns [ErrLastKey] unless the user of a key has another. The user is locked, so
+// of two calls that remove the last two keys at once one fails. A batch takes no lock: there the
+// other key is required to exist when the batch runs.
 func (r *RepositoryOf[U, K, S]) requireOther(u *unit, key *Key[U]) error {
 	id := clause.Column{Table: clause.CurrentTable, Name: "id"}
 	others, err := find(r.b.engine.ForUpdate(u.tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
@@ -265,8 +293,10 @@ func (r *RepositoryOf[U, K, S]) requireOther(u *unit, key *Key[U]) error {
 	return nil
 }
 
-// newKeys checks credentials that will be stored and hashes their passwords. It is
-// called outside any transaction of ours.
+// newKeys checks credentials that will be stored, and hashes their passwords. All are checked
+// before the first is hashed, so a mistake in the last of them costs no work. It is called
+// outside any transaction of ours: hashing takes tens of milliseconds, during which SQLite could
+// serve no other writer.
 func (r *RepositoryOf[U, K, S]) newKeys(ctx context.Context, credentials []Credentials) ([]*Key[U], error) {
 	if err := checkContext(ctx); err != nil {
 		return nil, err
@@ -288,7 +318,8 @@ func (r *RepositoryOf[U, K, S]) newKeys(ctx context.Context, credentials []Crede
 	return keys, nil
 }
 
-// newHash returns what is stored of the password of credentials, nil for none.
+// newHash returns the hash to store for credentials: nil for those of [Proved], the given one for
+// those of [Imported], and otherwise a new hash of the password.
 func (r *RepositoryOf[U, K, S]) newHash(ctx context.Context, c Credentials) (*password.Hash, error) {
 	switch {
 	case c.proved:

@@ -22,12 +22,14 @@ import (
 // adds a session (see insertFor), so that no session is added to a user who is being deleted,
 // or by a password that is being changed.
 
-// lockWrites takes the lock of an engine with one writer before a transaction reads.
+// lockWrites takes the lock of an engine with one writer before a transaction reads. Elsewhere it
+// does nothing.
 func (b *binding) lockWrites(tx *gorm.DB) error {
 	return b.engine.LockWrites(tx, b.user.Table, b.userID.DBName)
 }
 
-// lockUser takes the user's row for update, soft-deleted or not.
+// lockUser locks the user's row for an update, whether the user is soft-deleted or not: keys and
+// sessions of a soft-deleted user can still be removed.
 func (r *RepositoryOf[U, K, S]) lockUser(tx *gorm.DB, userID string) error {
 	user := func() *gorm.DB {
 		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
@@ -40,9 +42,8 @@ func (r *RepositoryOf[U, K, S]) lockUser(tx *gorm.DB, userID string) error {
 	return err
 }
 
-// lockOwner takes the user's row, or the lock of the one writer, before the rows of what
-// belongs to the user are written. It takes none where a transaction is a batch, which is
-// atomic as it is.
+// lockOwner takes the user's row, or the lock of the one writer, before the rows that belong to
+// the user are written. It takes none where a transaction is a batch, which is atomic as it is.
 func (r *RepositoryOf[U, K, S]) lockOwner(tx *gorm.DB, userID string) error {
 	if !r.b.engine.RowLocks() {
 		return r.b.lockWrites(tx)
@@ -50,17 +51,18 @@ func (r *RepositoryOf[U, K, S]) lockOwner(tx *gorm.DB, userID string) error {
 	return r.lockUser(tx, userID)
 }
 
-// lockForDelete returns the user that is to be deleted, with the row locked, or errAbsent, and
-// deletes what belongs to the user.
+// lockForDelete locks the user who is to be deleted, deletes what belongs to the user, and
+// returns the user, or errAbsent. The user is read by the application's model, since its delete
+// hooks get the struct.
 func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (*U, error) {
-	if len(r.b.applications()) > 0 { // whose rows may be read first
+	if len(r.b.applications()) > 0 { // release reads the rows of a table that restricts the delete
 		if err := r.b.lockWrites(u.tx); err != nil {
 			return nil, err
 		}
 	}
 	if r.b.engine.RowLocks() || r.b.engine.Batches() {
 		u.then(func(tx *gorm.DB) error { return r.deleteChildren(tx, userID) })
-	} else if err := r.deleteChildren(u.tx, userID); err != nil { // which takes the lock of the one writer
+	} else if err := r.deleteChildren(u.tx, userID); err != nil { // its first DELETE takes the lock of the one writer
 		return nil, err
 	}
 	if r.b.engine.Batches() && !r.inTransaction() && r.deletesUnseen() {
@@ -78,9 +80,14 @@ func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (*U, error
 	return user, err
 }
 
-// lockKey returns a key after locking its user's row, so that what two calls do to the
-// keys of one user happens one after the other. The key is read again under the lock, and
-// locked too. If there is no such key it returns none.
+// lockKey returns a key after it has locked the user's row, so that whatever two calls do to the
+// keys of one user happens one after the other. If there is no such key it returns the error
+// none.
+//
+// The key is read twice. The first read tells whose it is. The second one is under the lock,
+// since another call may have changed the password or removed the key in between. It locks the
+// key as well, so it sees the row as it is now, whatever the isolation level of a caller's
+// transaction is.
 func (r *RepositoryOf[U, K, S]) lockKey(tx *gorm.DB, id KeyID, none error) (*K, error) {
 	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
@@ -109,8 +116,8 @@ func (r *RepositoryOf[U, K, S]) lockKey(tx *gorm.DB, id KeyID, none error) (*K, 
 	return locked, err
 }
 
-// lockTokens takes the lock under which tokens are issued, so that none that is being
-// issued is missed by voidPending.
+// lockTokens takes the lock under which tokens are issued. Without it a token that is being
+// issued at this moment would survive voidPending. It takes none if there are no one-time tokens.
 func (r *RepositoryOf[U, K, S]) lockTokens(tx *gorm.DB, userID string) error {
 	if r.b.token == nil {
 		return nil
@@ -118,7 +125,8 @@ func (r *RepositoryOf[U, K, S]) lockTokens(tx *gorm.DB, userID string) error {
 	return r.lockOwner(tx, userID)
 }
 
-// lockToken returns a token under its user's lock, ready to be used up.
+// lockToken returns a token under its user's lock, ready to be used up. The DELETE that uses it
+// up decides which of several calls gets it: see consume.
 func (r *RepositoryOf[U, K, S]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
 	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
@@ -130,7 +138,9 @@ func (r *RepositoryOf[U, K, S]) lockToken(tx *gorm.DB, purpose Purpose, token To
 	return t, r.lockUser(tx, t.UserID)
 }
 
-// ownerLock shares the rows that ownerQuery reads: the user's, and then the key's.
+// ownerLock shares the rows that ownerQuery reads, the user's and then the key's. Many sign-ins
+// of one user may hold it at once; a delete of the user or a change of the password waits for all
+// of them.
 func (r *RepositoryOf[U, K, S]) ownerLock(s owner) clause.Interface {
 	if s.key == (KeyID{}) {
 		return r.b.engine.ShareLock(r.b.user.Table)
@@ -138,26 +148,28 @@ func (r *RepositoryOf[U, K, S]) ownerLock(s owner) clause.Interface {
 	return r.b.engine.ShareLock(r.b.user.Table, r.b.key.Table)
 }
 
-// checkLockable returns [ErrRights] if a query finds what a locking read did not find.
+// checkLockable returns [ErrRights] if a query finds a user whom a locking read did not find:
+// without that a right password would look like a wrong one.
 func (r *RepositoryOf[U, K, S]) checkLockable(query *gorm.DB) error {
 	return checkRights(query, r.b.userID.DBName, r.b.engine.HidesRows())
 }
 
-// checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that
-// an UPDATE or a DELETE did not find. It asks where row level security is on: a row may also
-// have come back meanwhile.
+// checkWritable returns [ErrRights] if there is a row with an id, of the model of query, that an
+// UPDATE or a DELETE did not find. It asks only if row level security is on. Elsewhere a row that
+// is there now was inserted after the DELETE.
 func (r *RepositoryOf[U, K, S]) checkWritable(query *gorm.DB, id string) error {
 	return checkRights(query.Where(r.b.idIs(id)), "id", r.b.engine.RowSecurity())
 }
 
-// checkRights returns [ErrRights] if a query finds a row that the role may read and neither
-// lock nor change, which is no error of the database.
+// checkRights returns [ErrRights] if a query finds a row. PostgreSQL has no error for a row that
+// the role may read and not lock or change; the statement just finds nothing.
 func checkRights(query *gorm.DB, column string, mayHide bool) error {
 	if !mayHide {
 		return nil
 	}
 	var ids []string
-	// By Pluck, which passes the application's Query callbacks, and so its tenant filter.
+	// Pluck passes the application's Query callbacks, and so its tenant filter: a row of another
+	// tenant must not become an answer here.
 	if err := query.Limit(1).Pluck(column, &ids).Error; err != nil {
 		return err
 	}

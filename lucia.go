@@ -8,32 +8,31 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// WithLuciaV2 fits the plugin to the tables of a Lucia v2, so that both may work on them at
-// once:
+// WithLuciaV2 fits the plugin to the tables of a Lucia v2, so that both may work on them at once:
 //
-//   - The tables may have any of the column types that Lucia documents. AutoMigrate
-//     sends no DDL for a table that is there, not even for a missing index; your own new
-//     columns are added. [RepositoryOf.Audit] says what the tables lack.
-//   - A session's id is the token itself, as in Lucia: whoever reads the table can sign in
-//     as anybody. A [SessionID] shows its SHA-256 when it is printed, logged or encoded,
-//     and an [Event] holds no more than that; string(session.ID) is the token. After Lucia
-//     is gone, [WithHashedTokens] leads out of it. A token of 64 hexadecimal digits is taken for
-//     a hashed one, and one under 22 characters is refused.
-//   - New password hashes are Lucia's, so that it verifies them; [WithPasswordHasher]
-//     changes that. There is no password policy but your own, and a password that is not
-//     valid UTF-8 counts as JavaScript would have it.
-//   - User ids may be as long as the column, 255 bytes at most. On MySQL and MariaDB id
-//     columns may be of any collation, as with [WithInsecureInexactIDs].
+//   - The tables may have any of the column types that Lucia documents. AutoMigrate sends no DDL
+//     for a table that exists, not even for a missing index; it adds your own new columns.
+//     [RepositoryOf.Audit] says what the tables lack.
+//   - A session's id is the token itself, as in Lucia: whoever reads the table can sign in as
+//     anybody. A [SessionID] shows its SHA-256 when it is printed, logged or encoded, and an
+//     [event.Event] holds only that; string(session.ID) is the token. Once Lucia is gone,
+//     [WithHashedTokens] changes this. A token of 64 hexadecimal digits is taken for a hashed
+//     one, and a token under 22 characters is refused.
+//   - New password hashes are Lucia's, so that Lucia verifies them; [WithPasswordHasher] changes
+//     that. There is no password policy except your own. A password that is not valid UTF-8
+//     counts as JavaScript would read it.
+//   - User ids may be as long as the column, 255 bytes at most. On MySQL and MariaDB id columns
+//     may be of any collation, as with [WithInsecureInexactIDs].
 //
 // Lucia's faults are not part of it: see docs/from-lucia.md.
 func WithLuciaV2() Option { return func(o *options) { o.lucia, o.inexactIDs = true, true } }
 
-// WithHashedTokens, together with [WithLuciaV2], stores the SHA-256 of each new session's token instead
-// of the token, and goes on accepting the sessions from before. Lucia itself, and a
-// gormkey without WithLuciaV2, do not find these from before and after: set it when no Lucia
-// is running, and all of your processes have WithLuciaV2. [RepositoryOf.HashStoredTokens] then
-// turns the old rows over, and nobody is signed out. A [Session].ID that was read before
-// names nothing after it.
+// WithHashedTokens, together with [WithLuciaV2], stores the SHA-256 of each new session's token
+// instead of the token, and still accepts the sessions that have the token. Lucia itself, and a
+// gormkey without WithLuciaV2, do not accept both. So set it when no Lucia is running any more,
+// and all of your processes have WithLuciaV2. [RepositoryOf.HashStoredTokens] then replaces the
+// tokens in the old rows, and nobody is signed out. A [Session].ID that was read before no longer
+// names a session after that.
 func WithHashedTokens() Option { return func(o *options) { o.hashTokens = true } }
 
 // sessionID is the id under which a token's session is stored.
@@ -44,9 +43,10 @@ func (o *options) sessionID(t Token) string {
 	return string(t.ID())
 }
 
-// sessionIDs are the n ids under which a token's session may be found, in the order in
-// which its row moves while tokens are hashed, so that nobody looks past it. What looks
-// like a hash is never an id as it is: somebody who read the table would sign in with it.
+// sessionIDs are the n ids under which a token's session may be found. They are in the order in
+// which its row moves while tokens are hashed, so that no lookup misses it: a row that has left
+// the first place is in the second. A token that looks like a hash is never used as an id:
+// otherwise somebody who has read the table of hashes could sign in with one of them.
 func (o *options) sessionIDs(t Token) (ids [2]string, n int) {
 	if !o.lucia || SessionID(t).Hashed() {
 		return [2]string{string(t.ID())}, 1
@@ -54,8 +54,9 @@ func (o *options) sessionIDs(t Token) (ids [2]string, n int) {
 	return [2]string{string(t), string(t.ID())}, 2
 }
 
-// leaveTablesAlone leaves Lucia's tables as they are: for a table that is there, GORM's migrator
-// is told nothing of its columns, nor of the indexes and constraints of Key and Session.
+// leaveTablesAlone makes GORM's migrator leave Lucia's tables as they are. For a table that
+// exists it hides the columns, and the indexes and constraints of Key and Session, from the
+// migrator.
 func (b *binding) leaveTablesAlone(opts *options) error {
 	if !opts.lucia {
 		return nil
@@ -94,7 +95,7 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 			}
 		}
 	}
-	for _, s := range b.children() { // a table that Lucia has not takes its ids all the same
+	for _, s := range b.children() { // a table that only gormkey has, such as tokens, has to take Lucia's ids too
 		if f := s.FieldsByDBName["user_id"]; !b.frozen[s.Table] && f.DataType == schema.String && f.Size > 0 {
 			f.Size = max(f.Size, opts.userIDMax)
 		}
@@ -102,11 +103,11 @@ func (b *binding) leaveTablesAlone(opts *options) error {
 	return nil
 }
 
-// HashStoredTokens replaces the tokens in the sessions' table by their SHA-256, in
-// batches that each commit by themselves, and returns how many it replaced, with an
-// error too: it may be stopped through ctx and called again, during any number of
-// requests. It wants [WithHashedTokens], so that sessions are found in both forms meanwhile.
-// Once it has returned 0, no token is left.
+// HashStoredTokens replaces the tokens in the sessions' table by their SHA-256, and returns how
+// many it replaced, with an error too. It works in batches that each commit by themselves: it may
+// be stopped through ctx and called again, while requests are served. It needs
+// [WithHashedTokens], by which sessions are found in both forms meanwhile. Once it has returned
+// 0, no token is left.
 func (r *RepositoryOf[U, K, S]) HashStoredTokens(ctx context.Context, opts ...CleanupOption) (replaced int64, err error) {
 	if r.err != nil {
 		return 0, r.err
@@ -147,8 +148,8 @@ func (r *RepositoryOf[U, K, S]) HashStoredTokens(ctx context.Context, opts ...Cl
 	}
 }
 
-// hashTokens replaces the tokens of one batch in a transaction: a session is found by one of its
-// two ids at any time.
+// hashTokens replaces the tokens of one batch in a transaction, so a session is found by one of
+// its two ids at any time.
 func (r *RepositoryOf[U, K, S]) hashTokens(ctx context.Context, op string, ids []string) (n int64, err error) {
 	if err := r.checkReadsBack(); err != nil {
 		return 0, err

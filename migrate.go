@@ -14,21 +14,23 @@ import (
 	"github.com/gormkey/gormkey/tables"
 )
 
-// AutoMigrate creates and extends the plugin's tables, and those of more models of the
-// application, as db.AutoMigrate does, under the protection of [PluginOf.Migrate]; a
-// second run sends no DDL. Rows that a new foreign key would find without a user are a
-// [tables.OrphanError].
+// AutoMigrate creates and extends the plugin's tables, and the tables of more models of the
+// application, as db.AutoMigrate does, under the protection of [PluginOf.Migrate]. A second run
+// sends no DDL.
 //
-// Id columns that are narrower than the options say are made wider first, with every
-// column that points at them by a foreign key, in whatever table. One of another type, or
-// one of users' ids that is wider, is a [tables.ColumnError]; rows that an earlier program cut
-// are a [tables.MismatchError]. Then nothing is changed.
+// Id columns that are narrower than the options say are made wider first, with every column that
+// refers to them by a foreign key, in whatever table. An error of the following list comes before
+// anything is changed:
+//
+//   - [tables.ColumnError]: a column is of another type, or holds users' ids and is wider.
+//   - [tables.MismatchError]: rows whose user_id an earlier program has cut.
+//   - [tables.OrphanError]: rows without a user, which a new foreign key would refuse.
 func (p *PluginOf[U, K, S]) AutoMigrate(db *gorm.DB, more ...any) error {
 	return p.Migrate(db, func(tx *gorm.DB) error { return p.autoMigrate(tx, more) })
 }
 
-// autoMigrate runs inside of Migrate. It looks at the columns again at the end, since ids may be
-// as long as they are wide now.
+// autoMigrate runs inside Migrate. It looks at the columns again at the end: from then on users'
+// ids may be as long as the columns are wide now.
 func (p *PluginOf[U, K, S]) autoMigrate(tx *gorm.DB, more []any) error {
 	b := p.bound.Load()
 	if _, err := b.prepare(tx, &p.opts); err != nil {
@@ -59,20 +61,20 @@ func (b *binding) warnOfOldNames(tx *gorm.DB) {
 	tx.Logger.Warn(tx.Statement.Context, "gormkey: AutoMigrate makes the table %s, and there is %s: if you have changed the tables' names, nobody can sign in until you rename the old tables in Plugin.Migrate", b.key.Table, old)
 }
 
-// Migrate runs a migration of the application's, by tx.Migrator() say, so that it loses
-// no rows of the plugin's:
+// Migrate runs a migration of the application, for example by tx.Migrator(), so that it loses no
+// rows of the plugin's tables:
 //
-//   - Any number of processes may call it at once, as at the start of a deployment:
-//     they take turns. On MySQL and SQLite one waits a minute at most for its turn; on
-//     PostgreSQL as long as the context and lock_timeout let it.
-//   - On SQLite it runs with foreign keys unenforced on one connection, since GORM
-//     changes and drops columns by rebuilding the table, and dropping the old one would
-//     cascade to every key and session.
-//   - Cloudflare D1 has no lock to take. There it runs again, five times at most, if
-//     another process made the same table, column or index first.
+//   - Any number of processes may call it at once, as at the start of a deployment: they take
+//     turns. On MySQL and SQLite a process waits for its turn a minute at most; on PostgreSQL as
+//     long as the context and lock_timeout let it.
+//   - On SQLite it runs with foreign keys unenforced on one connection. GORM changes and drops
+//     columns there by rebuilding the table, and dropping the old table would cascade to every
+//     key and session.
+//   - Cloudflare D1 has no lock to take. There it runs again, five times at most, if another
+//     process made the same table, column or index first.
 //
-// On PostgreSQL it runs in one transaction, the caller's if db is one. On MySQL and
-// SQLite it refuses a transaction: DDL would commit it there, and here take a second
+// On PostgreSQL it runs in one transaction, or in yours if db is one. On MySQL and SQLite it
+// refuses a transaction: on MySQL DDL would commit it, and on SQLite it would need a second
 // connection.
 func (p *PluginOf[U, K, S]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error) error {
 	b, db, err := p.migrationHandle(db)
@@ -88,7 +90,7 @@ func (p *PluginOf[U, K, S]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error
 	return b.engine.Migrate(db, migrate)
 }
 
-// migrationHandle checks a handle, and returns it without what was going on in it.
+// migrationHandle checks a handle, and returns it without the statement that it may carry.
 func (p *PluginOf[U, K, S]) migrationHandle(db *gorm.DB) (*binding, *gorm.DB, error) {
 	b := p.bound.Load()
 	if b == nil {
@@ -106,8 +108,9 @@ func (p *PluginOf[U, K, S]) migrationHandle(db *gorm.DB) (*binding, *gorm.DB, er
 	return b, db.Session(&gorm.Session{NewDB: true}).Set(engine.WriteSource, struct{}{}), nil
 }
 
-// refuseOrphans finds rows that a foreign key which is to be added would refuse. SQLite,
-// where it is added with enforcement off, would not.
+// refuseOrphans looks for rows that a foreign key which is to be added would refuse. The servers
+// would refuse it with a text that does not say what to do. SQLite would not refuse it at all,
+// since it is added while enforcement is off.
 func (b *binding) refuseOrphans(tx *gorm.DB) error {
 	if !b.foreignKeys {
 		return nil
@@ -135,10 +138,10 @@ func (b *binding) refuseOrphans(tx *gorm.DB) error {
 	return nil
 }
 
-// DropForeignKeys drops the foreign keys of keys, sessions, one-time tokens and the tables of
-// [WithOwned] to their user. It is for a plugin with [WithoutForeignKeys] whose tables are older
-// than the option: AutoMigrate leaves foreign keys that are there. The indexes stay. It is safe
-// to repeat.
+// DropForeignKeys drops the foreign keys by which keys, sessions, one-time tokens and the tables
+// of [WithOwned] refer to their user. It is for a plugin with [WithoutForeignKeys] whose tables
+// are older than that option, since AutoMigrate leaves foreign keys that exist. The indexes stay.
+// It may be repeated.
 func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 	return p.Migrate(db, func(tx *gorm.DB) error {
 		b := p.bound.Load()
@@ -158,8 +161,8 @@ func (p *PluginOf[U, K, S]) DropForeignKeys(db *gorm.DB) error {
 	})
 }
 
-// dropConstraints drops foreign keys by their names in the catalog, or by GORM's rebuilding of
-// the table where the catalog has no names.
+// dropConstraints drops foreign keys by their names in the catalog. SQLite's catalog has no
+// names, so there GORM rebuilds the table without the constraint.
 func (b *binding) dropConstraints(tx *gorm.DB, o owned, names []string) error {
 	if verb := b.engine.DropForeignKey(); verb != "" {
 		for _, name := range names {
@@ -182,8 +185,8 @@ func (b *binding) dropConstraints(tx *gorm.DB, o owned, names []string) error {
 	return err
 }
 
-// explainForeignKey says what to do about a column of the application that points at the
-// user and has another type.
+// explainForeignKey says what to do about a column of the application that refers to the user and
+// has another type than the user's id.
 func (b *binding) explainForeignKey(err error) error {
 	if engine.IsOtherType(err) {
 		return fmt.Errorf("gormkey: a column that is to point at the user's id has another type; the id is %s in %s: if the users are in another table, name it by WithTableNames; if not, take a type that the field has of its own out, and give a column that is there this type: %w",

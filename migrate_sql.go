@@ -9,9 +9,9 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// SQL returns the statements that make the plugin's tables, and those of more models of
-// the application, in the dialect of db, and the statements that drop them, for a
-// migration tool where the program has no right to DDL. It sends nothing: db may be
+// SQL returns the statements that make the plugin's tables, and those of more models of the
+// application, in the dialect of db (up), and the statements that drop them (down). They are for
+// a migration tool, where the program itself has no right to DDL. It sends nothing: db may be
 // opened on [Offline].
 func (p *PluginOf[U, K, S]) SQL(db *gorm.DB, more ...any) (up, down []string, err error) {
 	_, db, err = p.migrationHandle(db)
@@ -31,13 +31,14 @@ func (p *PluginOf[U, K, S]) SQL(db *gorm.DB, more ...any) (up, down []string, er
 	return up, down, nil
 }
 
-// PendingSQL returns the statements that [PluginOf.AutoMigrate] would send to db as it is,
-// none if it is up to date, and sends none of them: what a new version of this library
-// or of the application's models wants of a live database. It reads the catalog. Errors
-// are those of AutoMigrate. Run them on one connection, in [PluginOf.Migrate] say: on SQLite
-// they may begin and end with a pragma, which holds for its connection. On MySQL and
-// MariaDB, those that widen ids drop foreign keys and add them again: let nobody write
-// meanwhile.
+// PendingSQL returns the statements that [PluginOf.AutoMigrate] would send to db as it is now,
+// none if db is up to date, and sends none of them. So it shows what a new version of this
+// library, or of your models, needs on a live database. It reads the catalog. Errors are those of
+// AutoMigrate.
+//
+// Run the statements on one connection, for example in [PluginOf.Migrate]: on SQLite they may
+// begin and end with a pragma, which holds for its connection only. On MySQL and MariaDB the
+// statements that widen ids drop foreign keys and add them again: let nobody write meanwhile.
 func (p *PluginOf[U, K, S]) PendingSQL(db *gorm.DB, more ...any) ([]string, error) {
 	b, db, err := p.migrationHandle(db)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 // The types of columns and values that callers meet. They come from package authtype, which has
 // what they are in JSON, in a log and in a form.
 type (
-	// Token is a session's secret as the client keeps it, in a cookie say. It prints, and
+	// Token is a session's secret as the client keeps it, for example in a cookie. It prints, and
 	// encodes, as "[redacted]": convert it to a string to send it.
 	Token = authtype.Token
 	// SessionID is the id of a session's row, 1 to 128 bytes. It signs nobody in, so a page
 	// may list it and send it back.
 	SessionID = authtype.SessionID
-	// KeyID names a key: a provider of 1–64 bytes, and the user's id there, at most 255 bytes
-	// with it.
+	// KeyID names a key: a provider of 1 to 64 bytes, and the user's id there, at most 255 bytes
+	// together with the provider and a colon.
 	KeyID = authtype.KeyID
 	// Purpose is what a one-time token is good for: 1 to 32 characters of a–z, 0–9 and "-".
 	Purpose = authtype.Purpose
@@ -28,8 +28,8 @@ type (
 	UnixMilli = authtype.UnixMilli
 )
 
-// Default table names. A TablePrefix of the application's NamingStrategy is put before them, and
-// its NoLowerCase makes them plural; names given with [WithTableNames] are used as they are.
+// Default table names. A TablePrefix of the application's NamingStrategy is put before them, and its
+// NoLowerCase makes them plural. Names that were given with [WithTableNames] are used as they are.
 const (
 	defaultUserTable    = "auth_user"
 	defaultKeyTable     = "user_key"
@@ -70,9 +70,8 @@ func (u *User) mustEmbedUser() *User { return u }
 // TableName returns the default table name; see [WithTableNames].
 func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(defaultUserTable) }
 
-// Key is one way for a user of type U to sign in: a provider, the user's id there,
-// and a password hash or none. Embed it in a struct of your own, for [NewOf], to
-// add columns.
+// Key is one way for a user of type U to sign in: a provider, the user's id there, and the hash
+// of a password if there is one. Embed it in a struct of your own, for [NewOf], to add columns.
 type Key[U any] struct {
 	// ID is provider + ":" + the user's id at the provider, at most 255 bytes.
 	ID string `gorm:"column:id;primaryKey;not null;size:255" json:"id"`
@@ -112,10 +111,10 @@ type Session[U any] struct {
 	ActiveExpires UnixMilli `gorm:"column:active_expires;not null;type:bigint" json:"activeExpires"`
 	// IdleExpires is the last millisecond in which the session is valid at all.
 	IdleExpires UnixMilli `gorm:"column:idle_expires;not null;type:bigint;index" json:"idleExpires"`
-	// AbsoluteExpires is the moment that no renewal passes. The column exists only
-	// with [WithAbsoluteLifetime]; NULL reads as zero: none is set yet.
+	// AbsoluteExpires is the moment that no renewal passes. The column exists only with
+	// [WithAbsoluteLifetime]. NULL reads as zero, and means that none is set yet.
 	AbsoluteExpires UnixMilli `gorm:"column:absolute_expires;type:bigint" json:"-"`
-	// Token is what the client keeps, in a cookie say. It is set by the call that
+	// Token is what the client keeps, for example in a cookie. It is set by the call that
 	// received or made it, and is never stored.
 	Token Token `gorm:"-" json:"-"`
 	// Fresh is true after the session was opened or renewed by this call: send the
@@ -124,15 +123,16 @@ type Session[U any] struct {
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
 	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
-	// replaced returns the tokens whose sessions end when this one is opened, while it is being
-	// made. It is a function, since fmt would print the tokens in an unexported field.
+	// replaced returns the tokens whose sessions end when this one is opened. It is set only
+	// while a session is being made. It is a function and no slice because fmt would print the
+	// tokens.
 	replaced func() []Token
 }
 
 // mustEmbedSession returns s; see mustEmbedUser.
 func (s *Session[U]) mustEmbedSession() *Session[U] { return s }
 
-// State tells whether the session is active, idle or dead at a time.
+// State returns whether the session is active, idle or dead at a time.
 func (s *Session[U]) State(at time.Time) SessionState { return s.stateAt(UnixMilli(at.UnixMilli())) }
 
 // stateAt compares the stored milliseconds, without a conversion that could lose one.
@@ -152,17 +152,17 @@ func (Session[U]) TableName(namer schema.Namer) string {
 	return namer.JoinTableName(defaultSessionTable)
 }
 
-// OneTimeToken is a secret that was sent to a user of type U, to be used once, for one
-// purpose: a link to reset a password, for example. Its table exists with [WithOneTimeTokens].
+// OneTimeToken is a secret that was sent to a user of type U, to be used once, for one purpose: a
+// link to reset a password, for example. Its table exists with [WithOneTimeTokens].
 type OneTimeToken[U any] struct {
 	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters.
 	ID string `gorm:"column:id;primaryKey;not null;size:64" json:"id"`
 	// UserID is the owner's id. It is always indexed.
 	UserID string `gorm:"column:user_id;not null;size:15;index" json:"userId"`
-	// Purpose is what the token is good for, and nothing else.
+	// Purpose is what the token is good for. It is refused for any other purpose.
 	Purpose Purpose `gorm:"column:purpose;not null;size:32" json:"purpose"`
-	// Payload is what the application bound to it, such as the address that it was sent to,
-	// at most 1024 bytes.
+	// Payload is a text that the application bound to the token, such as the address to which it
+	// was sent: at most 1024 bytes.
 	Payload string `gorm:"column:payload;not null;size:1024" json:"payload"`
 	// Expires is the last millisecond in which it can be used.
 	Expires UnixMilli `gorm:"column:expires;not null;type:bigint;index" json:"expires"`
@@ -183,7 +183,7 @@ const (
 	PurposeMagicLink     Purpose = "magic-link"     // see [RepositoryOf.SignInWithToken]
 )
 
-// SessionState is a stage in a session's life. A stage's last millisecond belongs to it.
+// SessionState is a stage in a session's life. The last millisecond of a stage belongs to it.
 type SessionState string
 
 const (

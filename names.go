@@ -8,8 +8,10 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// checkNames refuses a table whose name, or what GORM derives from it for an index or a
-// constraint, the database or its migrator would not know again. The schema has the table.
+// checkNames refuses a table whose name the database, or GORM's migrator, would not read back as
+// it is. The same goes for the names that GORM derives from it for indexes and constraints:
+// PostgreSQL cuts them at 63 bytes, and two that are then equal become one index, without an
+// error.
 func checkNames(e engine.Engine, s *schema.Schema) error {
 	if fault := e.TableFault(s.Table); fault != "" {
 		return fmt.Errorf("the table of %v is %q: %s; give it another name by WithTableNames", s.ModelType, s.Table, fault)
@@ -36,8 +38,8 @@ func checkNames(e engine.Engine, s *schema.Schema) error {
 	return nil
 }
 
-// constraintNames returns the names of a table's constraints, of each kind. A relation's
-// constraint may be that of another table.
+// constraintNames returns the names of a table's constraints: unique, check and foreign keys. The
+// constraint of a has-many relation is in the other table, and is left out.
 func constraintNames(s *schema.Schema) (names []string) {
 	for name := range s.ParseUniqueConstraints() {
 		names = append(names, name)

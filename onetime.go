@@ -14,22 +14,26 @@ import (
 	"github.com/gormkey/gormkey/event"
 )
 
-// maxTokenLifetime bounds a one-time token's: 30 days.
+// maxTokenLifetime is the longest lifetime of a one-time token: 30 days.
 const maxTokenLifetime = 30 * 24 * time.Hour
 
-// IssueToken makes a one-time token for a user, to be sent to them, and returns it; the
-// database holds its SHA-256. It voids the user's older one of the same purpose. Nothing
-// is sent: that is the application's. The call needs [WithOneTimeTokens].
+// IssueToken makes a one-time token for a user and returns it, to be sent to the user by mail.
+// The database holds its SHA-256. The user's older token of the same purpose is voided. The
+// library sends nothing; that is up to the application. The call needs [WithOneTimeTokens].
 //
-// The payload, at most 1024 bytes of valid UTF-8, is bound to the token in one row: the
-// address that it proves, for example, which is never looked up again. With [PurposeResetPassword] it is
-// the id of the key whose password is to be set. The lifetime is 1 ms to 30 days, in whole
-// milliseconds; for a link a day at most is good (OWASP ASVS 6.5.5), an hour for a
-// password. Issuing is not throttled: limit how many are sent to one address.
+// The payload is a text of at most 1024 bytes of valid UTF-8 that is stored with the token, for
+// example the address that the token proves. With [PurposeResetPassword] it is the id of the key
+// whose password is to be set. The lifetime is 1 ms to 30 days, in whole milliseconds. A day at
+// most is good for a link (OWASP ASVS 6.5.5), and an hour for a password.
 //
-// Errors: [ArgumentError], [UsageError] for a lifetime out of bounds, [ErrUserNotFound]. An
-// answer that shows to a stranger whether there was a user shows who has an account: answer
-// alike, and send outside the request.
+// Issuing is not throttled: limit how many mails are sent to one address. Give the same answer,
+// in the same time, whether or not the account exists, and send the mail outside the request.
+//
+// Errors:
+//
+//   - [ArgumentError]: the user id, the purpose or the payload is malformed.
+//   - [UsageError]: the lifetime is out of bounds, or the plugin has no one-time tokens.
+//   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
 func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, purpose Purpose, payload string, lifetime time.Duration) (Token, error) {
 	if err := r.checkTokens(); err != nil {
 		return "", err
@@ -59,10 +63,11 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 	return token, nil
 }
 
-// GetToken returns a one-time token with its user and leaves it to be used: to show a
-// form, for example, since programs that look at mail follow its links. [ErrInvalidToken] is one
-// that is unknown, used, expired, voided or of another purpose, or whose user is gone; a
-// malformed one gets it without a statement.
+// GetToken returns a one-time token with its user, and does not use it up. Call it for the GET of
+// a link, to show a form: programs that look at mail follow links too.
+//
+// It returns [ErrInvalidToken] for a token that is unknown, used, expired, voided, or of another
+// purpose, and for one whose user is gone. A malformed token gets it without a statement.
 func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeToken[U], error) {
 	if err := errors.Join(r.checkTokens(), checkPurpose(purpose)); err != nil {
 		return nil, err
@@ -75,15 +80,14 @@ func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, t
 	return t, callerError(ctx, "get token", err)
 }
 
-// UseToken uses a one-time token up and returns it with its user. In the same
-// transaction, after it, it calls work, unless that is nil: what the token was for is
-// done if and only if the token is gone. An error of work, which may run again after a
-// deadlock, leaves the token as it was. Operations of the repository in work go through
-// [RepositoryOf.With] and tx.
+// UseToken uses a one-time token up and returns it with its user. In the same transaction it then
+// calls work, unless work is nil. So the token is gone if and only if work is done: an error of
+// work leaves the token as it was. Call operations of the repository inside work through
+// [RepositoryOf.With] and tx. After a deadlock work may run again.
 //
-// Of any number of calls at once one gets it; the others, and every call after it, get
-// [ErrInvalidToken] as from [RepositoryOf.GetToken]. On Cloudflare D1 it is also what a loser
-// gets from the end of the transaction, so that work may have run there for nothing.
+// If several calls come at once, one of them gets the token. The others, and every later call,
+// get [ErrInvalidToken] as from [RepositoryOf.GetToken]. On Cloudflare D1 a loser learns it at
+// the end of the transaction, so work may have run there for nothing.
 func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, token Token, work func(tx *gorm.DB, t *OneTimeToken[U]) error) (*OneTimeToken[U], error) {
 	if err := errors.Join(r.checkTokens(), checkPurpose(purpose)); err != nil {
 		return nil, err
@@ -108,14 +112,17 @@ func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, t
 	return t, nil
 }
 
-// ResetPassword uses up a token that [RepositoryOf.IssueToken] made for [PurposeResetPassword], sets
-// the password of the key that it names, and of those that share it, and ends all
-// sessions of the user, in one transaction (OWASP ASVS 6.4.3, 7.4.3). It returns the key;
-// a session is not opened.
+// ResetPassword uses up a token that [RepositoryOf.IssueToken] made for [PurposeResetPassword],
+// sets the password of the key that the token names and of the keys that share it, and ends all
+// sessions of the user, in one transaction (OWASP ASVS 6.4.3, 7.4.3). It returns the key, and
+// opens no session.
 //
-// Errors: [ErrInvalidToken], also where the key is gone or another user's by now, in
-// which case nothing was hashed; [ArgumentError] for a password that the policy refuses,
-// after which the token can be used still; [ErrBusy].
+// Errors:
+//
+//   - [ErrInvalidToken]: as from [RepositoryOf.GetToken], and also if the key is gone or belongs
+//     to another user by now.
+//   - [ArgumentError]: the policy refuses the "new password". The token can still be used.
+//   - [ErrBusy]: too many passwords are being hashed. The token can still be used.
 func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, newPassword string) (*K, error) {
 	if err := r.checkTokens(); err != nil {
 		return nil, err
@@ -161,12 +168,13 @@ func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, 
 }
 
 // SignInWithToken uses up a token of the purpose [PurposeMagicLink] and opens a session for its
-// user, in one transaction, returned with the user and its token. Set is as for
-// [RepositoryOf.SignIn]. The token proves that who has it reads the user's mail, and nothing of
-// a password or of other keys that somebody may have set before. Call it for a POST: a
-// link's GET is also followed by programs.
+// user, in one transaction. It returns the session with the user and its token. Set is as for
+// [RepositoryOf.SignIn]. Call it for a POST, since programs also follow the GET of a link.
 //
-// Errors: [ErrInvalidToken].
+// The token proves that its holder reads the user's mail. It proves nothing about a password or
+// about other keys that somebody may have set before.
+//
+// It returns [ErrInvalidToken] as [RepositoryOf.GetToken] does.
 func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token, set ...func(*S)) (*S, error) {
 	if err := r.checkTokens(); err != nil {
 		return nil, err
@@ -179,7 +187,7 @@ func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token
 	if err != nil {
 		return nil, err
 	}
-	r.sessionOf(session).Token = newToken() // whatever set made of it
+	r.sessionOf(session).Token = newToken() // whatever set has written there
 	o := opening{replaced: replaced, source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
 	if err := r.openSession(ctx, "sign in with token", session, o); err != nil {
 		return nil, err
@@ -188,16 +196,17 @@ func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token
 	return session, nil
 }
 
-// VoidTokens voids the unused tokens of a user for some purposes, for all if none is
-// named. An unknown user is no error.
+// VoidTokens voids the unused tokens of a user for some purposes, or for all if none is named. An
+// unknown user is no error.
 //
-// Other operations void tokens too, so that whoever lost access does not come back by one
+// Other operations void tokens too. Somebody who has lost access must not come back by a token
 // that they asked for before:
 //
-//   - RenameKey, RemoveKey and DeleteUser void all of the user's.
+//   - RenameKey, RemoveKey and DeleteUser void all tokens of the user.
 //   - ChangePassword, OverwritePassword, ResetPassword, EndAllSessions, EndOtherSessions,
-//     EndSession and EndSessionOfAnyone void all but those of the purpose [PurposeVerifyEmail], which prove an address and open nothing.
-//   - SignOut, and sessions that end by themselves, void none.
+//     EndSession and EndSessionOfAnyone void all except those of the purpose
+//     [PurposeVerifyEmail], which prove an address and open nothing.
+//   - SignOut, and sessions that end by their age, void none.
 func (r *RepositoryOf[U, K, S]) VoidTokens(ctx context.Context, userID string, purposes ...Purpose) error {
 	if err := errors.Join(r.checkTokens(), r.checkUserID(userID)); err != nil {
 		return err
@@ -213,7 +222,7 @@ func (r *RepositoryOf[U, K, S]) VoidTokens(ctx context.Context, userID string, p
 	})
 }
 
-// checkTokens refuses where there are no one-time tokens.
+// checkTokens refuses the operations on tokens if the plugin has no table for them.
 func (r *RepositoryOf[U, K, S]) checkTokens() error {
 	if r.err == nil && r.b.token == nil {
 		return &UsageError{"plugin", "has no one-time tokens; give it WithOneTimeTokens"}
@@ -221,7 +230,8 @@ func (r *RepositoryOf[U, K, S]) checkTokens() error {
 	return r.err
 }
 
-// loadToken reads a token that can be used, with its user.
+// loadToken reads a token that can be used, with its user. All reasons against it are one error:
+// a stranger with a link learns nothing about it.
 func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
 	if !wellFormed(token) {
 		return nil, ErrInvalidToken
@@ -240,7 +250,8 @@ func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token To
 	return t, nil
 }
 
-// consume uses a token up, by the one DELETE that hits its row.
+// consume uses a token up, by one DELETE of its row. That DELETE decides which of several calls
+// has the token: a row is deleted once.
 func (r *RepositoryOf[U, K, S]) consume(u *unit, t *OneTimeToken[U]) {
 	u.then(func(tx *gorm.DB) error {
 		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U]))
@@ -249,8 +260,8 @@ func (r *RepositoryOf[U, K, S]) consume(u *unit, t *OneTimeToken[U]) {
 	u.tell(event.Event{Type: event.TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
 }
 
-// voidPending deletes the tokens of a user but those that only prove an address: what
-// somebody asked for who may have lost access meanwhile, in a stolen session for example.
+// voidPending deletes the tokens of a user, except those that only prove an address. Whoever sat
+// in a stolen session may have asked for a magic link there, and must not come back by it.
 func (r *RepositoryOf[U, K, S]) voidPending(tx *gorm.DB, userID string) error {
 	if r.b.token == nil {
 		return nil
@@ -259,7 +270,7 @@ func (r *RepositoryOf[U, K, S]) voidPending(tx *gorm.DB, userID string) error {
 	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeToken[U])).Error
 }
 
-// voidTokens deletes the tokens of a user for some purposes, for all if none is named.
+// voidTokens deletes the tokens of a user for some purposes, or for all if none is named.
 func (r *RepositoryOf[U, K, S]) voidTokens(tx *gorm.DB, userID string, purposes ...Purpose) error {
 	if r.b.token == nil {
 		return nil
@@ -275,7 +286,8 @@ func (r *RepositoryOf[U, K, S]) voidTokens(tx *gorm.DB, userID string, purposes 
 	return query.Delete(new(OneTimeToken[U])).Error
 }
 
-// check bounds a purpose by what its column holds and a URL carries unescaped.
+// checkPurpose bounds a purpose by the width of its column, and by the characters that a URL
+// carries unescaped.
 func checkPurpose(p Purpose) error {
 	if len(p) < 1 || len(p) > purposeSize || strings.Trim(string(p), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return &ArgumentError{"purpose", "is not 1 to 32 characters of a–z, 0–9, \"-\""}
@@ -283,8 +295,8 @@ func checkPurpose(p Purpose) error {
 	return nil
 }
 
-// checkPayload checks the id of a key when the token is issued: when it is used, nobody is there
-// to correct it.
+// checkPayload checks the id of a key already when the token is issued. When the token is used,
+// nobody is there to correct it.
 func checkPayload(purpose Purpose, payload string) error {
 	if purpose == PurposeResetPassword {
 		if _, err := ParseKeyID(payload); err != nil {

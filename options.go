@@ -14,8 +14,8 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// Option changes a default of [New]. Options are checked together when the plugin is
-// registered; each message names the option, the value and the bound.
+// Option changes a default of [New]. All options are checked together when db.Use registers the
+// plugin. Each message names the option, its value and the bound.
 type Option func(*options)
 
 // Defaults of the options.
@@ -28,11 +28,12 @@ const (
 // maxPeriod bounds every period: ten years.
 const maxPeriod = 10 * 365 * 24 * time.Hour
 
-// TableNames are the tables of one user type. An empty name keeps the default. A name
-// may be qualified by a schema: "auth.users".
-// Token is for [WithOneTimeTokens].
+// TableNames are the tables of one user type. An empty name keeps the default. A name may be
+// qualified by a schema, as in "auth.users". Token is the table of [WithOneTimeTokens].
 type TableNames struct{ User, Key, Session, Token string }
 
+// options are the settings of a plugin. They are complete after setDefaults and validateUserID;
+// only userIDMax is set later, by leaveTablesAlone.
 type options struct {
 	tables           TableNames
 	userIDLength     int
@@ -61,7 +62,8 @@ type options struct {
 	idType           engine.Type // of the option userIDType, once the database is known
 }
 
-// defaultOptions are those that have a value without the database. setDefaults adds the others.
+// defaultOptions are the values that do not depend on the other options or on the database.
+// setDefaults adds the rest.
 func defaultOptions() options {
 	return options{
 		userIDLength:     userIDLength,
@@ -73,113 +75,118 @@ func defaultOptions() options {
 	}
 }
 
-// WithTableNames sets the tables' names; by default auth_user, user_key, user_session,
-// user_token. The parts of a name are 1–63 bytes of letters, digits, "_", "$" and "-". The
-// names, less their schema, must differ. On SQLite a name has no schema, and of letters
-// those of ASCII alone, since GORM's migrator reads back no others. On PostgreSQL the names
-// of indexes and constraints, which GORM derives from it, have 63 bytes at most too.
+// WithTableNames sets the tables' names. They are auth_user, user_key, user_session and
+// user_token by default. Each part of a name is 1 to 63 bytes of letters, digits, "_", "$" and
+// "-". The names must differ even without their schema.
+//
+// On SQLite a name has no schema, and only ASCII letters, since GORM's migrator reads back no
+// others. On PostgreSQL the names of indexes and constraints, which GORM derives from the
+// table's, have at most 63 bytes too.
 func WithTableNames(names TableNames) Option { return func(o *options) { o.tables = names } }
 
-// WithUserIDLength sets the width of the user id column and of every user_id, in
-// bytes: 15 by default, 8 to 255. Generated ids keep 15 characters, or as many as fit.
-// Raise it at any time: [PluginOf.AutoMigrate] makes the columns wider, and longer ids are
-// refused until it has. Columns that are wider are a [tables.ColumnError].
+// WithUserIDLength sets the width of the user id column and of every user_id, in bytes: 8 to 255,
+// 15 by default. Generated ids keep 15 characters, or fewer if fewer fit.
+//
+// You may raise it at any time: [PluginOf.AutoMigrate] makes the columns wider, and longer ids
+// are refused until it has. If a column is wider than the option says, db.Use refuses with a
+// [tables.ColumnError].
 func WithUserIDLength(length int) Option { return func(o *options) { o.userIDLength = length } }
 
-// WithUserIDGenerator sets what makes the id of a user who has none. It must return
-// another valid id each time: no blank at either end, at most the column's length. It is
+// WithUserIDGenerator sets the function that makes the id of a user who has none. It must return
+// another valid id each time: no blank at either end, and at most the column's length. It is
 // called concurrently, and once by db.Use to check it.
 func WithUserIDGenerator(generate func() string) Option {
 	return func(o *options) { o.newUserID, o.generatesDefault = generate, false }
 }
 
-// WithUserIDType sets the SQL type of the user id column and of every user_id, such as
-// "uuid", instead of a text of the id's length. It wants a generator of such ids, unless
-// it is a text of 8 or more, "varbinary(36)" on MySQL say. An id that a column of the type
-// would not hold as it is, is an [ArgumentError].
+// WithUserIDType sets the SQL type of the user id column and of every user_id, such as "uuid" or
+// "bigint", instead of a text. It needs [WithUserIDGenerator], unless the type is a text of 8 or
+// more, such as "varbinary(36)" on MySQL. An id that a column of the type would not return in the
+// same form is an [ArgumentError].
 func WithUserIDType(sqlType string) Option { return func(o *options) { o.userIDType = sqlType } }
 
-// WithSessionPeriods sets how long a session is active, 1 day by default, and how long
-// it then is idle, 14 days by default: above 0 and at most ten years each, in whole
-// milliseconds.
+// WithSessionPeriods sets how long a session is active, 1 day by default, and how long it is idle
+// after that, 14 days by default. Each is 1 ms to ten years, in whole milliseconds.
 func WithSessionPeriods(active, idle time.Duration) Option {
 	return func(o *options) { o.active, o.idle = active, idle }
 }
 
-// WithAbsoluteLifetime ends every session that long after it was opened, however often
-// it is renewed (OWASP ASVS 7.3.2): from the active period to ten years; off by default.
-// It adds the column absolute_expires. For sessions that already exist,
-// the lifetime starts at their next renewal.
+// WithAbsoluteLifetime ends every session this long after it was opened, however often it is
+// renewed (OWASP ASVS 7.3.2). It is off by default, and at least the active period, at most ten
+// years. It adds the column absolute_expires. For sessions that already exist, the lifetime
+// starts at their next renewal.
 func WithAbsoluteLifetime(lifetime time.Duration) Option {
 	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
 }
 
-// WithClock sets the clock, time.Now by default. It is called concurrently. Tests turn
-// it forward.
+// WithClock sets the clock, time.Now by default. It is called concurrently. A test can turn it
+// forward.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.clock = now } }
 
-// WithPasswordHasher sets what makes password hashes, [password.Argon2id] by default.
-// Hashes of the other formats that [password.Any] reads verify too. One that the hasher
-// calls outdated is replaced at the next sign-in.
+// WithPasswordHasher sets the hasher of new passwords, [password.Argon2id] by default. Hashes of
+// all formats that [password.Any] reads can be verified as well. If the hasher calls a hash
+// outdated, the next sign-in replaces it.
 func WithPasswordHasher(hasher password.Hasher) Option {
 	return func(o *options) { o.hasher, o.hasherGiven = password.Any{Hasher: hasher}, true }
 }
 
-// WithPasswordLimiter sets the limiter that hashing passes; by default each plugin has
-// one of GOMAXPROCS places. Give several plugins the same one.
+// WithPasswordLimiter sets the limiter that bounds how many passwords are hashed at once. By
+// default each plugin has its own, with GOMAXPROCS places. Give several plugins the same one, so
+// that they share the memory that it bounds.
 func WithPasswordLimiter(limiter *password.Limiter) Option {
 	return func(o *options) { o.limiter = limiter }
 }
 
-// WithPasswordPolicy sets what a new password must satisfy; by default 8 characters at
-// least. Its error is returned inside an [ArgumentError], so it must not quote the
-// password. It runs before anything is hashed. Look up known breached passwords here.
+// WithPasswordPolicy sets the check of new passwords, at least 8 characters by default (OWASP
+// ASVS 6.2.1). Its error is shown inside an [ArgumentError], so it must not quote the password.
+// It runs before anything is hashed, and not at a sign-in. Look up passwords that are known to be
+// stolen here.
 func WithPasswordPolicy(check func(password string) error) Option {
 	return func(o *options) { o.passwordPolicy, o.policyGiven = check, true }
 }
 
-// WithOneTimeTokens adds the table of [OneTimeToken]s, for email verification, password
-// reset and the like: see [RepositoryOf.IssueToken].
+// WithOneTimeTokens adds the table of [OneTimeToken], for links that are sent by mail:
+// verification of an address, password reset, sign-in. See [RepositoryOf.IssueToken].
 func WithOneTimeTokens() Option { return func(o *options) { o.tokens = true } }
 
-// WithInsecureInexactIDs leaves id columns of MySQL and MariaDB as varchar of the server's
-// collation, as an older schema may have them. Statements then compare bytes in addition to
-// the column's own comparison, but its unique constraint cannot: "github:AbC" and
-// "github:abc" cannot both be keys.
+// WithInsecureInexactIDs leaves id columns on MySQL and MariaDB as varchar with the server's
+// collation, as an older schema may have them. Statements then compare bytes in addition. The
+// column's unique constraint cannot, so "github:AbC" and "github:abc" cannot both be keys.
 func WithInsecureInexactIDs() Option { return func(o *options) { o.inexactIDs = true } }
 
 // WithInsecureUnknownServer accepts a server that speaks the protocol of MySQL or PostgreSQL and
-// is none that is known to keep their row locks. Without these a session may outlive the
-// password change or the deletion that should have ended it: run gormkeytest's races on
-// the server before you rely on it.
+// is not known to keep their row locks. Without these locks a session may outlive the password
+// change or the deletion that should have ended it. Run gormkeytest's races on the server before
+// you rely on it.
 func WithInsecureUnknownServer() Option { return func(o *options) { o.unknownServer = true } }
 
-// WithoutForeignKeys keeps FOREIGN KEY out of the plugin's tables, for databases that do
-// not want it, and keeps their integrity without it: a key or session of a missing user
-// is refused with gorm.ErrForeignKeyViolated, and with a user go their keys and sessions,
-// for the application's plain GORM calls too. The constraints of other tables stay, and
-// every user_id is indexed as before.
+// WithoutForeignKeys keeps FOREIGN KEY out of the plugin's tables, for databases that do not take
+// it, and keeps their rows whole without it. A key or session of a missing user is refused with
+// [gorm.ErrForeignKeyViolated], and a user's keys and sessions are deleted with the user: for the
+// application's plain GORM calls too. The constraints of other tables stay, and every user_id is
+// indexed as before.
 //
-// Not seen are raw SQL, updates of user_id or of a user's id, and deletes that the
-// database makes by itself: [RepositoryOf.Audit] finds what they leave. A table that has
-// the constraint keeps it until [PluginOf.DropForeignKeys].
+// It does not see raw SQL, updates of user_id or of a user's id, and deletes that the database
+// makes by itself: [RepositoryOf.Audit] finds the rows that they leave. A table that has the
+// constraint keeps it until [PluginOf.DropForeignKeys].
 func WithoutForeignKeys() Option { return func(o *options) { o.noForeignKeys = true } }
 
-// WithPlanetScale sets what Vitess, and so PlanetScale, wants of the MySQL dialect:
-// [WithoutForeignKeys]; no FOREIGN KEY for the application's models either, by
-// gorm.Config's DisableForeignKeyConstraintWhenMigrating; and GORM's migrator is told the
-// database's name, which it otherwise does not find there, and creates its tables twice.
+// WithPlanetScale fits the MySQL dialect to Vitess, and so to PlanetScale. It includes
+// [WithoutForeignKeys]. The application's models get no FOREIGN KEY either, by gorm.Config's
+// DisableForeignKeyConstraintWhenMigrating. GORM's migrator is told the database's name: it does
+// not find the name there by itself, and would create its tables twice.
 func WithPlanetScale() Option {
 	return func(o *options) { o.noForeignKeys, o.planetScale = true, true }
 }
 
-// settings are what the options say of the database.
+// settings are the options that the engine needs to know.
 func (o *options) settings() engine.Settings {
 	return engine.Settings{InexactIDs: o.inexactIDs, Vitess: o.planetScale, Unknown: o.unknownServer}
 }
 
-// validate reports every option that is out of bounds. See validateUserID for those whose
-// bounds depend on the database.
+// validate reports every option that is out of bounds, all at once, so nobody has to start a
+// program five times to find five mistakes. validateUserID checks the options whose bounds depend
+// on the database.
 func (o *options) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -228,7 +235,8 @@ func (o *options) validate() error {
 	return errors.Join(errs...)
 }
 
-// setDefaults completes what the options leave open.
+// setDefaults completes the options that were not given. With [WithLuciaV2] hashes are Lucia's
+// and there is no policy, because a Lucia works on the same rows.
 func (o *options) setDefaults() {
 	if o.limiter == nil {
 		o.limiter = password.NewLimiter(0, 0, 0)
@@ -245,7 +253,8 @@ func (o *options) setDefaults() {
 }
 
 // validateUserID checks the options whose bounds depend on the database, and calls the
-// generator once.
+// application's generator once: a generator of upper-case uuids, for example, is refused at the
+// start and not by the first sign-up.
 func (o *options) validateUserID(e engine.Engine) error {
 	if o.userIDType != "" {
 		o.idType = e.ParseType(o.userIDType)
@@ -287,7 +296,8 @@ func (o *options) maxUserID() int {
 // uuidForm is the form in which PostgreSQL and MariaDB return a uuid.
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// checkUserID refuses what cannot be a user's id.
+// checkUserID refuses a text that cannot be a user's id, before it gets into a statement: a text
+// that is too long or malformed, and one that the column's type would return in another form.
 func (o *options) checkUserID(id string) error {
 	if err := checkText("user id", id, o.maxUserID()); err != nil {
 		return err
@@ -295,8 +305,10 @@ func (o *options) checkUserID(id string) error {
 	return checkHeld(o.idType, id)
 }
 
+// tablePart is one part of a table's name: a letter or "_", and then also digits, "$" and "-".
 var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)
 
+// validate checks the names alone. checkNames asks later what the database at hand makes of them.
 func (t TableNames) validate() error {
 	var errs []error
 	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}, {"Token", t.Token}} {

@@ -14,8 +14,8 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// WithOwned registers models of the application whose rows belong to users, as keys and
-// sessions do. Each is a pointer to a struct with a belongs-to relation to the user model:
+// WithOwned registers models of the application whose rows belong to users, as keys and sessions
+// do. Each is a pointer to a struct with a belongs-to relation to the user model:
 //
 //	type Note struct {
 //		ID        uint
@@ -25,21 +25,26 @@ import (
 //
 //	plugin := gormkey.New[Account](gormkey.WithOwned(&Note{}))
 //
-// [PluginOf.AutoMigrate], SQL and PendingSQL make their tables too, and Audit and Repair look
-// at them. With foreign keys on the database does the rest. With [WithoutForeignKeys] the
-// library does what the constraint's OnDelete says: CASCADE deletes the rows with their user,
-// SET NULL keeps them without one, RESTRICT, NO ACTION or none refuses to delete the user with
-// gorm.ErrForeignKeyViolated. A row for a user who is not there is refused with the same error.
-// All of it happens under the locks that keep keys and sessions whole. A model with several
-// relations to users is looked at by each of them.
+// [PluginOf.AutoMigrate], SQL and PendingSQL make their tables too, and Audit and Repair look at
+// them. With foreign keys on, the database does the rest. With [WithoutForeignKeys] the library
+// does what the constraint's OnDelete says:
 //
-// A relation with the tag constraint:- is refused. Rows go by SQL, as by a foreign key: hooks and soft deletes of the models do not run. Tables
-// that refer to the models' own ids are not looked at.
+//   - CASCADE deletes the rows with their user.
+//   - SET NULL keeps the rows, without a user.
+//   - RESTRICT, NO ACTION or none refuses to delete the user, with [gorm.ErrForeignKeyViolated].
+//
+// A row for a user who is not there is refused with the same error. All of it happens under the
+// locks that keep keys and sessions whole. A model with several relations to users is checked by
+// each of them.
+//
+// A relation with the tag constraint:- is refused. Rows are deleted by SQL, as by a foreign key:
+// hooks and soft deletes of the models do not run. Tables that refer to the models' own ids are
+// not looked at.
 func WithOwned(models ...any) Option {
 	return func(o *options) { o.owned = append(o.owned, models...) }
 }
 
-// onDelete is what becomes of a row when its user is deleted.
+// onDelete says what happens to a row when its user is deleted.
 type onDelete string
 
 const (
@@ -64,8 +69,8 @@ func (o owned) column() clause.Column { return clause.Column{Name: o.owner} }
 // nullable reports whether a row may have no user.
 func (o owned) nullable() bool { return !o.FieldsByDBName[o.owner].NotNull }
 
-// checkOwned refuses models of WithOwned that do not belong to users. It parses them apart
-// from GORM's cache.
+// checkOwned refuses models of WithOwned that do not belong to users. Like checkModels it parses
+// them into a cache of its own, so that a refusal leaves no trace.
 func (p *PluginOf[U, K, S]) checkOwned(db *gorm.DB, models []model) ([]model, error) {
 	private := new(sync.Map)
 	for _, value := range p.opts.owned {
@@ -110,8 +115,8 @@ func ownerRelations(s *schema.Schema, user reflect.Type) (all []*schema.Relation
 	return all
 }
 
-// onDeleteOf reads the constraint as GORM's migrator would write it. What a database does without
-// one is to refuse.
+// onDeleteOf reads the constraint as GORM's migrator would write it. Without an OnDelete a
+// database refuses to delete the user.
 func onDeleteOf(rel *schema.Relationship) onDelete {
 	switch strings.ToUpper(rel.ParseConstraint().OnDelete) {
 	case string(cascade):
@@ -122,8 +127,9 @@ func onDeleteOf(rel *schema.Relationship) onDelete {
 	return restrict
 }
 
-// addOwned makes what belongs to users known, in the order in which a delete of users goes
-// through it: the application's tables as they were registered, tokens, sessions, keys.
+// addOwned lists the tables whose rows belong to users, in the order in which a delete of users
+// goes through them: the application's tables as they were registered, then tokens, sessions,
+// keys. lock.go relies on this order.
 func (b *binding) addOwned(registered []*schema.Schema) {
 	for _, s := range registered {
 		for _, rel := range ownerRelations(s, b.user.ModelType) {
@@ -143,8 +149,8 @@ func (b *binding) ours() []*schema.Schema {
 	return []*schema.Schema{b.token, b.session, b.key}
 }
 
-// keepsOwned reports whether the library has to keep what belongs to users whole, which the
-// connection's database does not.
+// keepsOwned reports whether the library has to do the work of the foreign keys on this
+// connection.
 func (b *binding) keepsOwned(tx *gorm.DB) (bool, error) {
 	if !b.foreignKeys {
 		return true, nil
@@ -153,8 +159,9 @@ func (b *binding) keepsOwned(tx *gorm.DB) (bool, error) {
 	return !enforced, err
 }
 
-// release does to the rows of users, who are locked and about to be deleted, what a foreign
-// key would do. Nothing is done if one table restricts the delete.
+// release does to the rows of users, who are locked and about to be deleted, what a foreign key
+// would do. All tables that restrict the delete are asked first, so nothing is deleted if one of
+// them does.
 func (b *binding) release(tx *gorm.DB, tables []owned, users []string) error {
 	if len(users) == 0 {
 		return nil
@@ -183,8 +190,8 @@ func (b *binding) release(tx *gorm.DB, tables []owned, users []string) error {
 	return nil
 }
 
-// restrictedError refuses to delete a user, as a foreign key of the table would. It is a
-// gorm.ErrForeignKeyViolated.
+// restrictedError refuses to delete a user, as a foreign key of the table would. It wraps
+// [gorm.ErrForeignKeyViolated].
 type restrictedError struct{ owned }
 
 func (e *restrictedError) Error() string {
@@ -193,7 +200,7 @@ func (e *restrictedError) Error() string {
 
 func (e *restrictedError) Unwrap() error { return gorm.ErrForeignKeyViolated }
 
-// releaseRows deletes the rows of a condition, or takes their user from them.
+// releaseRows deletes the rows of a condition, or sets their user to NULL.
 func (b *binding) releaseRows(tx *gorm.DB, o owned, condition clause.Expression) *gorm.DB {
 	query, vars := "DELETE FROM ? WHERE ?", []any{o.table(), condition}
 	if o.onDelete == setNull {
@@ -207,7 +214,7 @@ func (b *binding) releaseRows(tx *gorm.DB, o owned, condition clause.Expression)
 	})
 }
 
-// applications returns the tables of WithOwned.
+// applications returns the tables of WithOwned, without the library's own.
 func (b *binding) applications() []owned {
 	return slices.DeleteFunc(slices.Clone(b.owned), func(o owned) bool { return o.ours })
 }

@@ -13,15 +13,19 @@ import (
 	"github.com/gormkey/gormkey/password"
 )
 
-// ChangePassword sets the password of a key to a new one, if the credentials have the old
-// one, and ends the user's sessions in the same transaction, all but the one with the id keep;
-// "" keeps none (OWASP ASVS 6.2.3 and 7.4.3). Keys that share the password change with it.
-// One-time tokens of the user end, see [RepositoryOf.VoidTokens]. A sign-in with the old
-// password that is under way when it returns does not get a session.
+// ChangePassword sets the password of a key to a new one, if the credentials have the old one. In
+// the same transaction it ends the user's sessions, except the one with the id keep; "" keeps
+// none (OWASP ASVS 6.2.3 and 7.4.3). Keys that share the password change with it, and one-time
+// tokens of the user end: see [RepositoryOf.VoidTokens]. A sign-in with the old password that is
+// still running when it returns gets no session.
 //
-// A wrong old password, or any other failure of the credentials, is [ErrInvalidCredentials]
-// as from [RepositoryOf.SignIn], and is told to the hooks. Other errors: [ArgumentError] for
-// the argument "new password" or for the credentials, [ErrBusy].
+// Errors:
+//
+//   - [ErrInvalidCredentials]: the old password is wrong, or anything else is wrong with the
+//     credentials. As after a failed [RepositoryOf.SignIn], the hooks hear the reason.
+//   - [ArgumentError]: the policy refuses the "new password", or the credentials are malformed.
+//   - [UsageError]: the credentials are of [Proved], which have no old password.
+//   - [ErrBusy]: too many passwords are being hashed.
 func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credentials, newPassword string, keep SessionID) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -37,7 +41,8 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 	if c.proved {
 		return nil, &UsageError{"credentials", "are of Proved, which have no old password; use OverwritePassword"}
 	}
-	// A second round, for a hash that was replaced between the check and the change.
+	// Hashing happens outside the transaction. If the stored hash was replaced between the check and
+	// the change, by a sign-in that improved it for example, the second round checks again.
 	for range 2 {
 		verified, err := r.verify(ctx, c)
 		if err != nil {
@@ -56,7 +61,8 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 }
 
 // setVerified replaces the password of a key that still has the hash that was verified, or
-// returns errChanged.
+// returns errChanged. The hash is compared under the user's lock, so two changes at once do not
+// both succeed with the same old password.
 func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U], hash *password.Hash, keep SessionID) (*K, error) {
 	var key *K
 	err := r.do(ctx, "change password", func(u *unit) (err error) {
@@ -76,14 +82,21 @@ func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U
 	return key, nil
 }
 
-// OverwritePassword sets the password of a key without the old one, for an administrator, an
-// import, or a user who proved their identity in another way (Lucia's updateKeyPassword): to
-// that of the credentials, to a hash of [Imported], or to none by [Proved]. In the same
-// transaction it ends the user's sessions, all but the one with the id keep; "" keeps none. Keys
-// that share the password change with it, and one-time tokens of the user end, see
+// OverwritePassword sets the password of a key without asking for the old one (Lucia's
+// updateKeyPassword): for an administrator, an import, or a user who proved their identity in
+// another way. The new password is that of the credentials, a hash of [Imported], or none by
+// [Proved].
+//
+// In the same transaction it ends the user's sessions, except the one with the id keep; "" keeps
+// none. Keys that share the password change with it, and one-time tokens of the user end: see
 // [RepositoryOf.VoidTokens].
 //
-// Errors: [ArgumentError], [ErrKeyNotFound], [ErrBusy].
+// Errors:
+//
+//   - [ErrKeyNotFound]: there is no such key.
+//   - [ArgumentError]: the policy refuses the password, or the credentials or the hash are
+//     malformed.
+//   - [ErrBusy]: too many passwords are being hashed.
 func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credentials, keep SessionID) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -117,9 +130,10 @@ func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credent
 	return key, nil
 }
 
-// replacePassword sets the password of a key that is locked, ends the user's sessions but the
-// one to keep, "" for none, and voids the one-time tokens by which somebody could still come
-// in.
+// replacePassword sets the password of a key that is locked, ends the user's sessions except the
+// one to keep ("" keeps none), and voids the one-time tokens by which somebody could still come
+// in. It is the end of ChangePassword, OverwritePassword and ResetPassword, so that no way to
+// change a password forgets one of the three.
 func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *password.Hash, keep SessionID) error {
 	u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, key.ID, key.UserID, key.HashedPassword) })
 	u.then(func(tx *gorm.DB) error { return r.voidPending(tx, key.UserID) })
@@ -131,8 +145,8 @@ func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *pass
 	return nil
 }
 
-// setPassword writes hash to a key and to those that share its password, which is to
-// say its salted hash.
+// setPassword writes hash to a key and to the user's keys that share its password. Those have the
+// same salted hash, and two passwords that were hashed separately never have.
 func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *password.Hash) error {
 	condition := r.b.idIs(key.ID)
 	if key.PasswordDefined() {
@@ -145,7 +159,8 @@ func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *pass
 	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
 }
 
-// hash makes a new hash when the limiter admits it.
+// hash makes a new hash when the limiter admits it. It notes which kind of hash that is, so that
+// a failed sign-in does the work of one: see package internal/timing.
 func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash password.Hash, err error) {
 	err = r.opts.limiter.Do(ctx, func() error {
 		text, err := r.opts.hasher.Hash(plain)
@@ -157,7 +172,7 @@ func (r *RepositoryOf[U, K, S]) hash(ctx context.Context, plain string) (hash pa
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		return "", ErrBusy
-	case errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNUL): // for a format that takes less
+	case errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNUL): // bcrypt takes 72 bytes and no NUL
 		return "", refusedPassword("password", err)
 	case err != nil:
 		return "", fmt.Errorf("gormkey: hashing a password: %w", err)

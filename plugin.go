@@ -15,9 +15,9 @@ import (
 )
 
 // PluginOf is the auth system of one user type U on one database, with keys of type K and
-// sessions of type S. It implements gorm.Plugin: make it with [New] or [NewOf], register it
-// with db.Use right after gorm.Open, migrate, and get its operations with
-// [PluginOf.Repository]. It is safe for concurrent use once registered.
+// sessions of type S. It implements [gorm.Plugin]. Make it with [New] or [NewOf], register it
+// with db.Use right after gorm.Open, migrate, and get its operations with [PluginOf.Repository].
+// It is safe for concurrent use once it is registered.
 type PluginOf[U, K, S any] struct {
 	name  string
 	opts  options
@@ -31,22 +31,23 @@ type Plugin[U any] = PluginOf[U, Key[U], Session[U]]
 
 var _ gorm.Plugin = (*Plugin[User])(nil)
 
-// bases return the library's struct that each of the application's embeds.
+// bases return the library's struct inside each struct of the application. They are made by
+// [NewOf], where the compiler knows that the types embed it, so no operation needs reflection for
+// it.
 type bases[U, K, S any] struct {
 	user    func(*U) *User
 	key     func(*K) *Key[U]
 	session func(*S) *Session[U]
 }
 
-// New returns a plugin for the application's user type U, a struct that embeds [User]
-// by value; a type that does not embed it fails to compile. The options are checked by
-// db.Use.
+// New returns a plugin for the application's user type U, a struct that embeds [User] by value. A
+// type that does not embed it fails to compile. The options are checked by db.Use.
 func New[U any, P UserModel[U]](opts ...Option) *Plugin[U] {
 	return NewOf[U, Key[U], Session[U], P](opts...)
 }
 
-// NewOf is [New] for an application whose keys or sessions have columns of its own: K is a
-// struct that embeds [Key], S one that embeds [Session], each by value.
+// NewOf is [New] for an application whose keys or sessions have columns of their own. K is a
+// struct that embeds [Key], and S is a struct that embeds [Session], each by value:
 //
 //	type Device struct {
 //		gormkey.Session[Account]
@@ -55,8 +56,8 @@ func New[U any, P UserModel[U]](opts ...Option) *Plugin[U] {
 //
 //	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device]()
 //
-// CreateUser and ShareKey insert the columns of [Key] alone, so give others a default or let
-// them be NULL.
+// CreateUser and ShareKey insert the columns of [Key] only. So give other columns a default, or
+// let them be NULL.
 func NewOf[U, K, S any, PU UserModel[U], PK KeyModel[U, K], PS SessionModel[U, S]](opts ...Option) *PluginOf[U, K, S] {
 	user := reflect.TypeFor[U]()
 	name := fmt.Sprintf("gormkey:%s.%s#%d", user.PkgPath(), user.Name(), pluginCount.Add(1))
@@ -78,20 +79,27 @@ var pluginCount atomic.Int64
 // Name returns "gormkey:", the user type with its package path, and a number.
 func (p *PluginOf[U, K, S]) Name() string { return p.name }
 
-// Format writes the name alone: the options may hold a pepper.
+// Format writes the name only, since the options may hold a pepper.
 func (p *PluginOf[U, K, S]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.Name()) }
 
-// Initialize is called by db.Use. It checks the options and models, binds the models
-// to their tables and registers the plugin's callbacks; it sends no DDL. It reads the types
-// of the columns that are there. A later call for the same database, as dbresolver makes
-// for each replica, changes nothing.
+// Initialize is called by db.Use. It checks the options and models, reads the types of the
+// columns that are there, binds the models to their tables and registers the plugin's callbacks.
+// It sends no DDL. A later call for the same database, as dbresolver makes one for each replica,
+// changes nothing.
 //
-// It refuses, with an error that says what to do: options out of bounds; a model that
-// embeds by pointer, redeclares ID, or has its table name in two places; a model that
-// GORM parsed before; an inexact id column ([tables.InexactIDError]); a column that is wider than
-// the options say, or of another type ([tables.ColumnError]); a second plugin for the user type,
-// or one that shares a table; a plugin that another database has; configuration that takes
-// the foreign keys away. After a refusal GORM's migrator refuses the plugin's tables too.
+// It refuses, with an error that says what to do:
+//
+//   - options that are out of bounds;
+//   - a model that embeds by pointer, redeclares ID, or has its table name in two places;
+//   - a model that GORM has parsed before;
+//   - an id column that compares inexactly ([tables.InexactIDError]);
+//   - a column that is wider than the options say, or of another type ([tables.ColumnError]);
+//   - a second plugin for the user type, or one that shares a table;
+//   - a plugin that is registered with another database;
+//   - configuration of GORM that takes the foreign keys away;
+//   - a server that is not known to keep its row locks.
+//
+// After a refusal GORM's migrator refuses the plugin's tables too.
 func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 	if b := p.bound.Load(); b != nil {
 		if b.cache != nil && b.cache == schemaCache(db) {
@@ -111,8 +119,8 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 	return p.registerCallbacks(db, b)
 }
 
-// bind takes the steps of db.Use in their order: it checks the options and the models, asks
-// the database, and writes into GORM's schemas when nothing is left to refuse.
+// bind takes the steps of db.Use in their order: it checks the options and the models, asks the
+// database, and writes into GORM's schemas last, when nothing is left to refuse.
 func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 	if other := pluginFor[U](db); other != nil && other != gorm.Plugin(p) {
 		return nil, errors.New("the database has a plugin for this user type already; get its operations with its Repository method or with gormkey.From")
@@ -142,9 +150,10 @@ func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
 	return b, b.writeSchemas(&p.opts, models)
 }
 
-// Models returns the models to migrate, in an order that satisfies their foreign keys:
-// the user, the key, the session, with [WithOneTimeTokens] the token, and those of [WithOwned].
-// Give them to db.AutoMigrate or to Atlas. On SQLite use [PluginOf.AutoMigrate] instead, which loses no rows when a table is rebuilt.
+// Models returns the models to migrate, in an order that satisfies their foreign keys: the user,
+// the key, the session, the token with [WithOneTimeTokens], and those of [WithOwned]. Give them
+// to db.AutoMigrate or to Atlas. On SQLite use [PluginOf.AutoMigrate] instead, which loses no
+// rows when a table is rebuilt.
 func (p *PluginOf[U, K, S]) Models() []any {
 	var models []any
 	for _, m := range registered(p.models()) {
@@ -161,9 +170,9 @@ func (p *PluginOf[U, K, S]) Models() []any {
 // userType returns the user type that the plugin is for.
 func (p *PluginOf[U, K, S]) userType() reflect.Type { return reflect.TypeFor[U]() }
 
-// Repository returns the operations on the database that the plugin is registered with;
-// [RepositoryOf.With] gives those on a transaction. It is [ErrNotRegistered] before db.Use, or
-// after db.Use returned an error.
+// Repository returns the operations on the database with which the plugin is registered.
+// [RepositoryOf.With] returns those on a transaction. Before db.Use, or after db.Use returned an
+// error, it returns [ErrNotRegistered].
 func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 	b := p.bound.Load()
 	if b == nil {
@@ -173,10 +182,15 @@ func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 	return r, r.err
 }
 
-// From returns the operations for user type U on db: the root handle, a session of it,
-// or a transaction. It refuses a nil handle or one that carries conditions, which the
-// operations would ignore or one in DryRun mode ([UsageError]), one without a plugin for U
-// ([ErrNotRegistered]), and one that carries an error.
+// From returns the operations for user type U on db: the root handle, a session of it, or a
+// transaction.
+//
+// Errors:
+//
+//   - [ErrNotRegistered]: db has no plugin for U.
+//   - [UsageError]: db is nil, is in DryRun mode, or carries conditions, which the operations
+//     would ignore.
+//   - The error that db carries, if there is one.
 func From[U any](db *gorm.DB) (*Repository[U], error) { return FromOf[U, Key[U], Session[U]](db) }
 
 // FromOf is [From] for a plugin that [NewOf] made.
@@ -198,8 +212,8 @@ func FromOf[U, K, S any](db *gorm.DB) (*RepositoryOf[U, K, S], error) {
 	return nil, notRegistered[U](db)
 }
 
-// servesUser reports whether a plugin of GORM's is one for the user type, whatever its keys
-// and sessions are.
+// servesUser reports whether a plugin of GORM is one for the user type, whatever its keys and
+// sessions are.
 func servesUser[U any](plugin gorm.Plugin) bool {
 	q, ok := plugin.(interface{ userType() reflect.Type })
 	return ok && q.userType() == reflect.TypeFor[U]()
@@ -233,6 +247,7 @@ func notRegistered[U any](db *gorm.DB) error {
 	return fmt.Errorf("%w: %s: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, typeName[U]())
 }
 
+// typeName is the type as errors show it, such as "main.Account".
 func typeName[T any]() string { return reflect.TypeFor[T]().String() }
 
 // newLike returns a pointer to a new value of the type that model points at.

@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/gormkeytest"
 	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/internal/random"
@@ -87,7 +88,7 @@ type Account struct {
 func register(t testing.TB, opts ...gormkey.Option) (*gorm.DB, *gormkey.Repository[Account]) {
 	t.Helper()
 	db := newDB(t)
-	opts = append([]gormkey.Option{gormkey.WithPasswordHasher(gormkeytest.FastHasher())}, opts...)
+	opts = append([]gormkey.Option{gormkey.WithPasswordHasher(authtest.FastHasher())}, opts...)
 	plugin := gormkey.New[Account](opts...)
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
@@ -168,7 +169,7 @@ func TestConfigPlugins(t *testing.T) {
 
 // TestExpiryStorageClasses reads and renews what other programs left in SQLite columns.
 func TestExpiryStorageClasses(t *testing.T) {
-	clock := gormkeytest.NewClock()
+	clock := authtest.NewClock()
 	now := clock.Now().UnixMilli()
 	for name, literal := range map[string]string{
 		"INTEGER": "%d", "REAL": "%d.0", "TEXT": "'%d'", "TEXT of a JavaScript number": "'%d.0'", "BLOB of digits": "CAST('%d' AS BLOB)",
@@ -213,7 +214,7 @@ func TestExpiryStorageClasses(t *testing.T) {
 func TestSQLiteWithoutTxLock(t *testing.T) {
 	dsn := strings.TrimSuffix(sqliteDSN(t), "&_txlock=immediate")
 	db := openSQLite(t, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{})
-	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
 	}

@@ -198,7 +198,7 @@ import (
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/event"
-	"github.com/gormkey/gormkey/gormkeytest"
+	"github.com/gormkey/gormkey/authtest"
 	"github.com/gormkey/gormkey/httpauth"
 	"github.com/gormkey/gormkey/password"
 	"github.com/gormkey/gormkey/throttle"
@@ -245,7 +245,7 @@ var (
 	_                         time.Duration
 	_                         netip.Addr
 	_                         event.Event
-	_                         gormkeytest.Clock
+	_                         authtest.Clock
 )
 
 func use(...any) {}
@@ -312,7 +312,7 @@ func literals(t *testing.T, folder string) (texts []string) {
 
 // elsewhere are headings of docs/troubleshooting.md whose texts others write.
 var elsewhere = []string{
-	"does not satisfy gormkey.UserModel", "missing method AuthUser", // the compiler
+	"missing method mustEmbedUser", "mustEmbedKey", "mustEmbedSession", // the compiler
 	"contains null values", // PostgreSQL
 	":memory:",
 }

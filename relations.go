@@ -6,15 +6,17 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// typeSetter gives columns their types, and those that point at them by a relation the
-// same: GORM copied the types into them when it parsed the models, before the options had
-// changed them.
+// typeSetter gives columns their types, and gives the same types to the columns that refer to
+// them by a relation. GORM copied the old types into those when it parsed the models, before the
+// options had changed them: tables that refer to the user then failed to migrate, with errno 150
+// on MariaDB and 42804 on PostgreSQL.
 type typeSetter struct {
 	before map[*schema.Field]schema.DataType // of what was changed
 	loose  bool                              // sizes mean nothing
 }
 
-// set notes the type that a column had, by which share knows the columns that copied it.
+// set changes a column's type, and notes the old one. By that share recognises the columns that
+// copied it.
 func (t *typeSetter) set(f *schema.Field, to engine.ColumnType) {
 	if _, ok := t.before[f]; !ok {
 		t.before[f] = f.DataType
@@ -22,9 +24,10 @@ func (t *typeSetter) set(f *schema.Field, to engine.ColumnType) {
 	f.DataType, f.Size = to.Name, to.Size
 }
 
-// share follows the relations of the schemas, and of those that they lead to. A column
-// takes the type of what it points at if it has the one that GORM copied. A greater size
-// that the application wrote on it stands, where the type has none of its own.
+// share follows the relations of the schemas, and of the schemas to which they lead. A column
+// takes the type of the column to which it refers if it still has the type that GORM copied. If
+// the application gave it another type, that stays, and so does a greater size in its tag where
+// the type has none of its own.
 func (t *typeSetter) share(schemas []*schema.Schema) {
 	refs, joins := references(schemas)
 	for again := true; again; { // until no column is left that points at one that changed
@@ -44,8 +47,9 @@ func (t *typeSetter) share(schemas []*schema.Schema) {
 	}
 }
 
-// references returns what columns point at, by all relations that lead on from the
-// schemas, and the tables that GORM made for many to many, which copy the tags.
+// references returns which columns refer to which, by all relations that lead on from the
+// schemas. Joins are the tables that GORM made for many to many; it copies the tags of both sides
+// into them, so a size there was written by nobody.
 func references(schemas []*schema.Schema) (refs []*schema.Reference, joins map[*schema.Schema]bool) {
 	joins = map[*schema.Schema]bool{}
 	seen := map[*schema.Schema]bool{nil: true}
@@ -68,8 +72,9 @@ func references(schemas []*schema.Schema) (refs []*schema.Reference, joins map[*
 	return refs, joins
 }
 
-// relations returns the relations of a schema: one of several that share a name, in
-// embedded structs, is in the lists alone, and one of another model's in the map.
+// relations returns the relations of a schema. GORM keeps them in two places, and neither has
+// all: of several relations that share a name, in embedded structs, the map has one; a relation
+// that another model's field made is only in the map.
 func relations(s *schema.Schema) (all []*schema.Relationship) {
 	r := &s.Relationships
 	for _, list := range [][]*schema.Relationship{r.HasOne, r.HasMany, r.BelongsTo, r.Many2Many} {

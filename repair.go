@@ -8,12 +8,13 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Repair deletes the rows whose user is not there: keys, sessions, one-time tokens and those of
-// [WithOwned]. From those with OnDelete:SET NULL it takes the user; those that would restrict a
-// delete it leaves as they are. It works in batches that each commit by themselves and returns
-// how many rows it changed, with an error too: it may be stopped through ctx and called again. A
-// user without a key is left as it is. Where the type or width of a column differs from that of
-// the user's id, it changes nothing and returns a [tables.MismatchError].
+// Repair deletes the rows whose user is not there: keys, sessions, one-time tokens and the rows
+// of [WithOwned]. Where the constraint says OnDelete:SET NULL it sets the user to NULL instead.
+// Tables that would restrict a delete are left as they are, and so is a user without a key.
+//
+// It works in batches that each commit by themselves, and returns how many rows it changed, with
+// an error too: it may be stopped through ctx and called again. If the type or width of a column
+// differs from that of the user's id, it changes nothing and returns a [tables.MismatchError].
 func (r *RepositoryOf[U, K, S]) Repair(ctx context.Context, opts ...CleanupOption) (deleted int64, err error) {
 	o, err := newCleanup(opts)
 	if err != nil {
@@ -33,10 +34,11 @@ func (r *RepositoryOf[U, K, S]) Repair(ctx context.Context, opts ...CleanupOptio
 	return deleted, nil
 }
 
-// repairTable goes through the orphans of a table by the order of their users' ids, and of
-// their own, and adds to repaired.
+// repairTable goes through the orphans of a table in the order of their ids, and adds to
+// repaired. Each batch begins behind the last id of the one before, so an orphan that cannot be
+// changed does not stop it.
 func (r *RepositoryOf[U, K, S]) repairTable(ctx context.Context, table owned, o cleanupOptions, repaired *int64) error {
-	var after []any // the id that the next batch begins behind
+	var after []any // the last id of the batch before, none at first
 	for {
 		ids, n, err := r.repairBatch(ctx, table, after, o.batch)
 		*repaired += n
@@ -52,7 +54,8 @@ func (r *RepositoryOf[U, K, S]) repairTable(ctx context.Context, table owned, o 
 	}
 }
 
-// sameTypes refuses to take rows for orphans that only their types make so.
+// sameTypes refuses to repair if rows may look like orphans only because of their types: an id
+// that was cut has no user either.
 func (r *RepositoryOf[U, K, S]) sameTypes(ctx context.Context) error {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -74,9 +77,10 @@ func (r *RepositoryOf[U, K, S]) sameTypes(ctx context.Context) error {
 	return nil
 }
 
-// repairBatch finds orphans by an id, in order, and changes those that still are. The id is the
-// row's own, or that of the user who is not there for the application's tables, whose ids may be
-// of any type: a user's rows then go together.
+// repairBatch finds orphans in the order of an id, and changes those that still are orphans. In
+// the library's tables the id is the row's own. In the application's tables, whose ids may be of
+// any type, it is that of the user who is not there, so all rows of one user are repaired
+// together.
 func (r *RepositoryOf[U, K, S]) repairBatch(ctx context.Context, o owned, after []any, size int) (ids []string, changed int64, err error) {
 	const op = "repair"
 	db, err := r.session(ctx)
@@ -102,8 +106,9 @@ func (r *RepositoryOf[U, K, S]) repairBatch(ctx context.Context, o owned, after 
 	var result *gorm.DB
 	err = r.do(ctx, op, func(u *unit) error {
 		if r.b.engine.RowLocks() {
-			// A DELETE of PostgreSQL would see a row that changed while it waited, but not the
-			// user that came with the change: the next statement sees both.
+			// While a DELETE of PostgreSQL waits, the user may be created and the row changed. It
+			// would see the new row and not the new user, and delete the row. A statement that
+			// begins after the lock sees both.
 			if err := u.tx.Exec("SELECT ? FROM ? WHERE ? FOR UPDATE", id, o.table(), r.b.among(id, ids)).Error; err != nil {
 				return err
 			}

@@ -14,21 +14,21 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// RepositoryOf runs the auth operations for user type U, with keys of type K and sessions of
-// type S, on one handle. Get it from [PluginOf.Repository] or [From]. It is safe for concurrent use as far as its handle is: a transaction belongs
-// to one goroutine.
+// RepositoryOf runs the auth operations for user type U, with keys of type K and sessions of type
+// S, on one handle. Get it from [PluginOf.Repository] or [From]. It is safe for concurrent use as
+// far as its handle is: a transaction belongs to one goroutine.
 //
-// On a root handle each operation that writes more than one row has a transaction of
-// its own, at READ COMMITTED, and runs again, five times at most, after a deadlock or a
-// busy database. In the caller's transaction it runs inside a savepoint and is never
-// repeated; after a deadlock there, end the transaction: MySQL has undone all of it.
+// On a root handle, each operation that writes more than one row has a transaction of its own, at
+// READ COMMITTED. After a deadlock or a busy database it runs again, five times at most. In a
+// transaction of yours it runs inside a savepoint and is never repeated. After a deadlock there,
+// end the transaction: MySQL has undone all of it.
 //
-// An operation that names a key or a session, or ends the sessions of a user, acts on it
-// by its id alone: a soft delete or a tenant filter of the user model does not stand in
-// its way. Those that read a user, open a session or add a key obey them.
+// An operation that names a key or a session, or ends the sessions of a user, acts on the row by
+// its id alone: a soft delete or a tenant filter of the user model does not stop it. Operations
+// that read a user, open a session or add a key obey such filters.
 //
-// Reads go to the primary where dbresolver splits them. Statements are logged without
-// their values.
+// If dbresolver splits reads from writes, then all reads go to the primary. Statements are logged
+// without their values.
 type RepositoryOf[U, K, S any] struct {
 	plugin *PluginOf[U, K, S]
 	b      *binding
@@ -42,22 +42,23 @@ type RepositoryOf[U, K, S any] struct {
 // own.
 type Repository[U any] = RepositoryOf[U, Key[U], Session[U]]
 
-// handleSettings are those of the application's handle that differ in the library's.
+// handleSettings are the settings of the application's handle that differ in the library's. Hooks
+// get a handle with the application's.
 type handleSettings struct {
 	logger                                                                        logger.Interface
 	translateError, skipDefaultTransaction, disableNestedTransaction, queryFields bool
 }
 
-// newRepository takes the handle's settings for the application's hooks, and sets its own: the
-// driver's errors as they are, no transaction that GORM adds, and a log without values.
+// newRepository keeps the handle's settings for the application's hooks, and sets its own: errors
+// of the driver as they are, no transactions that GORM adds, and a log without values.
 func newRepository[U, K, S any](p *PluginOf[U, K, S], b *binding, db *gorm.DB) *RepositoryOf[U, K, S] {
 	r := &RepositoryOf[U, K, S]{plugin: p, b: b, opts: &p.opts, err: checkHandle(db)}
 	if r.err != nil {
 		return r
 	}
 	r.app = handleSettings{db.Logger, db.TranslateError, db.SkipDefaultTransaction, db.DisableNestedTransaction, db.QueryFields}
-	// By Clauses, the statement that the next call would have: without what a NewDB session
-	// left behind, and with the handle's settings, which may name a tenant.
+	// Clauses returns the handle as the next call would see it: with the settings of db.Set, which
+	// may name a tenant, and without the conditions from before a NewDB session.
 	r.db = db.Clauses().Session(&gorm.Session{Context: db.Statement.Context, Logger: quietLogger{db.Logger}})
 	r.db.Config.TranslateError = false        // it would replace the driver's error
 	r.db.Config.SkipDefaultTransaction = true // the operations begin their own
@@ -68,8 +69,9 @@ func newRepository[U, K, S any](p *PluginOf[U, K, S], b *binding, db *gorm.DB) *
 	return r
 }
 
-// With returns the repository for tx: a transaction, or another session of the same
-// database. An error of the handle, as for [From], is returned by every operation.
+// With returns the repository for tx: a transaction, or another session of the same database. It
+// returns no error by itself. If the handle cannot be used, as for [From], then every operation
+// returns the error.
 func (r *RepositoryOf[U, K, S]) With(tx *gorm.DB) *RepositoryOf[U, K, S] {
 	if tx == nil || tx.Config == nil || tx.Statement == nil {
 		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is nil or not opened by gorm.Open"}}
@@ -80,7 +82,8 @@ func (r *RepositoryOf[U, K, S]) With(tx *gorm.DB) *RepositoryOf[U, K, S] {
 	return newRepository(r.plugin, r.b, tx)
 }
 
-// checkHandle refuses a handle whose state would be ignored or would falsify an answer.
+// checkHandle refuses a handle whose state would be ignored or would falsify an answer. In DryRun
+// mode every session check would pass.
 func checkHandle(db *gorm.DB) error {
 	stmt := db.Clauses().Statement // as the next call would see it, which after NewDB is empty
 	scopes := reflect.ValueOf(stmt).Elem().FieldByName("scopes")
@@ -108,24 +111,27 @@ func (r *RepositoryOf[U, K, S]) keyOf(k *K) *Key[U] { return r.plugin.bases.key(
 
 func (r *RepositoryOf[U, K, S]) sessionOf(s *S) *Session[U] { return r.plugin.bases.session(s) }
 
-// userIs, idIs and ownerIs are the conditions of all statements, so that no caller's
-// string is ever one by itself, and an empty id never means "all rows".
+// userIs, idIs and ownerIs are the conditions of all statements. A caller's string is always a
+// value in them: GORM takes a bare string for SQL, and drops a condition whose struct field is
+// empty, which would match all rows.
 func (b *binding) userIs(id string) clause.Expression { return b.sameBytes(b.userID.DBName, id) }
 
 func (b *binding) idIs(id string) clause.Expression { return b.sameBytes("id", id) }
 
 func (b *binding) ownerIs(id string) clause.Expression { return b.sameBytes("user_id", id) }
 
-// sameBytes compares an id column byte by byte.
+// sameBytes compares an id column byte by byte, whatever the engine needs for that.
 func (b *binding) sameBytes(name, id string) clause.Expression {
 	return b.engine.SameBytes(clause.Column{Table: clause.CurrentTable, Name: name}, id)
 }
 
+// column is a plain comparison, for columns that hold no ids from outside.
 func column(name string, value any) clause.Expression {
 	return clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: name}, Value: value}
 }
 
-// checkUserID also asks for the width that the column has now: it may wait for a migration.
+// checkUserID also asks for the width that the column has now, since it may still wait for a
+// migration.
 func (r *RepositoryOf[U, K, S]) checkUserID(id string) error {
 	if err := r.opts.checkUserID(id); err != nil {
 		return err
@@ -133,8 +139,8 @@ func (r *RepositoryOf[U, K, S]) checkUserID(id string) error {
 	return r.b.checkWidth(id)
 }
 
-// find reads at most one row into dest and reports whether there was one. Limit and
-// Find, since First logs a miss together with the value it looked for.
+// find reads at most one row into dest and reports whether there was one. It does not use First,
+// which logs a miss as an error, together with the value that it looked for.
 func find(db *gorm.DB, dest any, conditions ...clause.Expression) (bool, error) {
 	for _, c := range conditions {
 		db = db.Where(c)
@@ -143,8 +149,9 @@ func find(db *gorm.DB, dest any, conditions ...clause.Expression) (bool, error) 
 	return tx.RowsAffected > 0, tx.Error
 }
 
-// attributes checks the names of columns to update: those of the model, by Go or
-// database name, less the reserved ones. It returns them by database name.
+// attributes checks the names of columns to update: those of the model, by their name in Go or in
+// the database, without the reserved ones. It returns them by their name in the database. Names
+// often come from a request, and an unknown one must not become part of a statement.
 func attributes(ctx context.Context, s *schema.Schema, values map[string]any, reserved ...string) (map[string]any, error) {
 	out := make(map[string]any, len(values))
 	for name, value := range values {
@@ -171,9 +178,9 @@ func attributes(ctx context.Context, s *schema.Schema, values map[string]any, re
 	return out, nil
 }
 
-// serialized returns what GORM stores of a value in a column with a serializer: from a map it
-// would give the value to the driver as it is. An SQL expression, or a text that is serialized
-// already, stays.
+// serialized returns the form in which GORM stores a value in a column with a serializer, such as
+// JSON. For an update from a map GORM would give the value to the driver as it is. An SQL
+// expression, or a text that is serialized already, stays.
 func serialized(ctx context.Context, f *schema.Field, value any) any {
 	t := reflect.TypeOf(value)
 	if f.Serializer == nil || t == nil || !t.AssignableTo(f.FieldType) && !t.AssignableTo(f.IndirectFieldType) {
@@ -181,14 +188,14 @@ func serialized(ctx context.Context, f *schema.Field, value any) any {
 	}
 	row := reflect.New(f.Schema.ModelType).Elem()
 	if err := f.Set(ctx, row, value); err != nil {
-		return value // which the statement then refuses
+		return value // the statement then refuses it
 	}
 	encoded, _ := f.ValueOf(ctx, row)
 	return encoded
 }
 
-// quietLogger keeps bound values and the database's own texts, which may quote them,
-// out of the log.
+// quietLogger keeps bound values, and the database's own texts, which may quote them, out of the
+// log. GORM's default logger prints both.
 type quietLogger struct{ logger.Interface }
 
 var _ gorm.ParamsFilter = quietLogger{}
@@ -203,8 +210,8 @@ func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
 	return quietLogger{l.Interface.LogMode(level)}
 }
 
-// Trace drops the text of a database's error. A duplicate is an answer to the caller,
-// not an error of the program.
+// Trace drops the text of a database's error and keeps its code. A duplicate is not logged as an
+// error: it is an answer to the caller.
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
 	if engine.IsDuplicate(err) {
 		err = nil

@@ -14,8 +14,9 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// binding is what a plugin knows of its database: the schemas that GORM caches there,
-// with the tables, types and constraints that the options ask for.
+// binding is a plugin on its database: the schemas that GORM caches there, the engine, and the
+// answers that the database gave when the plugin was registered. Initialize makes one and stores
+// it for good, so everything but narrow, undone, plans and the lookups is read without a lock.
 type binding struct {
 	db     *gorm.DB
 	root   *gorm.DB  // as it was registered with, whose settings the application may still change
@@ -42,7 +43,7 @@ type binding struct {
 	plans         plans
 }
 
-// model is one of the structs of a plugin with the table that it belongs to.
+// model is one of the structs of a plugin, with the table that it belongs to.
 type model struct {
 	value  any
 	option string // the option that names its table
@@ -50,8 +51,9 @@ type model struct {
 	base   bool   // it is Key[U] or Session[U], next to the one that was registered
 }
 
-// models returns the structs of the plugin: as registered, then the base types, which
-// stay usable next to them.
+// models returns the structs of the plugin: as registered, then the base types [Key] and
+// [Session], which stay usable next to them. Where the application registered a Device,
+// db.First(&device) and db.First(&session) read the same table.
 func (p *PluginOf[U, K, S]) models() []model {
 	t := p.opts.tables
 	models := []model{
@@ -67,12 +69,14 @@ func (p *PluginOf[U, K, S]) models() []model {
 		model{value: new(Session[U]), option: "Session", table: t.Session, base: true})
 }
 
-// registered returns one model a table.
+// registered returns one model for each table, without the base types. These may be one Go type
+// with the registered ones, and have the same table in any case.
 func registered(models []model) []model {
 	return slices.DeleteFunc(slices.Clone(models), func(m model) bool { return m.base })
 }
 
-// tables returns the tables of a registered plugin.
+// tables returns the tables of a registered plugin, nil before db.Use. checkOthers of another
+// plugin calls it through an interface, since it does not know this plugin's type parameters.
 func (p *PluginOf[U, K, S]) tables() []string {
 	b := p.bound.Load()
 	if b == nil {
@@ -81,7 +85,7 @@ func (p *PluginOf[U, K, S]) tables() []string {
 	return b.tables()
 }
 
-// tables returns those of the plugin itself, which no other plugin may have.
+// tables returns the tables of users, tokens, sessions and keys, which no other plugin may have.
 func (b *binding) tables() []string {
 	tables := []string{b.user.Table}
 	for _, s := range b.ours() {
@@ -90,7 +94,8 @@ func (b *binding) tables() []string {
 	return tables
 }
 
-// allTables returns the tables of WithOwned too.
+// allTables adds the tables of [WithOwned]. A rebuild of one of these on SQLite must not lose
+// rows either.
 func (b *binding) allTables() []string {
 	tables := b.tables()
 	for _, o := range b.applications() {
@@ -101,7 +106,8 @@ func (b *binding) allTables() []string {
 	return tables
 }
 
-// newBinding returns what is known before the database is asked.
+// newBinding returns a binding with what is known before the database is asked. It keeps two
+// handles: db is clean, for the library's own reads; root is as it came, for Repository.
 func newBinding(db *gorm.DB, e engine.Engine, opts *options, models []model) *binding {
 	return &binding{
 		db:          db.Session(&gorm.Session{NewDB: true}),
@@ -114,8 +120,9 @@ func newBinding(db *gorm.DB, e engine.Engine, opts *options, models []model) *bi
 	}
 }
 
-// checkUnparsed refuses models that GORM has in its cache. Other models and their relations
-// have copied tables and types from there by then, without the plugin's options.
+// checkUnparsed refuses models that GORM has in its cache. Whatever GORM parsed by then, a Post
+// with a relation to Account for example, has copied the old table and the old type of the id:
+// its posts would go on pointing at auth_user while the users are in accounts, without an error.
 func (b *binding) checkUnparsed(models []model) error {
 	if b.cache == nil {
 		return nil
@@ -128,11 +135,14 @@ func (b *binding) checkUnparsed(models []model) error {
 	return nil
 }
 
-// ask asks the database once for what later decisions depend on. It refuses a database that
-// does not fit the options.
+// ask asks the database once for what later decisions depend on: which server it is, the columns
+// that are there, how expiries are stored, the current schema. It refuses a database that does
+// not fit the options. It comes before writeSchemas, so a refusal leaves no trace in GORM's
+// cache.
 func (b *binding) ask(opts *options, models []model) (err error) {
 	settings, sessions := opts.settings(), ""
 	for _, m := range registered(models) {
+		// Row level security is looked for on the plugin's own tables alone.
 		if m.option != ownedOption {
 			settings.Tables = append(settings.Tables, m.table)
 		}
@@ -158,8 +168,13 @@ func (b *binding) ask(opts *options, models []model) (err error) {
 	return b.readCurrentSchema()
 }
 
-// writeSchemas parses the models into GORM's cache and sets tables, types and constraints
-// there, as GORM's own SetupJoinTable does. The caller checked them.
+// writeSchemas parses the models into GORM's cache, and sets their tables, types and constraints
+// there, as GORM's own SetupJoinTable does. From then on First, Preload, Joins and AutoMigrate of
+// any handle on this database use them. A wrapping Namer would not do instead: it does not see
+// the outer type, so the models of two plugins would get one table.
+//
+// The models were checked by the caller. The base types are parsed here too, so no later query
+// parses them with GORM's own idea of their table.
 func (b *binding) writeSchemas(opts *options, models []model) error {
 	var own, owned []*schema.Schema
 	for _, m := range models {
@@ -183,6 +198,8 @@ func (b *binding) writeSchemas(opts *options, models []model) error {
 	b.plainColumns = !slices.ContainsFunc(own, func(s *schema.Schema) bool { return !plainQueries(s) })
 	b.setTypes(opts)
 	b.setConstraints()
+	// The struct always has the field. Without the option no table has the column, and a SELECT
+	// that names it would fail.
 	if !opts.hasAbsolute {
 		dropColumn(b.session, "absolute_expires")
 		dropColumn(b.baseSession, "absolute_expires")
@@ -190,7 +207,8 @@ func (b *binding) writeSchemas(opts *options, models []model) error {
 	return b.leaveTablesAlone(opts)
 }
 
-// checkOwner refuses models whose User GORM relates to something else.
+// checkOwner refuses models whose User GORM relates to something else. GORM guesses a relation
+// from the names of fields, so a field UserID of the application's user model may lead it astray.
 func (b *binding) checkOwner() error {
 	for _, s := range b.children() {
 		rel := s.Relationships.Relations["User"]
@@ -201,7 +219,7 @@ func (b *binding) checkOwner() error {
 	return nil
 }
 
-// keep puts a schema where it belongs.
+// keep stores a schema in the field of its model.
 func (b *binding) keep(m model, s *schema.Schema) {
 	switch {
 	case m.option == "User":
@@ -219,9 +237,10 @@ func (b *binding) keep(m model, s *schema.Schema) {
 	}
 }
 
-// readExpiries finds out whether the column of expiries is declared for something else than
-// integers, as Drizzle declares it. Only a column that takes any type then holds them all the
-// same.
+// readExpiries finds out whether the column of expiries is declared as something else than an
+// integer, as Drizzle declares it. Only SQLite stores numbers in such a column all the same.
+// There a text or a blob is greater than any number, so a plain "idle_expires < now" would never
+// hold, and the cleanup would delete nothing; see deadAt.
 func (b *binding) readExpiries(there *catalog, sessions string) error {
 	if !b.engine.LooseTypes() {
 		return nil
@@ -232,7 +251,9 @@ func (b *binding) readExpiries(there *catalog, sessions string) error {
 	return err
 }
 
-// readCurrentSchema asks where an unqualified name is.
+// readCurrentSchema asks for the schema or database of unqualified names. Only the callbacks that
+// stand in for foreign keys need it, to recognise a table whose name is written out, so others do
+// not ask.
 func (b *binding) readCurrentSchema() error {
 	if b.foreignKeys && !b.engine.MayNotEnforce() {
 		return nil
@@ -244,13 +265,15 @@ func (b *binding) readCurrentSchema() error {
 	return nil
 }
 
-// children returns the schemas of what belongs to users, registered and base.
+// children returns the schemas of tokens, sessions and keys, as registered and as base types. If
+// the application registered no types of its own, then a schema is in the list twice.
 func (b *binding) children() []*schema.Schema {
 	return append(b.ours(), b.baseKey, b.baseSession)
 }
 
-// setTypes gives every id its type, and each user_id that of the user's id. Columns of the
-// application that point at them follow.
+// setTypes gives every id its type, and each user_id the type of the user's id: VARBINARY(15) on
+// MySQL by default, uuid with WithUserIDType("uuid"). Columns of the application that refer to an
+// id follow, since MySQL and PostgreSQL add no foreign key between columns of different types.
 func (b *binding) setTypes(opts *options) {
 	t := &typeSetter{before: map[*schema.Field]schema.DataType{}, loose: b.engine.LooseTypes()}
 	id := b.engine.IDType(opts.userIDLength)
@@ -259,6 +282,7 @@ func (b *binding) setTypes(opts *options) {
 	}
 	t.set(b.userID, id)
 	for _, s := range b.children() {
+		// The user_id of a serial id is a plain integer: it has no counter of its own.
 		t.set(s.FieldsByDBName["user_id"], id.Referring())
 		if f := s.PrioritizedPrimaryField; f.DataType == schema.String {
 			t.set(f, b.engine.IDType(f.Size))
@@ -276,7 +300,8 @@ func (b *binding) setTypes(opts *options) {
 	}
 }
 
-// dropSizes takes the sizes off texts where they mean nothing: see IDType of SQLite.
+// dropSizes removes the sizes of texts where they mean nothing. With them GORM's migrator would
+// rebuild a table that has rows at each start; see IDType of SQLite.
 func dropSizes(s *schema.Schema) {
 	for _, f := range s.Fields {
 		if f.DataType == schema.String || f.DataType == schema.Bytes {
@@ -285,9 +310,11 @@ func dropSizes(s *schema.Schema) {
 	}
 }
 
-// setConstraints writes the foreign key's actions on every relation that points at the
-// user's id, so that a has-many field of the application does not drop ON DELETE CASCADE,
-// or GORM's word for none.
+// setConstraints writes the foreign key's actions on every relation that refers to the user's id.
+// A field Sessions []Session[Account] in the user model has a relation of its own, by which GORM
+// would silently drop ON DELETE CASCADE. Without foreign keys it writes "-", which is GORM's tag
+// for no constraint. That is done for the tables of this plugin and of [WithOwned] only; the
+// application's other constraints stay.
 func (b *binding) setConstraints() {
 	for _, s := range b.children() {
 		constraint := b.foreignKeyName(s) + ",OnUpdate:CASCADE,OnDelete:CASCADE"
@@ -304,13 +331,14 @@ func (b *binding) setConstraints() {
 	}
 }
 
-// foreignKeyName is the name of a foreign key of the library's own tables.
+// foreignKeyName is the name of a foreign key of the library's own tables. It is written into the
+// tag, so both sides of a relation agree on one name and a second migration finds it.
 func (b *binding) foreignKeyName(s *schema.Schema) string {
 	return b.db.NamingStrategy.RelationshipFKName(*s.Relationships.Relations["User"])
 }
 
-// constrain writes the constraint of a schema's relations to users, whichever of the two
-// models has the field.
+// constrain writes the constraint of a schema's relations to users, whichever of the two models
+// has the field.
 func (b *binding) constrain(s *schema.Schema, constraint string) {
 	for _, rel := range s.Relationships.Relations {
 		for _, ref := range rel.References {
@@ -321,7 +349,8 @@ func (b *binding) constrain(s *schema.Schema, constraint string) {
 	}
 }
 
-// dropColumn takes a column out of a schema, as if its field had the tag "-".
+// dropColumn removes a column from a schema, as if its field had the tag gorm:"-". Every map by
+// which GORM finds a field has to forget it, or an INSERT would still name the column.
 func dropColumn(s *schema.Schema, name string) {
 	f := s.FieldsByDBName[name]
 	if f == nil {
@@ -334,8 +363,10 @@ func dropColumn(s *schema.Schema, name string) {
 	delete(s.FieldsByBindName, f.BindName())
 }
 
-// schemaCache returns the map in which GORM keeps the schemas of db, nil if a later
-// GORM keeps it elsewhere. It is how a model parsed before is found.
+// schemaCache returns the map in which GORM keeps the schemas of db, nil if a later GORM keeps it
+// elsewhere. The map tells whether GORM has parsed a model before, and whether two handles are of
+// one database: each gorm.Open makes a new one, and all handles that are derived from it share
+// it.
 func schemaCache(db *gorm.DB) *sync.Map {
 	f := reflect.ValueOf(db.Config).Elem().FieldByName("cacheStore")
 	if !f.IsValid() || f.Type() != reflect.TypeFor[*sync.Map]() {

@@ -16,14 +16,24 @@ import (
 	"github.com/gormkey/gormkey/internal/statement"
 )
 
-// OpenSession opens a session for a user and returns it with its token, Fresh
-// (Lucia's createSession). Prefer [RepositoryOf.SignIn], which also checks the key. No such
-// user, or a soft-deleted one, is [ErrUserNotFound].
+// OpenSession opens a session for a user and returns it with its token (Lucia's createSession).
+// Fresh is true. Prefer [RepositoryOf.SignIn], which also checks the key.
 //
-// Each of set is called once with the session before it is stored: to set columns of the
-// application's own (the library sets the others after it), to end the session that the client came with ([RepositoryOf.Replacing]),
-// or to set its Token (Lucia's sessionId): 22–127 characters of A–Z, a–z, 0–9, "_" and "-", of at
-// least 128 bits from crypto/rand. A token that is in use is [ErrDuplicateSession].
+// Each function of set is called once with the session before it is stored:
+//
+//   - to set columns of your own (the library sets the others afterwards);
+//   - to end the session that the client came with: see [RepositoryOf.Replacing];
+//   - to set its Token (Lucia's sessionId): 22 to 127 characters of A–Z, a–z, 0–9, "_" and "-",
+//     with at least 128 bits from crypto/rand. Without one the library makes a token of 40
+//     characters.
+//
+// Errors:
+//
+//   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
+//   - [ErrDuplicateSession]: the token that set gave is in use.
+//   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
+//   - [ArgumentError]: the user id is malformed.
+//   - [UsageError]: the token that set gave is malformed, or set has nil.
 func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, set ...func(*S)) (*S, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -49,10 +59,11 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 	return session, nil
 }
 
-// Replacing ends the session that the client came with, if it is one, in the transaction that
-// opens the new one. A token never survives a sign-in, so nobody can plant one (session
-// fixation, OWASP ASVS 7.2.4). Several tokens, or calls, end each of these sessions: a browser
-// may send two cookies of one name.
+// Replacing ends the session that the client came with, if there is one, in the transaction that
+// opens the new one. So a token never survives a sign-in, and nobody can plant a token that they
+// know (session fixation, OWASP ASVS 7.2.4). If several tokens are given, or Replacing is given
+// several times, then each of these sessions ends: a browser may send two cookies of one name. A
+// malformed token is skipped.
 func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(*S) {
 	return func(session *S) {
 		base := r.sessionOf(session)
@@ -64,20 +75,22 @@ func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(*S) {
 	}
 }
 
-// newSession returns what set makes of a new session, and the tokens whose sessions end with
+// newSession applies set to a new session, and returns it with the tokens whose sessions end with
 // it.
 func (r *RepositoryOf[U, K, S]) newSession(set []func(*S)) (session *S, replaced []Token, err error) {
 	session = new(S)
 	if err := apply(session, set); err != nil {
 		return nil, nil, err
 	}
+	// The function is removed again, so that the session that is stored and returned holds no old
+	// token.
 	if base := r.sessionOf(session); base.replaced != nil {
 		replaced, base.replaced = base.replaced(), nil
 	}
 	return session, replaced, nil
 }
 
-// apply calls each of set with a new struct.
+// apply calls each function of set with the new struct.
 func apply[T any](made *T, set []func(*T)) error {
 	for i, f := range set {
 		if f == nil {
@@ -96,8 +109,9 @@ type opening struct {
 	link     Token   // that is used up, "" for none: a magic link's
 }
 
-// ends returns the tokens whose sessions end for that of another, each once, and in
-// the same order in every call, so that two of them do not wait for each other.
+// ends returns the tokens whose sessions end when another is opened: each once, without the new
+// one, and sorted, so that two sign-ins that replace the same two sessions do not wait for each
+// other.
 func (o opening) ends(token Token) (all []Token) {
 	for _, replaced := range o.replaced {
 		if wellFormed(replaced) && replaced != token && !slices.Contains(all, replaced) {
@@ -108,19 +122,20 @@ func (o opening) ends(token Token) (all []Token) {
 	return all
 }
 
-// openSession inserts a session, which has its token, for its owner.
+// openSession inserts a session, which has its token already, for its owner. The INSERT reads the
+// owner's row and locks it, so a plain sign-in is one statement without a transaction.
 func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest *S, o opening) error {
 	s, asGiven := r.b.session, *dest
 	token := r.sessionOf(dest).Token
 	ends := o.ends(token)
 	hooked := s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
 	err := r.doOne(ctx, op, hooked || len(ends) > 0 || o.link != "", func(u *unit) error {
-		if s.BeforeCreate || s.BeforeSave { // which may read first
+		if s.BeforeCreate || s.BeforeSave { // a hook may read first
 			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
 		}
-		*dest = asGiven // as hooks of an earlier try may have changed it
+		*dest = asGiven // a hook may have changed it in an earlier try
 		if o.link != "" {
 			t, err := r.lockToken(u.tx, PurposeMagicLink, o.link)
 			if err != nil {
@@ -141,7 +156,9 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 	return nil
 }
 
-// insertSession lists the INSERT of a session, whose lifetime begins now.
+// insertSession lists the INSERT of a session, whose lifetime begins now. It overwrites every
+// column of the library, whatever set has written there. A sign-in is two events: the session was
+// opened, and somebody signed in.
 func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest *S, token Token, o opening) {
 	now, session := r.opts.now(), r.sessionOf(dest)
 	*session = Session[U]{ID: SessionID(r.opts.sessionID(token)), UserID: o.source.userID}
@@ -157,10 +174,13 @@ func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest *S, token Token, o o
 	u.tell(events...)
 }
 
+// milli converts a period to the unit of the expiries. Options are whole milliseconds, so nothing
+// is cut.
 func milli(d time.Duration) UnixMilli { return UnixMilli(d.Milliseconds()) }
 
-// expiries returns the ends of the active and the idle period that begin at now, at
-// most the absolute end, if there is one.
+// expiries returns the ends of the active and the idle period that begin at now. If there is an
+// absolute end, neither is later than that: with a lifetime of one hour a session that is opened
+// at 12:00 is neither active nor idle after 13:00.
 func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
 	active = now + milli(o.active)
 	idle = active + milli(o.idle)
@@ -170,27 +190,34 @@ func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
 	return active, idle
 }
 
-// ValidateSession returns the session of a token, with its user, and renews it if it is
-// idle (Lucia's validateSession). After a renewal Fresh is true: send the token again,
-// with the new expiry. A renewal never moves an expiry back, nor past the absolute
-// lifetime. Where the database takes no writes, as a read-only replica does, an idle session
-// is valid as it is.
+// ValidateSession returns the session of a token, with its user, and renews it if it is idle
+// (Lucia's validateSession). After a renewal Fresh is true: send the token to the client again,
+// with the new expiry. A renewal never moves an expiry back, and never past the absolute
+// lifetime. If the database takes no writes, as a read-only replica does, an idle session is
+// valid as it is, and Fresh is false.
 //
-// Every reason not to be signed in is [ErrInvalidSession]; a malformed token gets it
-// without a statement. Any other error is the database's: answer 5xx and keep the
-// client's cookie. The check is one statement, two where the application has Query
-// callbacks of its own, and a renewal is one UPDATE more.
+// The check is one statement, or two if the application has Query callbacks of its own. A renewal
+// is one UPDATE more.
+//
+// Errors:
+//
+//   - [ErrInvalidSession]: whatever the reason why nobody is signed in. A malformed token gets it
+//     without a statement.
+//   - Any other error comes from the database or from your own hooks: answer 5xx, and keep the
+//     client's cookie.
 func (r *RepositoryOf[U, K, S]) ValidateSession(ctx context.Context, token Token) (*S, error) {
 	return r.readSession(ctx, token, true)
 }
 
-// GetSession is [RepositoryOf.ValidateSession] without the renewal (Lucia's getSession).
+// GetSession is [RepositoryOf.ValidateSession] without the renewal (Lucia's getSession). Use it
+// where nothing may be written.
 func (r *RepositoryOf[U, K, S]) GetSession(ctx context.Context, token Token) (*S, error) {
 	return r.readSession(ctx, token, false)
 }
 
-// readSession looks for a session under each id that its token may have. The application's
-// AfterFind hooks see it once it is known to be valid.
+// readSession looks for a session under each id that its token may have: one id, or two while
+// HashStoredTokens moves the rows of a Lucia. The application's AfterFind hooks run only once the
+// session is known to be valid, so no hook sees the user of a dead session.
 func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, renew bool) (*S, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -223,7 +250,9 @@ func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, re
 	return session, nil
 }
 
-// loadSession reads a session that is not dead.
+// loadSession reads a session that is not dead. An expiry that cannot be read makes the session
+// invalid instead of an error: the client can then sign in again, and 5xx would lock them out for
+// good.
 func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest *S) error {
 	found, err := r.loadWithUser(db, id, dest)
 	switch {
@@ -232,20 +261,24 @@ func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest *S) err
 	case err != nil:
 		return err
 	}
+	// The id is compared again in Go. A table that another program made may compare inexactly,
+	// and then the database returns the row of a different id.
 	if session := r.sessionOf(dest); !found || string(session.ID) != id || r.isDead(session) {
 		return ErrInvalidSession
 	}
 	return nil
 }
 
-// isDead also asks for the absolute end, past which a process without the option may
-// have renewed.
+// isDead also looks at the absolute end. A process without the option, an older release for
+// example, may have renewed the session past it.
 func (r *RepositoryOf[U, K, S]) isDead(session *Session[U]) bool {
 	now := r.opts.now()
 	return session.stateAt(now) == StateDead || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
 }
 
-// renew moves the expiries of an idle session on.
+// renew moves the expiries of an idle session on, by one UPDATE whose condition guards it: the
+// session is not dead, and its expiry becomes later. Without that guard two renewals at once
+// moved an expiry backwards in 124 of 300 rounds.
 func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session *Session[U]) error {
 	now := r.opts.now()
 	if session.stateAt(now) != StateIdle {
@@ -253,16 +286,18 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 	}
 	values := map[string]any{}
 	absolute := session.AbsoluteExpires
-	if r.opts.hasAbsolute && absolute == 0 { // from before the option, so it may end sooner than it did
+	if r.opts.hasAbsolute && absolute == 0 { // opened before the option was set, so its lifetime begins now
 		absolute = now + milli(r.opts.absolute)
 		values["absolute_expires"] = absolute
 	}
 	active, idle := r.opts.expiries(now, absolute)
 	if idle <= session.IdleExpires && len(values) == 0 {
-		return nil // at its absolute end
+		return nil // its absolute end is near, and there is nothing to add
 	}
 	guard := r.idleBetween(now, idle)
 	if idle <= session.IdleExpires {
+		// The new end is not later than the old one, because the absolute lifetime begins with
+		// this renewal. So the guard is that no other call has begun it.
 		guard = clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: "absolute_expires"}}
 	}
 	values["active_expires"], values["idle_expires"] = active, idle
@@ -270,9 +305,9 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 	err := r.doOne(ctx, "validate session", false, func(u *unit) error {
 		u.then(func(tx *gorm.DB) (err error) {
 			result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(statement.Touched(tx, r.b.session, values))
-			written = result.Error == nil // what fails after that is a hook's
+			written = result.Error == nil // an error after this one is a hook's
 			if r.b.engine.Pending(result) && r.inTransaction() {
-				renewed = true // if another call does it meanwhile, its expiry stands
+				renewed = true // if another call renews it first, the expiry of that call stays
 			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed || len(r.opts.hooks) == 0 {
 				return err
 			}
@@ -284,7 +319,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 		renewed, err = false, nil
 	}
 	if !written && engine.IsReadOnly(err) {
-		return nil // it is valid until it is dead, and renewed where that can be written
+		return nil // it is valid until it is dead; the next call tries again
 	}
 	if err != nil {
 		return err
@@ -296,8 +331,9 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 	return nil
 }
 
-// renewedMeanwhile reads a session that was not renewed: another call renewed it or ended it,
-// or the role may not renew it.
+// renewedMeanwhile reads a session whose renewal changed no row. Either another call renewed it,
+// and the new expiries are taken over; or another call ended it; or row level security does not
+// let the role renew it, and it is valid as it is.
 func (r *RepositoryOf[U, K, S]) renewedMeanwhile(db *gorm.DB, session *Session[U]) error {
 	stored := new(Session[U])
 	found, err := find(r.b.engine.ReadLatest(db), stored, r.b.idIs(string(session.ID)))
@@ -309,21 +345,22 @@ func (r *RepositoryOf[U, K, S]) renewedMeanwhile(db *gorm.DB, session *Session[U
 	case !found || stored.ID != session.ID || r.isDead(stored):
 		return ErrInvalidSession
 	case stored.IdleExpires == session.IdleExpires:
-		return nil // the role may not renew it
+		return nil // row level security hides the row from the UPDATE
 	}
 	session.ActiveExpires, session.IdleExpires, session.AbsoluteExpires, session.Fresh = stored.ActiveExpires, stored.IdleExpires, stored.AbsoluteExpires, true
 	return nil
 }
 
-// idleBetween guards a renewal: the session is not dead, and its expiry moves on.
+// idleBetween guards a renewal: the session is not dead, and its expiry becomes later. The column
+// is read as a number, since a SQLite column may hold digits as a text or a blob.
 func (r *RepositoryOf[U, K, S]) idleBetween(now, next UnixMilli) clause.Expression {
 	idle := r.b.engine.Number(clause.Column{Table: clause.CurrentTable, Name: "idle_expires"})
 	return clause.Expr{SQL: "? >= ? AND ? < ?", Vars: []any{idle, now, idle, next}}
 }
 
-// UserSessions returns the sessions of a user that are not dead, the longest-lived
-// first (Lucia's getAllUserSessions). Their Token is empty: only its hash is stored. No
-// such user is [ErrUserNotFound].
+// UserSessions returns the sessions of a user that are not dead, the longest-lived first (Lucia's
+// getAllUserSessions): for a page on which people see and end their sessions. Their Token is
+// empty, since only its hash is stored. It returns [ErrUserNotFound] if there is no such user.
 func (r *RepositoryOf[U, K, S]) UserSessions(ctx context.Context, userID string) ([]S, error) {
 	if _, err := r.GetUser(ctx, userID); err != nil {
 		return nil, err
@@ -336,6 +373,8 @@ func (r *RepositoryOf[U, K, S]) UserSessions(ctx context.Context, userID string)
 	if err := r.read(db, func() error { return db.Where(r.b.ownerIs(userID)).Find(&sessions).Error }); err != nil {
 		return nil, callerError(ctx, "get user sessions", err)
 	}
+	// isDead reads an expiry in whatever form a SQLite column holds it, and knows the absolute
+	// end.
 	sessions = slices.DeleteFunc(sessions, func(s S) bool {
 		base := r.sessionOf(&s)
 		return r.isDead(base) || base.UserID != userID
@@ -347,10 +386,15 @@ func (r *RepositoryOf[U, K, S]) UserSessions(ctx context.Context, userID string)
 	return sessions, nil
 }
 
-// UpdateSessionAttributes sets columns of the application's own on a session, named as
-// in Go or in the database (Lucia's updateSessionAttributes), and returns the session
-// with its user. The id, user_id, the expiries, and names that are no column, are an
-// [ArgumentError]. No such session, or a dead one, is [ErrInvalidSession].
+// UpdateSessionAttributes sets columns of your own on a session, named as in Go or in the
+// database (Lucia's updateSessionAttributes), and returns the session with its user. It does not
+// ask whose session it is: give it no id that a visitor sent.
+//
+// Errors:
+//
+//   - [ErrInvalidSession]: there is no such session, or it is dead.
+//   - [ArgumentError]: a name is no column, or is the id, user_id or an expiry.
+//   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
 func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, sessionID SessionID, values map[string]any) (*S, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -383,8 +427,8 @@ func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, ses
 	return session, nil
 }
 
-// setSessionColumns lists the UPDATE of a session. On shards it reads first whose session it is,
-// so that the UPDATE finds its shard by the user.
+// setSessionColumns lists the UPDATE of a session. If the rows are on shards it first reads whose
+// session it is, so that the UPDATE finds its shard by the user.
 func (r *RepositoryOf[U, K, S]) setSessionColumns(u *unit, id SessionID, columns map[string]any) error {
 	if err := r.b.lockWrites(u.tx); err != nil {
 		return err
@@ -392,7 +436,7 @@ func (r *RepositoryOf[U, K, S]) setSessionColumns(u *unit, id SessionID, columns
 	stored := new(Session[U])
 	if r.b.engine.Sharded() {
 		if found, err := find(u.tx.Select("user_id"), stored, r.b.idIs(string(id))); err != nil || !found {
-			return err // the read after this answers that there is none
+			return err // if there is none, the read after the UPDATE says so
 		}
 	}
 	u.then(func(tx *gorm.DB) error {

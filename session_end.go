@@ -10,8 +10,9 @@ import (
 	"github.com/gormkey/gormkey/event"
 )
 
-// SignOut ends the session of a token. A token without a session is no error; a
-// malformed one is [ErrInvalidSession], without a statement.
+// SignOut ends the session of a token. A token without a session is no error, so it may be
+// repeated. One-time tokens stay as they are. It returns [ErrInvalidSession] for a malformed
+// token, without a statement.
 func (r *RepositoryOf[U, K, S]) SignOut(ctx context.Context, token Token) error {
 	if r.err != nil {
 		return r.err
@@ -26,7 +27,8 @@ func (r *RepositoryOf[U, K, S]) SignOut(ctx context.Context, token Token) error 
 	return r.doOne(ctx, "end session", n > 1, func(u *unit) error { return r.endTokens(u, token) })
 }
 
-// endTokens ends the sessions of tokens, each under whichever of its ids.
+// endTokens ends the sessions of tokens. While HashStoredTokens moves the rows of a Lucia, a
+// session is under one of two ids, and both are deleted.
 func (r *RepositoryOf[U, K, S]) endTokens(u *unit, tokens ...Token) error {
 	for _, token := range tokens {
 		ids, n := r.opts.sessionIDs(token)
@@ -39,13 +41,16 @@ func (r *RepositoryOf[U, K, S]) endTokens(u *unit, tokens ...Token) error {
 	return nil
 }
 
-// EndSessionOfAnyone ends a session by its id, for good: a validation that begins after
-// it returned fails (Lucia's invalidateSession). An unknown id is no error. It does not
-// ask whose session it is; for an id that a user sent, see
-// [RepositoryOf.EndSession].
+// EndSessionOfAnyone ends a session by its id, for good: a validation that begins after it
+// returned fails (Lucia's invalidateSession). An unknown id is no error. It does not ask whose
+// session it is. For an id that a visitor sent use [RepositoryOf.EndSession]. One-time tokens of
+// the user end too, see [RepositoryOf.VoidTokens].
 //
-// Errors: [ArgumentError], with [WithLuciaV2] also for the text that an id shows, by which no
-// session is found without its user; [ErrRights].
+// Errors:
+//
+//   - [ArgumentError]: the id is malformed. With [WithLuciaV2] it is also returned for the text
+//     that an id shows when it is printed, since no session is found by that without its user.
+//   - [ErrRights]: row level security hides the session from a DELETE.
 func (r *RepositoryOf[U, K, S]) EndSessionOfAnyone(ctx context.Context, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
@@ -56,7 +61,7 @@ func (r *RepositoryOf[U, K, S]) EndSessionOfAnyone(ctx context.Context, sessionI
 	ids := []string{string(sessionID)}
 	if r.opts.lucia {
 		if !SessionID(ids[0]).Hashed() {
-			ids = append(ids, string(Token(ids[0]).ID())) // where HashStoredTokens has moved it to
+			ids = append(ids, string(Token(ids[0]).ID())) // HashStoredTokens may have moved it there
 		} else if err := r.checkStored(ctx, ids[0]); err != nil {
 			return err
 		}
@@ -72,8 +77,9 @@ func (r *RepositoryOf[U, K, S]) EndSessionOfAnyone(ctx context.Context, sessionI
 	})
 }
 
-// checkStored refuses, under WithLuciaV2, what a session's id shows when it is printed: without
-// its user no session is found by that.
+// checkStored refuses, under WithLuciaV2, the text that a session's id shows when it is printed.
+// Rows hold the token there, and the text is its SHA-256, so the session would not be found and
+// would live on while the caller believes that it has ended.
 func (r *RepositoryOf[U, K, S]) checkStored(ctx context.Context, id string) error {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -87,8 +93,9 @@ func (r *RepositoryOf[U, K, S]) checkStored(ctx context.Context, id string) erro
 }
 
 // storedIDs returns the ids under which a session of a user may be stored, if there is one.
-// Under WithLuciaV2 that is the token, or its hash once tokens are hashed, and an id that was
-// printed is the hash in either case.
+// Without Lucia's tables that is the id itself. With them it is the token, or its hash once
+// tokens are hashed. An id that was printed is the hash in either case, and which token belongs
+// to it is found by hashing those of the user's sessions.
 func (r *RepositoryOf[U, K, S]) storedIDs(db *gorm.DB, userID string, id SessionID) ([]string, error) {
 	given := string(id)
 	switch {
@@ -109,7 +116,7 @@ func (r *RepositoryOf[U, K, S]) storedIDs(db *gorm.DB, userID string, id Session
 	return []string{given}, nil
 }
 
-// idIn is the condition that a row has one of some ids.
+// idIn is the condition that a row has one of some ids, byte for byte.
 func (b *binding) idIn(ids []string) clause.Expression {
 	conditions := make([]clause.Expression, len(ids))
 	for i, id := range ids {
@@ -118,8 +125,9 @@ func (b *binding) idIn(ids []string) clause.Expression {
 	return clause.Or(conditions...)
 }
 
-// endSession ends a session, if there is one. It reads first whose it is, if there are hooks to
-// tell, tokens to void or a shard to find.
+// endSession ends a session, if there is one. It first reads whose session it is, but only if
+// somebody needs to know: hooks, the one-time tokens that are voided, or a shard that has to be
+// found. Otherwise it is one DELETE.
 func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error {
 	session := new(Session[U])
 	if len(r.opts.hooks) > 0 || void || r.b.engine.Sharded() {
@@ -141,6 +149,8 @@ func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error 
 		result := r.b.onShard(tx, session.UserID).Where(r.b.idIs(id)).Delete(new(Session[U]))
 		ended, err := r.ended(tx, result)
 		switch {
+		// Nothing was deleted: there is no such session, or the role may read it and not delete
+		// it.
 		case err == nil && result.RowsAffected == 0:
 			return r.checkWritable(tx.Model(new(Session[U])), id)
 		case err != nil || !ended:
@@ -151,8 +161,10 @@ func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error 
 	return nil
 }
 
-// ended tells whether a delete of sessions that hooks are to hear of hit any. In a batch
-// of the caller's, which is not to fail for that, it takes what was read for true.
+// ended reports whether a delete of sessions hit any, so that hooks hear of sessions only that
+// did end. A batch does not know that before it is sent. In a batch of ours the delete is then
+// required to hit a row; a batch of the caller's must not fail for it, so there the earlier read
+// is trusted.
 func (r *RepositoryOf[U, K, S]) ended(tx, result *gorm.DB) (bool, error) {
 	if len(r.opts.hooks) == 0 || r.b.engine.Pending(result) && r.inTransaction() {
 		return result.Error == nil, result.Error
@@ -160,8 +172,14 @@ func (r *RepositoryOf[U, K, S]) ended(tx, result *gorm.DB) (bool, error) {
 	return r.b.changed(tx, result, errStale)
 }
 
-// EndSession ends one session of a user, from the list of their devices say.
-// If there is no such session, or it is another user's: [ErrInvalidSession].
+// EndSession ends one session of a user, for example from the list of their devices. It also
+// takes the text that a [SessionID] shows, so the page may send it back. One-time tokens of the
+// user end too, see [RepositoryOf.VoidTokens].
+//
+// Errors:
+//
+//   - [ErrInvalidSession]: there is no such session, or it is another user's.
+//   - [ArgumentError]: one of the ids is malformed.
 func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, sessionID SessionID) error {
 	if r.err != nil {
 		return r.err
@@ -195,7 +213,8 @@ func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, s
 	})
 }
 
-// EndOtherSessions ends the sessions of a user, all but one.
+// EndOtherSessions ends all sessions of a user except one: "sign out everywhere else". An unknown
+// user is no error. One-time tokens of the user end too, see [RepositoryOf.VoidTokens].
 func (r *RepositoryOf[U, K, S]) EndOtherSessions(ctx context.Context, userID string, keepSessionID SessionID) error {
 	if err := checkSessionID(keepSessionID); r.err == nil && err != nil {
 		return err
@@ -203,14 +222,15 @@ func (r *RepositoryOf[U, K, S]) EndOtherSessions(ctx context.Context, userID str
 	return r.endMany(ctx, "end other sessions", userID, keepSessionID)
 }
 
-// EndAllSessions ends the sessions of a user (Lucia's
-// invalidateAllUserSessions). An unknown user is no error.
+// EndAllSessions ends all sessions of a user (Lucia's invalidateAllUserSessions). An unknown user
+// is no error. One-time tokens of the user end too, see [RepositoryOf.VoidTokens].
 func (r *RepositoryOf[U, K, S]) EndAllSessions(ctx context.Context, userID string) error {
 	return r.endMany(ctx, "end all sessions", userID, "")
 }
 
-// endMany ends the sessions of a user but one, if keep is not empty. It takes the user's lock if
-// there are one-time tokens to void, so that none is issued meanwhile.
+// endMany ends the sessions of a user, except the one with the id keep if that is not empty. If
+// there are one-time tokens to void it takes the user's lock, so that no token is issued
+// meanwhile and survives.
 func (r *RepositoryOf[U, K, S]) endMany(ctx context.Context, op, userID string, keep SessionID) error {
 	if r.err != nil {
 		return r.err
@@ -233,7 +253,7 @@ func (r *RepositoryOf[U, K, S]) endMany(ctx context.Context, op, userID string, 
 	})
 }
 
-// endSessions ends the sessions of a user but the one to keep, "" for none.
+// endSessions ends the sessions of a user, except the one to keep; "" keeps none.
 func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep SessionID) error {
 	var kept []string
 	if keep != "" {
@@ -247,6 +267,8 @@ func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep Session
 		if keep != "" {
 			query = query.Where(clause.Not(r.b.idIn(kept)))
 		}
+		// Session, since the query is used several times: GORM adds conditions to a shared
+		// statement otherwise.
 		return query.Session(&gorm.Session{})
 	}
 	none, err := r.noneToTellOf(u, sessions(u.tx))
@@ -272,7 +294,7 @@ func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep Session
 }
 
 // noneToTellOf reports whether the user has no session, so that the hooks hear nothing. Only a
-// batch has to read that, which does not know what its DELETE will hit.
+// batch has to read that, since it does not know how many rows its DELETE will hit.
 func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
 	if !r.b.engine.Batches() || len(r.opts.hooks) == 0 {
 		return false, nil
@@ -281,8 +303,9 @@ func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, 
 	return !found, err
 }
 
-// stillNone makes a batch of ours fail if its DELETE hits a session after all: somebody opened it
-// meanwhile, and the hooks would not hear that it ended. The operation then starts again.
+// stillNone makes a batch of ours fail if its DELETE hits a session after all. Somebody opened it
+// in between, and the hooks would not hear that it ended. The operation then starts again and
+// tells them.
 func (r *RepositoryOf[U, K, S]) stillNone(tx *gorm.DB) error {
 	if r.inTransaction() {
 		return nil
@@ -290,8 +313,9 @@ func (r *RepositoryOf[U, K, S]) stillNone(tx *gorm.DB) error {
 	return r.b.require(tx, errStale, "changes() = 0")
 }
 
-// checkDeletable returns [ErrRights] if the role may not delete the sessions of a query, of
-// which a DELETE found none. Others may have been opened since.
+// checkDeletable returns [ErrRights] if the role may read sessions that its DELETE did not find.
+// Another sign-in may also have opened one since, so one of them is deleted once more before it
+// is an error.
 func (r *RepositoryOf[U, K, S]) checkDeletable(tx, query *gorm.DB) error {
 	if !r.b.engine.RowSecurity() {
 		return nil
@@ -307,11 +331,12 @@ func (r *RepositoryOf[U, K, S]) checkDeletable(tx, query *gorm.DB) error {
 	return r.checkWritable(tx.Model(new(Session[U])), ids[0])
 }
 
-// deadAt reads the digits of an expiry that is stored as a text or a blob, which SQLite
-// takes for greater than any number.
+// deadAt is the condition that a session is dead. If an expiry is stored as a text or a blob,
+// SQLite takes it for greater than any number, so the column is cast there. A cast column has no
+// index; only tables whose column is declared so pay for that.
 func (r *RepositoryOf[U, K, S]) deadAt(now UnixMilli) clause.Expression {
 	idle := clause.Column{Table: clause.CurrentTable, Name: "idle_expires"}
-	if r.b.castExpiries { // without an index
+	if r.b.castExpiries {
 		return clause.Expr{SQL: "? < ?", Vars: []any{r.b.engine.Number(idle), now}}
 	}
 	return clause.Lt{Column: idle, Value: now}

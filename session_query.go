@@ -13,9 +13,10 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// lookup reads one key or session by its id, joined with its user. GORM builds the
-// statement once, with its quoting, placeholders and soft-delete condition; after that
-// only the id changes. That is two thirds of the time of building it for each call.
+// lookup reads one key, session or one-time token by its id, joined with its user. GORM builds
+// the statement once, with its quoting, its placeholders and its condition for soft deletes.
+// After that only the id changes. Such a lookup takes two thirds of the time of one that is built
+// for each call.
 type lookup struct {
 	sql     string
 	vars    []any
@@ -25,18 +26,23 @@ type lookup struct {
 	dest    *schema.Schema
 }
 
+// lookupColumn says where a value of the row goes: into the row's own struct, or into its user.
 type lookupColumn struct {
 	field  *schema.Field
 	ofUser bool
 }
 
-// idProbe stands for the id while GORM builds the statement. No valid id holds a NUL.
+// idProbe stands for the id while GORM builds the statement, to find the place of the id among
+// the bind values. It cannot be a real id, since no valid id holds a NUL.
 const idProbe = "\x00id"
 
-// loadWithUser reads the row with the id, and its user, into dest, a pointer to one of
-// the plugin's children, and reports whether there is such a row with a user that the
-// application's own queries would find. Dest is zero when it returns false or an error.
-// The caller runs afterFind, which at a sign-in must wait for the password.
+// loadWithUser reads the row with the id, and its user, into dest, a pointer to a struct of the
+// plugin. It reports whether there is such a row with a user whom the application's own queries
+// would find: a soft-deleted user, or one of another tenant, has no valid session. If it returns
+// false or an error, dest is zero, so no half of a row is ever taken for a session.
+//
+// It runs no AfterFind hooks. The caller does by afterFind, after it knows that the row counts:
+// at a sign-in that is after the password was verified.
 func (r *RepositoryOf[U, K, S]) loadWithUser(db *gorm.DB, id string, dest any) (found bool, err error) {
 	v := reflect.ValueOf(dest).Elem()
 	v.SetZero()
@@ -66,9 +72,9 @@ func (r *RepositoryOf[U, K, S]) loadWithUser(db *gorm.DB, id string, dest any) (
 	return true, nil
 }
 
-// loadInTwo is the way for an application with Query callbacks of its own, a tenant
-// filter say: the user is read by the application's model alone, so that the callback
-// sees that model, which it would not in a join, and sees it on every call.
+// loadInTwo reads the row and then its user, for an application with Query callbacks of its own.
+// A tenant filter adds its condition to queries of the user model. In a join it would see the
+// model of the session only, so the user is read by a query of its own, each time.
 func (r *RepositoryOf[U, K, S]) loadInTwo(db *gorm.DB, id string, l *lookup, v reflect.Value) (bool, error) {
 	db = db.Session(&gorm.Session{SkipHooks: true})
 	found, err := find(db, v.Addr().Interface(), r.b.idIs(id))
@@ -85,8 +91,8 @@ func (r *RepositoryOf[U, K, S]) loadInTwo(db *gorm.DB, id string, l *lookup, v r
 	return true, nil
 }
 
-// afterFind runs the AfterFind hooks that a query by GORM would have run, on the user
-// and on dest.
+// afterFind runs the AfterFind hooks that a query by GORM would have run: those of the user, and
+// those of dest.
 func (r *RepositoryOf[U, K, S]) afterFind(db *gorm.DB, dest any, user *U) error {
 	if db.Statement.SkipHooks {
 		return nil
@@ -105,8 +111,10 @@ func (r *RepositoryOf[U, K, S]) afterFind(db *gorm.DB, dest any, user *U) error 
 	return nil
 }
 
-// lookup returns the compiled lookup for a destination type, or one without SQL where
-// the statement may differ from call to call.
+// lookup returns the compiled lookup for a type, or one without SQL if the statement may differ
+// from call to call. Callbacks are asked for each time, since the application may register one
+// later. So there are two maps, and a lookup that was compiled before is not used once there is
+// such a callback.
 func (r *RepositoryOf[U, K, S]) lookup(db *gorm.DB, t reflect.Type) (*lookup, error) {
 	foreign := foreignQueryCallbacks(db)
 	known := &r.b.lookups
@@ -124,8 +132,8 @@ func (r *RepositoryOf[U, K, S]) lookup(db *gorm.DB, t reflect.Type) (*lookup, er
 	return stored.(*lookup), nil
 }
 
-// compile lets GORM build the statement in a dry run and notes where the id stands in it. A model
-// whose queries may differ from call to call gets no statement.
+// compile lets GORM build the statement in a dry run, and notes where the id is among the bind
+// values. A model whose queries may differ from call to call gets no statement.
 func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 	var dest *schema.Schema
 	for _, s := range b.children() {
@@ -138,7 +146,8 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 	if foreign || !plainQueries(dest) || !plainQueries(b.user) {
 		return l, nil
 	}
-	// InnerJoins: the left join of Joins returns the session of a soft-deleted user.
+	// InnerJoins and not Joins: the LEFT JOIN of Joins returns the session of a soft-deleted
+	// user, with a nil user.
 	tx := b.db.Session(&gorm.Session{NewDB: true, DryRun: true, Logger: logger.Discard}).
 		InnerJoins("User").Where(b.idIs(idProbe)).Limit(1).Find(reflect.New(t).Interface())
 	if tx.Error != nil {
@@ -159,24 +168,26 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 		ok = ok && column.field != nil
 		l.columns = append(l.columns, column)
 	}
+	// A later GORM may build the statement in another way. Then it is built for each call.
 	if !ok || len(l.ids) == 0 {
 		l.sql = ""
 	}
 	return l, nil
 }
 
-// load runs the statement and scans its row as GORM scans, through the fields' pools.
+// load runs the statement and scans its row as GORM does.
 func (l *lookup) load(db *gorm.DB, comment, id string, dest, user reflect.Value) (found bool, err error) {
 	vars := make([]any, len(l.vars))
 	copy(vars, l.vars)
 	for _, i := range l.ids {
 		vars[i] = id
 	}
-	tx := db.Clauses() // a statement of its own; db.Raw would copy the SQL byte by byte
+	// Clauses makes a new statement. Raw would do so too, and copy the SQL byte by byte.
+	tx := db.Clauses()
 	tx.Statement.SQL.WriteString(l.sql)
 	tx.Statement.SQL.WriteString(comment)
 	tx.Statement.Vars = vars
-	rows, err := tx.Rows() // never Row, which panics on a cancelled context with PrepareStmt
+	rows, err := tx.Rows() // never Row: with PrepareStmt it panics if the context was cancelled
 	if err != nil {
 		return false, err
 	}
@@ -192,7 +203,7 @@ func (l *lookup) load(db *gorm.DB, comment, id string, dest, user reflect.Value)
 }
 
 // scan takes its buffers from the fields' pools, as GORM does, and gives them back whatever
-// happens.
+// happens, so that a lookup allocates none.
 func (l *lookup) scan(ctx context.Context, rows *sql.Rows, dest, user reflect.Value) error {
 	values := make([]any, len(l.columns))
 	for i, c := range l.columns {

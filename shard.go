@@ -7,8 +7,9 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// deleteAll runs a delete again until it finds no more rows than one statement may have.
-// The query is built anew each time.
+// deleteAll runs a delete until it finds fewer rows than one statement may delete. Vitess limits
+// that; the other engines delete all rows at once. The query is built again each time, since GORM
+// uses up a statement.
 func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
 	most := b.engine.MostDeleted()
 	if most == 0 {
@@ -25,10 +26,10 @@ func (b *binding) deleteAll(run func(limit int) *gorm.DB) *gorm.DB {
 	}
 }
 
-// onShard makes a write to a row of a user name its user, by which Vitess finds the
-// row's shard. By the id alone it would look in the lookup vindex and lock what it finds
-// there before the row, where a write by the user locks the row first: the two would wait
-// for each other, which no database below Vitess sees.
+// onShard adds the user to the condition of a write, so that Vitess finds the row's shard by the
+// user. By the id alone it would look into the lookup vindex, and lock the entry there before the
+// row. A write by the user locks the row first. Two such writes would wait for each other, and no
+// database below Vitess would see the deadlock.
 func (b *binding) onShard(tx *gorm.DB, userID string) *gorm.DB {
 	if !b.engine.Sharded() {
 		return tx
@@ -36,10 +37,10 @@ func (b *binding) onShard(tx *gorm.DB, userID string) *gorm.DB {
 	return tx.Where(b.ownerIs(userID))
 }
 
-// checkFree answers for a key id that somebody has before anything is locked for it. Vitess
-// locks the entry of the lookup vindex first and then the row that has the id, and a delete
-// the other way round: a sign-up with the id of a user who is being deleted would wait for
-// the delete, which would wait for it.
+// checkFree returns [ErrDuplicateKey] for a key id that somebody has, before anything is locked
+// for it. On shards an INSERT locks the entry of the lookup vindex first and then the row that
+// has the id, and a delete does the reverse. A sign-up with the id of a user who is being deleted
+// would wait for the delete, which would wait for the sign-up.
 func (r *RepositoryOf[U, K, S]) checkFree(tx *gorm.DB, id string) error {
 	if !r.b.engine.Sharded() {
 		return nil
@@ -51,12 +52,13 @@ func (r *RepositoryOf[U, K, S]) checkFree(tx *gorm.DB, id string) error {
 	return err
 }
 
-// emptiedSetting marks the delete of a user whose keys and sessions were deleted before it
-// in the same transaction, with the user locked.
+// emptiedSetting marks the delete of a user whose keys and sessions were deleted before it in the
+// same transaction, with the user locked.
 const emptiedSetting = "gormkey:emptied"
 
-// checkEmptied refuses to delete what a hook gave such a user since, where a transaction
-// cannot delete the rows that it made.
+// checkEmptied refuses to delete a user to whom a BeforeDelete hook has just given a row, if a
+// transaction cannot delete rows that it has made itself: it would wait for itself until Vitess
+// kills it.
 func (b *binding) checkEmptied(tx *gorm.DB, ids []string) error {
 	if _, ok := tx.Get(emptiedSetting); !ok || len(ids) == 0 {
 		return nil

@@ -9,16 +9,23 @@ import (
 	"github.com/gormkey/gormkey/event"
 )
 
-// SignIn verifies the credentials and opens a session, returned with its user and
-// token. The session is opened only if the key still has the password that was
-// verified, so that a password changed meanwhile wins. Each of set is called once with the
-// session before it is stored, as by [RepositoryOf.OpenSession]; the token is always a new one.
+// SignIn verifies the credentials and opens a session, which it returns with its user and token.
+// Each function of set is called once with the session before it is stored, as by
+// [RepositoryOf.OpenSession]; the token is always a new one.
 //
-// Every failure of the credentials is [ErrInvalidCredentials], after the same work:
-// unknown key, wrong password, key without a password, empty password. Malformed credentials,
-// such as an id that is too long, return an [ArgumentError] without touching the database.
-// [ErrBusy] means that too many hash at this moment. The hashing happens outside any
-// transaction of the repository; a caller's own is held open meanwhile.
+// The session is opened only if the key still has the password that was verified. So if the
+// password changes while a sign-in is running, the sign-in with the old one fails. Hashing
+// happens outside any transaction of the repository. If you call SignIn in a transaction of
+// yours, that one is held open meanwhile.
+//
+// Errors:
+//
+//   - [ErrInvalidCredentials]: an unknown key, a wrong password, a key without a password, or an
+//     empty password. It comes after the same work in each case (OWASP ASVS 6.3.8), and the
+//     reason goes to the hooks only.
+//   - [ArgumentError]: the credentials are malformed, for example by an id that is too long. No
+//     statement is sent.
+//   - [ErrBusy]: too many passwords are being hashed. Answer 503.
 func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set ...func(*S)) (*S, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -27,8 +34,9 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 	if err != nil {
 		return nil, err
 	}
-	r.sessionOf(given).Token = newToken() // whatever set made of it
-	// A second round, for a password that was changed between the check and the insert.
+	r.sessionOf(given).Token = newToken() // whatever set has written there
+	// The INSERT requires the hash that was verified. If the hash was replaced in between, by another
+	// sign-in that improved it for example, the second round checks the new one.
 	for range 2 {
 		verified, err := r.verify(ctx, c)
 		if err != nil {
@@ -52,13 +60,16 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 	return nil, r.failSignIn(ctx, c, "", ErrInvalidPassword)
 }
 
-// errChanged: the key or its user changed after the credentials were verified.
+// errChanged: the key or its user changed after the credentials were verified. It never leaves
+// the package.
 var errChanged = errors.New("gormkey: key changed during sign-in")
 
-// UseKey verifies the credentials as [RepositoryOf.SignIn] does, opens no session, and
-// returns the key with its user (Lucia's useKey). Use it to ask for the password again.
-// A session that is opened after it, by OpenSession, may outlive a password change
-// that happens in between.
+// UseKey verifies the credentials as [RepositoryOf.SignIn] does, opens no session, and returns
+// the key with its user (Lucia's useKey). Use it to ask for the password again before something
+// that matters. Errors are those of SignIn.
+//
+// Do not follow it by OpenSession to sign somebody in: a session that is opened so may outlive a
+// password change that happens in between.
 func (r *RepositoryOf[U, K, S]) UseKey(ctx context.Context, c Credentials) (*K, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -74,10 +85,9 @@ func (r *RepositoryOf[U, K, S]) UseKey(ctx context.Context, c Credentials) (*K, 
 }
 
 // CheckCredentials returns the [ArgumentError] with which [RepositoryOf.SignIn] and
-// [RepositoryOf.UseKey] refuse credentials before any statement, and nil for those that could be
-// somebody's: an id that is too long, for example, or a password that is not UTF-8. It sends
-// no statement. Call it before an attempt is counted (package throttle), so that what nobody
-// can have writes nothing.
+// [RepositoryOf.UseKey] refuse malformed credentials, such as an id that is too long or a
+// password that is not UTF-8, and nil for all others. It sends no statement. Call it before an
+// attempt is counted (package throttle), so that an attempt that can be nobody's writes nothing.
 func (r *RepositoryOf[U, K, S]) CheckCredentials(c Credentials) error {
 	if r.err != nil {
 		return r.err
@@ -99,7 +109,8 @@ func (r *RepositoryOf[U, K, S]) checkSignIn(c Credentials) error {
 	return r.opts.checkPassword(c.Password)
 }
 
-// verify returns the key, with its user, whose credentials these are.
+// verify returns the key, with its user, to which these credentials belong. The AfterFind hooks
+// of the application run last, so no hook loads anything for somebody who only guesses.
 func (r *RepositoryOf[U, K, S]) verify(ctx context.Context, c Credentials) (*K, error) {
 	if err := r.checkSignIn(c); err != nil {
 		return nil, err
@@ -128,9 +139,10 @@ func (r *RepositoryOf[U, K, S]) verify(ctx context.Context, c Credentials) (*K, 
 	return key, nil
 }
 
-// checkCredentials returns why the credentials are not the key's, nil if they are. Every
-// failure of a password does the same work (OWASP ASVS 6.3.8): it checks one hash of each
-// kind that the process has met.
+// checkCredentials returns the reason why the credentials are not the key's, nil if they are.
+// Every failure of a password does the same work (OWASP ASVS 6.3.8): it checks one hash of each
+// kind that the process has met. Without that an unknown key would be answered in less than a
+// millisecond and a wrong password in tens, and the time would tell who has an account.
 func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
 	if c.proved {
 		switch {
@@ -153,8 +165,8 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 	}
 	err = r.opts.limiter.Do(ctx, func() error {
 		outdated := hash != "" && r.opts.hasher.Outdated(hash)
-		// What the hasher says of the password is no answer here: of a key that exists it
-		// would be a reason, and not be shown.
+		// An error of the hasher about the password is not returned here. It depends on the hash of
+		// a key that exists, so returning it would tell that the key exists.
 		dummy, checks, own := r.plugin.equal.Plan(hash, outdated)
 		if dummy {
 			_ = r.opts.hasher.Dummy(c.Password)
@@ -162,6 +174,7 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 		for i, check := range checks {
 			matches, err := r.opts.hasher.Verify(c.Password, check)
 			switch {
+			// The other checks are work without a meaning.
 			case i != own:
 			case err != nil:
 				reason = err
@@ -169,6 +182,8 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 				return nil
 			default:
 				reason = ErrInvalidPassword
+				// A kind of hash that fails here for the first time joins the work of every later
+				// failure.
 				if outdated || dummy {
 					r.plugin.equal.Met(hash)
 				}
@@ -179,14 +194,14 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 	return reason, err
 }
 
-// failSignIn tells the hooks why, and the caller only that.
+// failSignIn tells the hooks the reason, and returns only [ErrInvalidCredentials] to the caller.
 func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, userID string, reason error) error {
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
 	}
 	event := event.Event{Type: event.SignInFailed, UserID: userID, KeyID: c.KeyID(), Err: reason}
-	if r.inTransaction() { // in which a hook's failed statement must not spoil the rest
+	if r.inTransaction() { // a failed statement of a hook must not spoil the caller's transaction
 		err = db.Transaction(func(tx *gorm.DB) error { return r.emit(tx, event) })
 	} else {
 		err = r.emit(db, event)
@@ -197,11 +212,14 @@ func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, u
 	return ErrInvalidCredentials
 }
 
-// rehash writes a better hash of a password that was just verified, if the stored one
-// is outdated, unless the password was changed meanwhile (compare and swap). It takes the
-// user's lock: a change of the password that has read the hash of several keys must find
-// it in all of them. The sign-in stands whether it succeeds or not: the next one tries again. Only inside a
-// caller's transaction is a failed write returned, since a deadlock there has undone it.
+// rehash writes a better hash of a password that was just verified, if the stored one is
+// outdated. It is a compare and swap: the UPDATE names the old hash, so a password that was
+// changed meanwhile stays. It takes the user's lock, because a change of the password that has
+// read the hash of several keys must find it in all of them.
+//
+// The sign-in stands whether the rehash succeeds or not; the next sign-in tries again. Only
+// inside a caller's transaction is a failed write returned, since a deadlock there has undone the
+// whole transaction.
 func (r *RepositoryOf[U, K, S]) rehash(ctx context.Context, key *Key[U], plain string) error {
 	if !key.PasswordDefined() || !r.opts.hasher.Outdated(string(*key.HashedPassword)) {
 		return nil

@@ -2,8 +2,9 @@ package gormkey
 
 import "github.com/gormkey/gormkey/internal/random"
 
-// wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z,
-// 0–9, "_" and "-". Anything else is refused without a statement.
+// wellFormed reports whether t can be a token: 22 to 127 characters of A–Z, a–z, 0–9, "_" and
+// "-". Anything else is refused without a statement, so odd bytes of a cookie never reach a
+// database.
 func wellFormed(t Token) bool {
 	if len(t) < 22 || len(t) > 127 {
 		return false

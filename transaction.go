@@ -13,13 +13,24 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// unit is one run of an operation in its transaction. The operation reads by tx, decides, and
-// lists its writes. They run in their order when it has returned, in the same transaction. So
-// an operation works on every engine, also where a transaction is a batch that is sent at its
-// end and cannot read what it wrote.
+// unit is one run of an operation in its transaction. The operation first reads by tx and
+// decides. It lists its writes by then, and they run in their order after it has returned, in the
+// same transaction:
 //
-// A transaction may run again after a deadlock, each time with a new unit. So an operation
-// leaves nothing behind in Go that a second run would trip over.
+//	err := r.do(ctx, "rename key", func(u *unit) error {
+//		if err := r.lockOwner(u.tx, userID); err != nil { // reads and locks
+//			return err
+//		}
+//		u.then(func(tx *gorm.DB) error { … }) // writes
+//		u.tell(event.Event{…})                // and tells the hooks
+//		return nil
+//	})
+//
+// Reads come before writes because of Cloudflare D1. There a transaction is a batch that is sent
+// at its end, and nothing can be read in it.
+//
+// A transaction may run again after a deadlock, each time with a new unit. So an operation leaves
+// nothing behind in Go that a second run would trip over.
 type unit struct {
 	tx     *gorm.DB
 	emit   func(tx *gorm.DB, events ...event.Event) error // nil if nobody is to be told
@@ -31,7 +42,8 @@ type unit struct {
 // then lists a write.
 func (u *unit) then(write func(tx *gorm.DB) error) { u.writes = append(u.writes, write) }
 
-// tell lists events for the hooks, which get them after the writes that are listed already.
+// tell lists events for the hooks. A hook so sees what was listed before its event, and its error
+// rolls everything back.
 func (u *unit) tell(events ...event.Event) {
 	if u.emit == nil {
 		return
@@ -39,12 +51,12 @@ func (u *unit) tell(events ...event.Event) {
 	u.then(func(tx *gorm.DB) error { return u.emit(tx, events...) })
 }
 
-// finally sets what reads back what the writes wrote. It comes last in the transaction, or
+// finally sets a read that needs what the writes wrote. It comes last in the transaction, or
 // after it where a transaction is a batch.
 func (u *unit) finally(read func(tx *gorm.DB) error) { u.last = read }
 
-// write runs the listed writes. The first error ends the transaction, and with it what was
-// written before.
+// write runs the listed writes. The first error ends the transaction, and undoes the earlier
+// writes with it.
 func (u *unit) write() error {
 	for _, write := range u.writes {
 		if err := write(u.tx); err != nil {
@@ -54,20 +66,22 @@ func (u *unit) write() error {
 	return nil
 }
 
-// do runs an operation in a transaction of its own, or in a savepoint of the caller's.
+// do runs an operation in a transaction of its own, or in a savepoint of the caller's
+// transaction. Op names the operation in errors, as in "gormkey: rename key: database error
+// 55P03".
 func (r *RepositoryOf[U, K, S]) do(ctx context.Context, op string, work func(u *unit) error) error {
 	return r.run(ctx, op, true, work)
 }
 
-// doOne is do for an operation that reads nothing and writes one statement, which is atomic by
-// itself: it saves the cost of a transaction. With several statements, or hooks to tell, there
-// is one after all.
+// doOne is do for an operation that writes one statement and reads nothing. Such a statement is
+// atomic by itself, so BEGIN and COMMIT are saved: on a server these are two of three round
+// trips. If several is true, or there are hooks to tell, there is a transaction after all.
 func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bool, work func(u *unit) error) error {
 	return r.run(ctx, op, several || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction(), work)
 }
 
-// run begins each try with an empty unit. What is read back comes after the commit of a batch,
-// and in a caller's batch, whose end is the caller's, it is refused.
+// run begins each try with an empty unit. A batch is read back after its commit. In a batch of
+// the caller's, which ends after the operation, an operation that reads back is refused.
 func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, transaction bool, work func(u *unit) error) error {
 	u := new(unit)
 	step := func(tx *gorm.DB) error {
@@ -100,7 +114,8 @@ func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, transaction 
 	return r.readBack(ctx, op, u.last)
 }
 
-// readBack reads what a batch has written.
+// readBack reads the rows that a batch has written. If the read fails, the write is done all the
+// same, and the caller must not take the error for "nothing happened".
 func (r *RepositoryOf[U, K, S]) readBack(ctx context.Context, op string, read func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -110,13 +125,14 @@ func (r *RepositoryOf[U, K, S]) readBack(ctx context.Context, op string, read fu
 	if err == nil || isOurs(err) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err) // written, and not seen
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 }
 
-// errInBatch refuses what cannot work in a transaction of the caller's.
+// errInBatch refuses an operation that cannot work in a batch of the caller's.
 var errInBatch = &UsageError{"db", "is in a transaction, whose statements are sent at its end on this database; call it on the root handle"}
 
-// checkReadsBack refuses an operation that reads what it wrote in a caller's batch.
+// checkReadsBack refuses an operation in a caller's batch if it has to know how many rows it
+// changed.
 func (r *RepositoryOf[U, K, S]) checkReadsBack() error {
 	if r.b.engine.Batches() && r.inTransaction() {
 		return errInBatch
@@ -124,7 +140,8 @@ func (r *RepositoryOf[U, K, S]) checkReadsBack() error {
 	return nil
 }
 
-// session returns a handle for the statements of one operation.
+// session returns a handle for the statements of one operation. A context that has ended already
+// costs no statement.
 func (r *RepositoryOf[U, K, S]) session(ctx context.Context) (*gorm.DB, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -136,19 +153,23 @@ func (r *RepositoryOf[U, K, S]) session(ctx context.Context) (*gorm.DB, error) {
 		return nil, fmt.Errorf("gormkey: %w", err)
 	}
 	db := r.db.Session(&gorm.Session{Context: ctx})
+	// dbresolver would read from a replica, which may not have heard yet that a session has
+	// ended. Its setting for the primary is used without importing it.
 	if _, ok := db.Plugins["gorm:db_resolver"]; ok {
 		db = db.Set(engine.WriteSource, struct{}{}).Session(&gorm.Session{})
 	}
 	return db, nil
 }
 
-// inTransaction reports whether the handle is a transaction of the caller's.
+// inTransaction reports whether the handle is a transaction of the caller's. The library then
+// only sets savepoints, repeats nothing, and cannot choose the isolation level.
 func (r *RepositoryOf[U, K, S]) inTransaction() bool {
 	_, ok := r.db.Statement.ConnPool.(gorm.TxCommitter)
 	return ok
 }
 
-// transact runs work in a transaction, or in a savepoint of the caller's.
+// transact runs work in a transaction, or in a savepoint of the caller's. The savepoint is needed
+// on PostgreSQL, where a failed INSERT would otherwise abort the caller's whole transaction.
 func (r *RepositoryOf[U, K, S]) transact(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -158,6 +179,9 @@ func (r *RepositoryOf[U, K, S]) transact(ctx context.Context, op string, work fu
 		return callerError(ctx, op, db.Transaction(work))
 	}
 	return r.retry(ctx, op, func() error {
+		// An error of work comes before the commit, so nothing was done. An error of the commit
+		// itself may be a lost answer. db.Transaction returns both in the same way, so committing
+		// tells them apart.
 		committing := false
 		err := db.Transaction(func(tx *gorm.DB) error {
 			committing = false
@@ -172,8 +196,8 @@ func (r *RepositoryOf[U, K, S]) transact(ctx context.Context, op string, work fu
 	})
 }
 
-// withoutTransaction sends the one statement of an operation. If its answer is lost, nobody
-// knows whether it was done.
+// withoutTransaction sends the one statement of an operation. It commits by itself, so if the
+// connection is lost before the answer arrives, nobody knows whether it was done.
 func (r *RepositoryOf[U, K, S]) withoutTransaction(ctx context.Context, op string, work func(tx *gorm.DB) error) error {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -188,13 +212,17 @@ func (r *RepositoryOf[U, K, S]) withoutTransaction(ctx context.Context, op strin
 	})
 }
 
-// retry repeats a transaction of our own after a deadlock and its like, but not one that
-// waited long for a lock already.
+// retry repeats a transaction of our own after a deadlock, a busy SQLite, or a batch that another
+// call came ahead of: five tries at most, and none after ten seconds. The pause before each try
+// is random and grows, so that two transactions do not meet again and again. A try that waited
+// long for a lock is not repeated, because the caller's request has waited long enough.
 func (r *RepositoryOf[U, K, S]) retry(ctx context.Context, op string, try func() error) error {
 	began := time.Now()
 	for n := 1; ; n++ {
 		err := try()
 		stale := errors.Is(err, errStale) // another call came first
+		// Another process has changed a table, so this prepared statement fails for good; see
+		// plan.go.
 		plan := engine.IsStalePlan(err)
 		if plan {
 			r.b.plans.generation.Add(1)
@@ -212,8 +240,9 @@ func (r *RepositoryOf[U, K, S]) retry(ctx context.Context, op string, try func()
 	}
 }
 
-// commitError tells a refused commit from one whose answer was lost. Of a batch it says what
-// the statement that failed means to the operation.
+// commitError tells a refused commit from one whose answer was lost. For a batch, which sends all
+// of its statements with the commit, it also says what the failed statement means to the
+// operation.
 func (b *binding) commitError(err error) error {
 	if meaning := b.batchError(err); meaning != nil {
 		return meaning
@@ -223,7 +252,7 @@ func (b *binding) commitError(err error) error {
 		return fmt.Errorf("%w: %w", ErrRolledBack, err)
 	case engine.Code(err) != "", errors.Is(err, sql.ErrTxDone):
 		return err
-	case err == context.Canceled || err == context.DeadlineExceeded: // as database/sql returns it before it asks the driver
+	case err == context.Canceled || err == context.DeadlineExceeded: // database/sql returns these as they are, and has asked no driver
 		return err
 	case !b.engine.LostCommit(err):
 		return err
@@ -231,8 +260,9 @@ func (b *binding) commitError(err error) error {
 	return &sentinelError{ErrOutcomeUnknown, err}
 }
 
-// forApplication returns a handle on the same transaction with the settings that the
-// application gave its own.
+// forApplication returns a handle on the same transaction with the settings of the application's
+// own handle. A hook's statements are logged, and their errors translated, as the application is
+// used to.
 func (r *RepositoryOf[U, K, S]) forApplication(tx *gorm.DB) *gorm.DB {
 	tx = tx.Session(&gorm.Session{})
 	c, app := tx.Config, r.app

@@ -12,14 +12,24 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// CreateUser inserts user and a key for each of the credentials, all or nothing
-// (Lucia's createUser). The user's empty ID is filled; associations are not saved, so
-// that keys and sessions never come in with a user: save others in the same
-// transaction, through [RepositoryOf.With].
+// CreateUser inserts user and a key for each of the credentials, all or nothing (Lucia's
+// createUser). An empty ID is filled. If there are no credentials, then the user has no key until
+// [RepositoryOf.AddKey].
 //
-// Errors: [ArgumentError], [ErrDuplicateKey], [ErrDuplicateUser] for the given ID,
-// [ErrDuplicateAttribute] for a unique column of the application, [ErrBusy],
-// [ErrOutcomeUnknown]. After an error the user is as it came.
+// Associations are not saved, so keys and sessions never come in with a user. Save others in the
+// same transaction: see [RepositoryOf.With]. After an error the struct is as it was before the
+// call.
+//
+// Errors:
+//
+//   - [ArgumentError]: the id or the credentials are malformed, or the policy refuses the
+//     password.
+//   - [ErrDuplicateKey]: somebody has one of the keys already.
+//   - [ErrDuplicateUser]: somebody has the given ID already.
+//   - [ErrDuplicateAttribute]: a unique column of your own, such as an email address, has this
+//     value already.
+//   - [ErrBusy]: too many passwords are being hashed.
+//   - [ErrOutcomeUnknown]: the connection was lost during the commit.
 func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credentials ...Credentials) (err error) {
 	if r.err != nil {
 		return r.err
@@ -43,6 +53,7 @@ func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credent
 			*user = asGiven
 		}
 	}()
+	// The id that the database refused. A hook may have set another one than the caller gave.
 	tried := ""
 	err = r.do(ctx, "create user", func(u *unit) error {
 		for _, key := range keys {
@@ -50,8 +61,8 @@ func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credent
 				return err
 			}
 		}
-		*user = asGiven                                   // as hooks of an earlier try may have changed it
-		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // which may read first
+		*user = asGiven                                   // a hook may have changed it in an earlier try
+		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // a hook may read first
 			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
 			}
@@ -71,11 +82,11 @@ func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credent
 	})
 }
 
-// createKeys inserts the keys of a user who was created in the same transaction, and tells
-// of both.
+// createKeys inserts the keys of a user who was created in the same transaction, and tells the
+// hooks of both.
 func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*Key[U]) error {
 	insert := tx
-	if !r.b.user.AfterCreate && !r.b.user.AfterSave { // which may have deleted the user
+	if !r.b.user.AfterCreate && !r.b.user.AfterSave { // such a hook may have deleted the user
 		insert = trusted(tx)
 	}
 	events := []event.Event{{Type: event.UserCreated, UserID: userID}}
@@ -89,12 +100,14 @@ func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*K
 	return r.emit(tx, events...)
 }
 
-// errDuplicate marks a duplicate before it is known whether the id or another column is taken.
+// errDuplicate marks a duplicate until it is known whether the id or another column is taken. It
+// never leaves the package.
 var errDuplicate = errors.New("gormkey: duplicate")
 
-// duplicateAs returns a statement's error, and gives a violated unique constraint the
-// meaning that it has for that statement; no message of a database tells it reliably. An
-// error of a hook of the application's model, which may have violated another one, stays.
+// duplicateAs returns a statement's error, and gives a violated unique constraint the meaning
+// that it has for that statement. The statement tells which table it was; the message of the
+// database does not do so reliably, since MariaDB's names no table. An error of a hook of the
+// application's model stays as it is: that hook may have violated another constraint.
 func duplicateAs(result *gorm.DB, sentinel error) error {
 	if _, ownError := result.InstanceGet(failedSetting); ownError && engine.IsDuplicate(result.Error) {
 		return &sentinelError{sentinel, engine.WithoutStatement(result.Error)}
@@ -102,16 +115,18 @@ func duplicateAs(result *gorm.DB, sentinel error) error {
 	return result.Error
 }
 
-// sentinelError is a sentinel with the database's error behind it, whose text it hides.
+// sentinelError is a sentinel with the database's error behind it. It shows the text of the
+// sentinel only, since the database's text may quote a value.
 type sentinelError struct{ sentinel, cause error }
 
 func (e *sentinelError) Error() string   { return e.sentinel.Error() }
 func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.cause} }
 
-// explainDuplicate makes ofID or ErrDuplicateAttribute of an errDuplicate: after the
-// rollback it asks whether there is a row with the id, as the column compares it, since
-// that is what its constraint did. A model with no columns but those of base has nothing
-// else that could be taken.
+// explainDuplicate turns an errDuplicate into the error ofID or into [ErrDuplicateAttribute]. No
+// code of a database tells which of two unique columns was taken, so after the rollback it asks
+// whether there is a row with the id. It compares as the column does, because the column's
+// constraint did. A model with no columns other than those of base has nothing else that could be
+// taken, and needs no query.
 func (r *RepositoryOf[U, K, S]) explainDuplicate(ctx context.Context, op string, err, ofID error, model, base *schema.Schema, exists func(db *gorm.DB) (bool, error)) error {
 	if !errors.Is(err, errDuplicate) {
 		return err
@@ -135,8 +150,9 @@ func (r *RepositoryOf[U, K, S]) explainDuplicate(ctx context.Context, op string,
 	return &sentinelError{ErrDuplicateAttribute, cause.cause}
 }
 
-// GetUser returns the user, read by the application's model with its hooks, scopes and
-// soft delete (Lucia's getUser). No such user is [ErrUserNotFound].
+// GetUser returns the user, read by the application's model with its hooks, scopes and soft
+// delete (Lucia's getUser). It returns [ErrUserNotFound] if there is no such user, and an
+// [ArgumentError] if the id is malformed.
 func (r *RepositoryOf[U, K, S]) GetUser(ctx context.Context, userID string) (*U, error) {
 	if err := r.checkUserID(userID); r.err == nil && err != nil {
 		return nil, err
@@ -149,9 +165,10 @@ func (r *RepositoryOf[U, K, S]) GetUser(ctx context.Context, userID string) (*U,
 	return user, callerError(ctx, "get user", err)
 }
 
-// loadUser reads a user by the application's model, or returns none if there is no such
-// user. Where we act on that, none is a private error: what a query returns may come from
-// the application's code, and wrap any public one.
+// loadUser reads a user by the application's model, or returns the error none if there is no such
+// user. An operation that acts on the absence passes a private error. An error of the query may
+// come from the application's hooks and wrap any public one: DeleteUser once took such an error
+// for "not there", and reported a deletion that had not happened.
 func (r *RepositoryOf[U, K, S]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
 	user, found := new(U), false
 	err := r.read(db, func() (err error) {
@@ -167,14 +184,18 @@ func (r *RepositoryOf[U, K, S]) loadUser(db *gorm.DB, userID string, none error)
 	return user, nil
 }
 
-// errAbsent: there is no such row. It never leaves the package.
+// errAbsent is the private error for a row that is not there. It never leaves the package.
 var errAbsent = errors.New("gormkey: no such row")
 
-// UpdateUserAttributes sets columns of the application's user model, named as in Go or
-// in the database, by one UPDATE with the model's hooks, and returns the user as it
-// then is (Lucia's updateUserAttributes). The id, and names that are no column, are an
-// [ArgumentError]; nothing to set returns the user as it is. No such user is
-// [ErrUserNotFound]; a taken value of a unique column is [ErrDuplicateAttribute].
+// UpdateUserAttributes sets columns of the application's user model, named as in Go or in the
+// database, by one UPDATE with the model's hooks. It returns the user as it is afterwards
+// (Lucia's updateUserAttributes). An empty map changes nothing and returns the user.
+//
+// Errors:
+//
+//   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
+//   - [ErrDuplicateAttribute]: a unique column has this value already.
+//   - [ArgumentError]: a name is no column, or is the id.
 func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID string, values map[string]any) (*U, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -190,7 +211,7 @@ func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID
 	s := r.b.user
 	err = r.do(ctx, "update user attributes", func(u *unit) error {
 		if len(columns) > 0 {
-			if s.BeforeUpdate || s.BeforeSave { // which may read first
+			if s.BeforeUpdate || s.BeforeSave { // a hook may read first
 				if err := r.b.lockWrites(u.tx); err != nil {
 					return err
 				}
@@ -213,17 +234,22 @@ func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID
 	return user, nil
 }
 
-// DeleteUser deletes the user by the application's model, with its hooks and soft
-// delete, and the user's keys and sessions for good, in one transaction that no
-// sign-in can slip into (Lucia's deleteUser). A user that is not there is no error, so
-// that it may be repeated. Without foreign keys, PostgreSQL and a transaction of the
-// caller's at REPEATABLE READ or above give a [UsageError].
+// DeleteUser deletes the user by the application's model, with its hooks and soft delete, and
+// deletes the user's keys, sessions and one-time tokens for good (Lucia's deleteUser). It is one
+// transaction that no sign-in can slip into. A user who is not there is no error, so it may be
+// repeated.
 //
-// On a sharded Vitess a BeforeDelete hook that gives the user a key or session is an
-// [ArgumentError]: nothing is done.
+// A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions. They do not
+// work while the user is deleted, and work again if the user is restored.
 //
-// A plain db.Delete of a user whose model is soft-deleted keeps keys and sessions:
-// they do not work while the user is deleted, and work again if it is restored.
+// Errors:
+//
+//   - [ArgumentError]: the id is malformed.
+//   - [UsageError]: without foreign keys, a transaction of yours on PostgreSQL is at REPEATABLE
+//     READ or above; or, on a sharded Vitess, a BeforeDelete hook gave the user a key or session.
+//     Nothing is done.
+//   - [gorm.ErrForeignKeyViolated]: a table of yours still refers to the user.
+//   - [ErrRights]: row level security hides the user from a DELETE.
 func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) error {
 	if r.err != nil {
 		return r.err
@@ -244,7 +270,7 @@ func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) e
 		u.then(func(tx *gorm.DB) error {
 			handle := tx
 			switch {
-			case !r.b.user.BeforeDelete: // which may add keys and sessions
+			case !r.b.user.BeforeDelete: // nothing can have been added to the user
 				handle = trusted(tx)
 			case r.b.engine.Sharded():
 				handle = tx.Set(emptiedSetting, true)
@@ -263,17 +289,18 @@ func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) e
 	return err
 }
 
-// deletesUnseen reports whether nobody's code but the library's sees a user who is deleted,
-// or decides whether there is one.
+// deletesUnseen reports whether no code except the library's sees the user who is deleted, or
+// decides whether there is one. Then a batch need not read the user first.
 func (r *RepositoryOf[U, K, S]) deletesUnseen() bool {
 	s := r.b.user
 	return len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) && !foreignQueryCallbacks(r.db)
 }
 
+// errNotDeleted: the DELETE of a user who had been read and locked changed no row.
 var errNotDeleted = errors.New("gormkey: the user was not deleted: a trigger or a Delete callback kept it")
 
-// checkDeleted tells a user who was not there from one whom a trigger or a Delete
-// callback kept.
+// checkDeleted tells a user who was not there from a user whom a trigger or a Delete callback
+// kept. Only the second is an error: the caller must not believe that the user is gone.
 func (r *RepositoryOf[U, K, S]) checkDeleted(ctx context.Context, userID string) error {
 	db, err := r.session(ctx)
 	if err != nil {
@@ -289,8 +316,10 @@ func (r *RepositoryOf[U, K, S]) checkDeleted(ctx context.Context, userID string)
 	return errNotDeleted
 }
 
-// deleteChildren deletes what belongs to a user who is locked. A soft delete keeps the user's
-// row, so that the application's rows stay as they are.
+// deleteChildren deletes what belongs to a user who is locked, in the order of lock.go. With
+// foreign keys the database would do the same; deleting the rows here also serves a soft delete,
+// which keeps the user's row, so that nothing cascades. For the same reason a soft delete leaves
+// the rows of [WithOwned] as they are: no foreign key would touch them.
 func (r *RepositoryOf[U, K, S]) deleteChildren(tx *gorm.DB, userID string) error {
 	if rows := r.b.applications(); len(rows) > 0 && len(r.b.user.DeleteClauses) == 0 {
 		keeps, err := r.b.keepsOwned(tx)
@@ -312,7 +341,8 @@ func (r *RepositoryOf[U, K, S]) deleteChildren(tx *gorm.DB, userID string) error
 	return tx.Where(r.b.ownerIs(userID)).Delete(new(Key[U])).Error
 }
 
-// deleteSessions deletes the sessions that a query's conditions name.
+// deleteSessions deletes the sessions that a query's conditions name, in parts where an engine
+// limits the rows of one statement.
 func (r *RepositoryOf[U, K, S]) deleteSessions(query *gorm.DB) *gorm.DB {
 	query = query.Session(&gorm.Session{})
 	return r.b.deleteAll(func(limit int) *gorm.DB {

@@ -10,16 +10,19 @@ import (
 	"github.com/gormkey/gormkey/tables"
 )
 
-// prepare gets the tables ready for GORM's migrator: it refuses what that would cut, widens
-// the columns of ids that are too narrow, with the columns that point at them, and refuses
-// orphans. It returns what it widened.
+// prepare gets the tables ready for GORM's migrator. It refuses what the migrator would cut, it
+// widens id columns that are too narrow together with the columns that refer to them, and it
+// refuses orphans. It returns the widening, by which PendingSQL leaves out the migrator's own
+// statements for those columns.
 func (b *binding) prepare(tx *gorm.DB, opts *options) (engine.Widening, error) {
 	narrow, err := b.checkColumns(newCatalog(b.engine, tx), opts)
 	if err != nil {
 		return engine.Widening{}, err
 	}
 	finished, err := b.engine.FinishWidening(tx)
-	if err != nil || finished && engine.Exporting(tx) { // the rest waits for it
+	// PendingSQL first shows how to complete an interrupted widening. What is to be done after it
+	// depends on the columns as they will be then.
+	if err != nil || finished && engine.Exporting(tx) {
 		return engine.Widening{}, err
 	}
 	w, err := b.widening(tx, narrow)
@@ -32,8 +35,8 @@ func (b *binding) prepare(tx *gorm.DB, opts *options) (engine.Widening, error) {
 	return w, b.engine.Widen(tx, w)
 }
 
-// widening plans how the narrow columns of ids are made wider. GORM's migrator widens the
-// columns that hold no ids.
+// widening plans how the narrow columns of ids are made wider. Narrow columns that hold no ids,
+// such as a password hash, are left to GORM's migrator, since nothing refers to them.
 func (b *binding) widening(tx *gorm.DB, narrow []ownColumn) (engine.Widening, error) {
 	ids := slices.DeleteFunc(slices.Clone(narrow), func(c ownColumn) bool { return !c.isID })
 	if len(ids) == 0 {
@@ -42,8 +45,9 @@ func (b *binding) widening(tx *gorm.DB, narrow []ownColumn) (engine.Widening, er
 	if err := b.refuseCut(tx); err != nil {
 		return engine.Widening{}, err
 	}
-	// First user_id, then the ids, and last the user's id: if the migration is interrupted, the
-	// ids are still narrow and the next one begins again.
+	// The order is user_id, then the ids of keys, sessions and tokens, and last the user's own
+	// id. If the migration is interrupted, the user's id is still narrow, so the next migration
+	// sees that there is work to do and begins again.
 	last := func(c ownColumn) int {
 		switch {
 		case c.name == "user_id":
@@ -54,7 +58,8 @@ func (b *binding) widening(tx *gorm.DB, narrow []ownColumn) (engine.Widening, er
 		return 1
 	}
 	slices.SortStableFunc(ids, func(x, y ownColumn) int { return last(x) - last(y) })
-	// The application's tables refer to ids, and not to user_id.
+	// Tables of the application refer to the columns named id, and never to user_id, so only the
+	// ids are searched for columns that refer to them.
 	changes := make([]engine.Change, len(ids))
 	for i, c := range ids {
 		changes[i] = engine.Change{Table: c.table, Column: c.name, Found: c.found, Wanted: c.wanted, Referred: c.name == "id"}
@@ -62,8 +67,8 @@ func (b *binding) widening(tx *gorm.DB, narrow []ownColumn) (engine.Widening, er
 	return b.engine.Widening(tx, changes)
 }
 
-// refuseCut looks for rows whose user_id an earlier program cut: widening would hide them
-// among rows without a user.
+// refuseCut looks for rows whose user_id an earlier program has cut. In a wider column such a row
+// would look like any other row without a user, and nobody could tell any more whose it was.
 func (b *binding) refuseCut(tx *gorm.DB) error {
 	users, err := b.engine.Columns(tx, b.user.Table)
 	if err != nil {
@@ -85,10 +90,14 @@ func (b *binding) refuseCut(tx *gorm.DB) error {
 	return nil
 }
 
-// countCut counts the rows of a table without a user whose user_id, or whose user's id,
-// fills the narrower of the two columns and begins the other.
+// countCut counts the rows whose user_id looks like the beginning of an existing user's id. Such
+// a row has no user, its user_id fills the narrower of the two columns completely, and a user's
+// id begins with it. An id of 36 characters in a user_id of 15, for example, was kept as
+// "0195d6f2-7c1e-7". If the user's own column is the narrower one, it is the other way round.
 func (b *binding) countCut(tx *gorm.DB, o owned, columns, users map[string]engine.Column) (n int64, err error) {
 	child, user := columns[o.owner].Type, users[b.userID.DBName].Type
+	// Columns of one type and width have cut nothing. This is the usual case, and costs no
+	// statement.
 	if b.sameTypes(o, columns, users) == nil {
 		return 0, nil
 	}

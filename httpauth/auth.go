@@ -12,8 +12,8 @@ import (
 	"github.com/gormkey/gormkey"
 )
 
-// Auth is the request side of one user type U and its sessions S. It is safe for
-// concurrent use.
+// Auth is the request side of one user type U and its sessions S. Make it with [New]. It is safe
+// for concurrent use.
 type Auth[U, S any] struct {
 	repo repository[U, S]
 	o    options
@@ -37,7 +37,8 @@ type repository[U, S any] interface {
 	SessionOf(session *S) *gormkey.Session[U]
 }
 
-// New returns the request side of a repository. Every option out of bounds is an error.
+// New returns the request side of a repository. An option that is out of bounds is an error,
+// which names all of them.
 func New[U, K, S any](auth *gormkey.RepositoryOf[U, K, S], opts ...Option) (*Auth[U, S], error) {
 	if auth == nil {
 		return nil, errors.New("httpauth: the repository is nil")
@@ -63,12 +64,16 @@ func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] {
 }
 
 // SignIn verifies credentials, opens a session and sends its cookie
-// ([gormkey.RepositoryOf.SignIn]). The session that the request came with ends with it, or each
-// if it came with several. With [WithThrottle] the attempt passes the throttle first, unless
-// [gormkey.Proved] made the credentials.
+// ([gormkey.RepositoryOf.SignIn]). The session that the request came with ends with it; if the
+// request came with several, each of them ends. With [WithThrottle] the attempt passes the
+// throttle first, unless [gormkey.Proved] made the credentials.
 //
-// Errors: those of the repository's SignIn, [ErrCrossOrigin], [*throttle.Error]. No cookie is
-// set then, neither the session's nor the device's; [Auth.Error] answers them.
+// After an error no cookie is set, neither the session's nor the device's. [Auth.Error] answers
+// each of them:
+//
+//   - those of the repository's SignIn
+//   - [ErrCrossOrigin]: the request came from another site.
+//   - [*throttle.Error]: too many attempts have failed.
 func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, set ...func(*S)) (*S, error) {
 	return a.open(w, r, set, func(set []func(*S)) (session *S, err error) {
 		signIn := func() (err error) {
@@ -79,15 +84,15 @@ func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Cr
 			err := signIn()
 			return session, err
 		}
-		if err := a.repo.CheckCredentials(c); err != nil { // there is nobody whom it could be a guess at
+		if err := a.repo.CheckCredentials(c); err != nil { // nobody can have these, so it is no guess
 			return nil, err
 		}
 		account, client := c.KeyID().String(), a.KnownClient(r)
 		if err := a.o.throttle.Do(r.Context(), account, client, signIn); err != nil {
 			return nil, err
 		}
-		// What fails sets no cookie, so a browser gets its secret here. An error is no reason to
-		// refuse who has signed in.
+		// A failed sign-in sets no cookie, so a new browser gets its secret only here. An error of
+		// Trust is no reason to refuse somebody who has signed in.
 		if given := a.Client(w, r); client.Device == "" {
 			_ = a.o.throttle.Trust(r.Context(), account, given)
 		}
@@ -95,20 +100,23 @@ func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Cr
 	})
 }
 
-// OpenSession opens a session for a user and sends its cookie, without asking for
-// credentials: after a sign-up, for example ([gormkey.RepositoryOf.OpenSession]). The session
-// that the request came with ends with it. Errors are its and [ErrCrossOrigin].
+// OpenSession opens a session for a user and sends its cookie, without asking for credentials:
+// after a sign-up, for example ([gormkey.RepositoryOf.OpenSession]). The session that the request
+// came with ends with it. Errors are those of the repository's OpenSession, and [ErrCrossOrigin].
 func (a *Auth[U, S]) OpenSession(w http.ResponseWriter, r *http.Request, userID string, set ...func(*S)) (*S, error) {
 	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.OpenSession(r.Context(), userID, set...) })
 }
 
 // SignInWithToken uses up a one-time token of the purpose [gormkey.PurposeMagicLink], opens a
 // session and sends its cookie ([gormkey.RepositoryOf.SignInWithToken]). The session that the
-// request came with ends with it. Errors are its and [ErrCrossOrigin].
+// request came with ends with it. Errors are those of the repository's SignInWithToken, and
+// [ErrCrossOrigin].
 func (a *Auth[U, S]) SignInWithToken(w http.ResponseWriter, r *http.Request, token gormkey.Token, set ...func(*S)) (*S, error) {
 	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.SignInWithToken(r.Context(), token, set...) })
 }
 
+// open is common to the three calls above: it checks the origin, ends the session that the
+// request came with, and sends the new cookie.
 func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, set []func(*S), open func(set []func(*S)) (*S, error)) (*S, error) {
 	if err := a.CheckOrigin(r); err != nil {
 		return nil, err
@@ -124,18 +132,20 @@ func (a *Auth[U, S]) open(w http.ResponseWriter, r *http.Request, set []func(*S)
 	return session, nil
 }
 
-// SignOut ends the session of the request's cookie, or each if there are several of the
-// name, and clears the cookie. A request without a session is no error. After an error of the
-// database the cookie is as it was, so that it can be tried again. [ErrCrossOrigin] keeps
-// other sites from signing people out.
+// SignOut ends the session of the request's cookie, or each session if there are several cookies
+// of the name, and clears the cookie. A request without a session is no error. After an error of
+// the database the cookie stays, so that the user can try again. [ErrCrossOrigin] keeps other
+// sites from signing people out.
 //
-// Pages that are no-store are not shown by Back then (OWASP ASVS 14.3.1). Chromium keeps them
-// for Back until a cookie with HttpOnly changes, and does not count the change with which a
-// redirect led to the page, as after a sign-in. So for browsers that send Sec-Fetch-Mode, as
-// Chromium does, the cookie changes twice: it gets a value that is no token, and is cleared
-// (measured with Chromium 156). An application that lets browsers cache private pages should
-// also send Clear-Site-Data: "cache". With 4,000 files in Chromium's cache a sign-out took
-// 0.4 s with that header, and 5 ms without it.
+// After it the browser's Back button shows no page that is no-store (OWASP ASVS 14.3.1). Chromium
+// keeps such pages for Back until a cookie with HttpOnly changes. It does not count the change
+// that came with the redirect to the page, as after a sign-in. So for browsers that send
+// Sec-Fetch-Mode, as Chromium does, the cookie changes twice: it gets a value that is no token,
+// and is then cleared (measured with Chromium 156).
+//
+// An application that lets browsers cache private pages should also send Clear-Site-Data:
+// "cache". With 4,000 files in Chromium's cache a sign-out took 0.4 s with that header, and 5 ms
+// without it.
 func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err := a.CheckOrigin(r); err != nil {
 		return err

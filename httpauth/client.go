@@ -11,10 +11,10 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// ClientAddress returns the address of the client: that of the connection, or, where
-// this is one of the [TrustedProxies], the last one in X-Forwarded-For that is not. A proxy must
-// append to that header or replace it. The zero Addr means that it is not known, as over
-// a Unix socket.
+// ClientAddress returns the address of the client. That is the address of the connection, or, if
+// this belongs to one of the [TrustedProxies], the last address in X-Forwarded-For that does not.
+// A proxy must append to that header or replace it. The zero Addr means that the address is not
+// known, as over a Unix socket.
 func (a *Auth[U, S]) ClientAddress(r *http.Request) netip.Addr {
 	addr, _ := parseAddress(r.RemoteAddr)
 	if len(a.o.proxies) == 0 || !a.trusts(addr) {
@@ -28,7 +28,7 @@ func (a *Auth[U, S]) ClientAddress(r *http.Request) netip.Addr {
 				header, hop = hop[:i], hop[i+1:]
 			}
 			next, ok := parseAddress(strings.TrimSpace(hop))
-			if !ok { // "unknown", or a text of the client's: the proxy is as near as it gets
+			if !ok { // "unknown", or a text that the client made up: only the proxy is known
 				return addr
 			}
 			if addr = next; !a.trusts(addr) {
@@ -56,10 +56,11 @@ func parseAddress(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// Client returns who makes a request, for a [throttle.Throttle]: the client's address
-// and its browser's secret, which it keeps in a cookie of its own, [DefaultDeviceCookieName],
-// for 400 days; a browser that has none gets one here. Give it to [throttle.Throttle.Trust]
-// when somebody has signed up or in. For an attempt that may fail there is [Auth.KnownClient].
+// Client returns the client of a request, for a [throttle.Throttle]: its address, and its
+// browser's secret. The browser keeps the secret in a cookie of its own,
+// [DefaultDeviceCookieName], for 400 days, and gets one here if it has none. Give the client to
+// [throttle.Throttle.Trust] when somebody has signed up or in. For an attempt that may fail use
+// [Auth.KnownClient].
 func (a *Auth[U, S]) Client(w http.ResponseWriter, r *http.Request) throttle.Client {
 	client := a.KnownClient(r)
 	if client.Device == "" {
@@ -71,7 +72,7 @@ func (a *Auth[U, S]) Client(w http.ResponseWriter, r *http.Request) throttle.Cli
 	return client
 }
 
-// KnownClient is [Auth.Client] that sets no cookie: a browser that has no secret is returned
+// KnownClient is [Auth.Client] without a cookie: a browser that has no secret yet is returned
 // without one. It is for [throttle.Throttle.Do].
 func (a *Auth[U, S]) KnownClient(r *http.Request) throttle.Client {
 	device := readCookie(r, a.o.cookie.device)
@@ -81,7 +82,7 @@ func (a *Auth[U, S]) KnownClient(r *http.Request) throttle.Client {
 	return throttle.Client{Address: a.ClientAddress(r), Device: device}
 }
 
-// isDevice tells whether a text has the form of rand.Text's.
+// isDevice reports whether a text has the form of rand.Text: 26 characters of A–Z and 2–7.
 func isDevice(s string) bool {
 	return len(s) == 26 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }

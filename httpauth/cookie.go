@@ -11,14 +11,14 @@ import (
 	"github.com/gormkey/gormkey"
 )
 
-// Names of the cookies. Without the prefix they are those of [InsecureCookie], and the
-// first is Lucia v2's.
+// Names of the cookies. With [InsecureCookie] the prefix "__Host-" is left out; the first name is
+// then Lucia v2's.
 const (
 	DefaultCookieName       = "__Host-auth_session"
 	DefaultDeviceCookieName = "__Host-auth_device"
 )
 
-// maxCookieAge is as long as browsers keep a cookie (RFC 6265bis, 5.5).
+// maxCookieAge is the longest time for which browsers keep a cookie (RFC 6265bis, 5.5).
 const maxCookieAge = 400 * 24 * time.Hour
 
 type cookieOptions struct {
@@ -28,43 +28,46 @@ type cookieOptions struct {
 	device             string // the other cookie's name
 }
 
-// CookieName names the session's cookie, [DefaultCookieName] by default: 1 to 64
-// characters of a cookie's name. Browsers hold a name with the prefix "__Host-" to Secure, Path=/ and
-// no Domain, and one with "__Secure-" to Secure: what contradicts it is an error.
+// CookieName names the session's cookie: 1 to 64 characters of a cookie's name,
+// [DefaultCookieName] by default. For a name with the prefix "__Host-" browsers insist on Secure,
+// Path=/ and no Domain, and for "__Secure-" on Secure. If the other options contradict that, it
+// is an error.
 //
-// Give each application on one host a name of its own, also if their ports differ: browsers
-// do not tell cookies apart by port, so that on localhost a sign-in at one application takes
-// the cookie of the other.
+// Give each application on one host a name of its own, even if their ports differ. Browsers do
+// not tell cookies apart by port: on localhost a sign-in at one application replaces the cookie
+// of the other.
 func CookieName(name string) Option { return func(o *options) { o.cookie.name = name } }
 
-// CookiePath sets the cookie's Path, "/" by default: 1 to 1024 bytes. Another one wants a name without "__Host-".
+// CookiePath sets the cookie's Path, "/" by default: 1 to 1024 bytes. Any other path needs a name
+// without "__Host-".
 func CookiePath(path string) Option { return func(o *options) { o.cookie.path = path } }
 
-// CookieDomain sends the cookie to a domain with all of its subdomains; by default only
-// the host gets it that set it. It wants a name without "__Host-". Each of the subdomains
-// can then read the token, and plant one.
+// CookieDomain sends the cookie to a domain with all of its subdomains. By default only the host
+// that set the cookie gets it. It needs a name without "__Host-". Each of the subdomains can then
+// read the token, and plant one.
 //
-// Browsers keep cookies of the same name for different domains and paths, and send them all.
-// Of at most four different tokens the one with a session counts, and if two have one, nobody
-// is signed in. A sign-in ends the sessions of all of them, and clears the host's own cookie if
+// Browsers keep cookies of the same name for different domains and paths, and send them all. Of
+// at most four different tokens the one that has a session counts. If two have one, nobody is
+// signed in. A sign-in ends the sessions of all of them, and clears the host's own cookie if
 // several came.
 func CookieDomain(domain string) Option { return func(o *options) { o.cookie.domain = domain } }
 
-// CookieSameSite sets the cookie's SameSite, Lax by default: Strict also keeps it from
-// the first request after a link from another site; None, which wants Secure, sends it
-// in frames of other sites.
+// CookieSameSite sets the cookie's SameSite, Lax by default. Strict also leaves the cookie out of
+// the first request after a link from another site. None, which needs Secure, sends it in frames
+// of other sites.
 func CookieSameSite(mode http.SameSite) Option { return func(o *options) { o.cookie.sameSite = mode } }
 
-// CookieUntilClose leaves the cookie's Expires out, so that it goes when the browser is
-// closed (a browser that restores its tabs keeps it). The session's own end stays.
+// CookieUntilClose leaves out the cookie's Expires, so that the browser forgets it when it is
+// closed. (A browser that restores its tabs keeps it.) The session's own end stays the same.
 func CookieUntilClose() Option { return func(o *options) { o.cookie.transient = true } }
 
-// InsecureCookie leaves Secure out, and the prefix of the default name, for plain http
-// in development: the token can then be read by whoever is between. Chromium takes
-// http://localhost for secure, so that there it is not needed.
+// InsecureCookie leaves out Secure, and the prefix of the default name, for plain http in
+// development. Anybody on the network between can then read the token. Chromium and Firefox treat
+// http://localhost as secure, so there it is not needed.
 func InsecureCookie() Option { return func(o *options) { o.cookie.secure = false } }
 
-// validate completes the names and refuses what a browser would.
+// validate completes the names, and refuses combinations that a browser would refuse without a
+// word.
 func (c *cookieOptions) validate() error {
 	c.device = DefaultDeviceCookieName
 	if !c.secure || c.path != "/" || c.domain != "" {
@@ -124,9 +127,9 @@ func (c *cookieOptions) cookie(name, value string, expires time.Time) *http.Cook
 	}
 }
 
-// SetCookie sends the session's token to the browser, to be kept until the session's
-// end, 400 days at most. It is for a session that another call opened; [Auth.SignIn],
-// [Auth.OpenSession] and the middleware, which renews, call it themselves. For a session
+// SetCookie sends the session's token to the browser, which keeps it until the session's end, or
+// 400 days at most. It is for a session that another call opened. [Auth.SignIn],
+// [Auth.OpenSession] and the middleware, which renews sessions, call it themselves. For a session
 // from a list, which has no Token, it sends nothing.
 func (a *Auth[U, S]) SetCookie(w http.ResponseWriter, session *S) {
 	if c := a.cookieOf(session); c != nil {
@@ -150,19 +153,19 @@ func (a *Auth[U, S]) cookieOf(session *S) *http.Cookie {
 	return a.o.cookie.cookie(a.o.cookie.name, string(s.Token), expires)
 }
 
-// ClearCookie tells the browser to forget the token. The session goes on: see
+// ClearCookie tells the browser to forget the token. The session itself goes on: to end it use
 // [Auth.SignOut].
 func (a *Auth[U, S]) ClearCookie(w http.ResponseWriter) {
 	send(w, a.o.cookie.cleared(a.o.cookie.name))
 }
 
-// cleared returns the cookie that makes a browser forget one.
+// cleared returns the cookie that makes a browser forget the one of this name.
 func (c *cookieOptions) cleared(name string) *http.Cookie {
 	return c.cookie(name, "", time.Unix(0, 0))
 }
 
-// stale returns what clears the other cookie of a name that a browser may have had before
-// [CookieDomain] was given: the host's own. It comes before the cookie that is set, since
+// stale returns the cookie that clears the host's own cookie of a name, which a browser may still
+// have from the time before [CookieDomain] was given. It is sent before the new cookie, since
 // some clients take the two for one.
 func (c *cookieOptions) stale(name string, several bool) []*http.Cookie {
 	if !several || c.domain == "" {
@@ -173,8 +176,8 @@ func (c *cookieOptions) stale(name string, several bool) []*http.Cookie {
 	return []*http.Cookie{old}
 }
 
-// send adds Set-Cookies of one name in the place of earlier ones. A response that has one is
-// no cache's.
+// send sets cookies of one name, in place of earlier ones in the same response. A response that
+// sets a cookie must not be kept by a cache.
 func send(w http.ResponseWriter, cookies ...*http.Cookie) {
 	h := w.Header()
 	var lines []string
@@ -191,8 +194,8 @@ func send(w http.ResponseWriter, cookies ...*http.Cookie) {
 	vary(w, "Cookie")
 }
 
-// readCookie returns the value of a cookie, "" if there is none, or if there are several
-// with different values, as where a subdomain has planted one.
+// readCookie returns the value of a cookie. It is "" if there is no such cookie, or if there are
+// several with different values: a subdomain may have planted one.
 func readCookie(r *http.Request, name string) (value string) {
 	if len(r.Header["Cookie"]) == 0 {
 		return ""
@@ -209,8 +212,8 @@ func readCookie(r *http.Request, name string) (value string) {
 // maxTokens is how many different tokens of one request are looked at.
 const maxTokens = 4
 
-// presented is what a request has under the name of the session's cookie. A browser sends
-// several for different domains or paths, in no order that says which is whose.
+// presented is the content of a request's session cookies. A browser may send several of one
+// name, for different domains or paths, in an order that does not say which is whose.
 type presented struct {
 	some, several bool            // cookies, and more than one
 	tokens        []gormkey.Token // the different values that can be tokens, maxTokens at most
@@ -235,7 +238,7 @@ func (a *Auth[U, S]) presented(r *http.Request) (p presented) {
 	return p
 }
 
-// isToken tells whether a text has the form of a session's token.
+// isToken reports whether a text has the form of a session's token.
 func isToken(s string) bool {
 	if len(s) < 22 || len(s) > 127 {
 		return false

@@ -1,6 +1,6 @@
-// Package httpauth is the request side of gormkey on net/http: it keeps the session's
-// token in a cookie, or takes it from an Authorization header, refuses cross-site
-// requests, and protects a route with one line:
+// Package httpauth is the request side of gormkey on net/http. It keeps the session's token in a
+// cookie, or takes it from an Authorization header. It refuses cross-site requests, and protects a
+// route with one line:
 //
 //	web, err := httpauth.New(auth) // auth is a *gormkey.Repository[Account]
 //	…
@@ -12,7 +12,7 @@
 //	}
 //
 //	func signIn(w http.ResponseWriter, r *http.Request) {
-//		_, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: r.PostFormValue("email"), Password: r.PostFormValue("password")})
+//		_, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: gormkey.FoldEmail(r.PostFormValue("email")), Password: r.PostFormValue("password")})
 //		if err != nil {
 //			web.Error(w, r, err)
 //			return
@@ -26,25 +26,29 @@
 //
 // # What it stops
 //
-// A token is read from the cookie or from the Authorization header by different methods,
-// never one in place of the other, and never from a URL or a body. A request that could
-// change something, which is every one but GET, HEAD and OPTIONS, and a WebSocket
-// handshake too, is refused unless the browser says that it comes from the same origin
-// ([Auth.CheckOrigin]). A sign-in ends the session that the request came with. A renewed
-// session sends its cookie again. A database that fails is 503, never "signed out". Only a
-// sign-out clears the cookie: an answer that comes late would clear the cookie of a newer
-// session. A header that is malformed or too long signs nobody in, and neither do cookies of
-// two sessions.
+//   - A route accepts either the cookie or the Authorization header, never both, and never a
+//     token in a URL or a body.
+//   - A request that could change something is refused unless the browser says that it comes from
+//     the same origin ([Auth.CheckOrigin]). That is every request except GET, HEAD and OPTIONS,
+//     and a WebSocket handshake.
+//   - A sign-in ends the session that the request came with.
+//   - A renewed session sends its cookie again.
+//   - A database that fails is answered with 503, and never with "signed out".
+//   - Only a sign-out clears the cookie: an answer that arrives late would clear the cookie of a
+//     newer session.
+//   - Malformed, repeated or oversized headers never sign anyone in, and neither do cookies of
+//     two sessions.
 //
-// A renewal's cookie can come late too. If another call of the same Auth ends the session
-// while a handler runs, the answer leaves the cookie out. Between processes, and once an answer
-// is on its way, HTTP has no means: a browser that renews and signs in at the same moment may
-// then have to sign in again.
+// The cookie of a renewal can arrive late too. If another call of the same Auth ends the session
+// while a handler runs, the answer leaves the cookie out. If another process ends it, or the
+// answer is on its way already, HTTP offers no remedy: a browser that renews and signs in at the
+// same moment may have to sign in again.
 //
 // # What it leaves to the caller
 //
-// Limits of a request's size and time, TLS and Strict-Transport-Security. A GET must not
-// change anything. Content that other people wrote, on the same origin, is trusted by
-// every browser. A Cache-Control that a handler sets wins over the no-store that was set
-// before, unless the answer has a cookie of this package.
+//   - Limits of a request's size and time, TLS, and Strict-Transport-Security.
+//   - A GET must not change anything.
+//   - Browsers trust everything on the same origin, also content that other people wrote.
+//   - A Cache-Control that a handler sets wins over no-store, unless the answer has a cookie of
+//     this package.
 package httpauth

@@ -13,8 +13,8 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// Status returns the status and, in seconds, the Retry-After that an error of this
-// package or of a [gormkey.Repository] means, 0 for none:
+// Status returns the HTTP status for an error of this package or of a [gormkey.Repository], and
+// the seconds for the Retry-After header, 0 for none:
 //
 //	400 [gormkey.ErrInvalidArgument]
 //	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
@@ -23,7 +23,7 @@ import (
 //	409 the duplicates, [gormkey.ErrLastKey]
 //	422 [gormkey.ErrInvalidPassword], [gormkey.ErrInvalidToken]
 //	429 [throttle.ErrTooMany]
-//	503 [gormkey.ErrBusy] and every other, [gormkey.ErrUsage] among them
+//	503 [gormkey.ErrBusy] and every other error, [gormkey.ErrUsage] among them
 //
 // It is 200 for nil.
 func Status(err error) (status, retryAfter int) {

@@ -285,3 +285,79 @@ func ExampleLocalPath() {
 	// /
 	// /
 }
+
+// A sign-up form makes the user and signs them in.
+func ExampleAuth_OpenSession() {
+	web, _, ada, done := exampleSite()
+	defer done()
+	w := httptest.NewRecorder()
+	session, err := web.OpenSession(w, post("/sign-up"), ada.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cookie := w.Result().Cookies()[0]
+	fmt.Println(cookie.Name, cookie.Value == string(session.Token), cookie.Secure, cookie.HttpOnly)
+	// Output: __Host-auth_session true true true
+}
+
+func ExampleAuth_SignOut() {
+	web, _, ada, done := exampleSite()
+	defer done()
+	session, err := web.OpenSession(httptest.NewRecorder(), post("/"), ada.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	b := &browser{cookies: map[string]*http.Cookie{"": {Name: httpauth.DefaultCookieName, Value: string(session.Token)}}}
+	b.site = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := web.SignOut(w, r); err != nil {
+			web.Error(w, r, err)
+			return
+		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	fmt.Println(b.send("POST", "/sign-out", nil))
+	r := httptest.NewRequest("GET", "/", nil)
+	r.AddCookie(&http.Cookie{Name: httpauth.DefaultCookieName, Value: string(session.Token)})
+	_, err = web.Validate(httptest.NewRecorder(), r)
+	fmt.Println(err)
+	// Output:
+	// 303 /
+	// gormkey: invalid session
+}
+
+// A handler that changes something without asking who is signed in.
+func ExampleAuth_CheckOrigin() {
+	web, _, _, done := exampleSite()
+	defer done()
+	r := httptest.NewRequest("POST", "https://example.com/newsletter", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	fmt.Println(web.CheckOrigin(r))
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	fmt.Println(web.CheckOrigin(r))
+	// Output:
+	// httpauth: cross-origin request
+	// <nil>
+}
+
+func ExampleStatus() {
+	for _, err := range []error{gormkey.ErrInvalidCredentials, gormkey.ErrDuplicateKey, gormkey.ErrBusy, httpauth.ErrCrossOrigin, nil} {
+		fmt.Println(httpauth.Status(err))
+	}
+	// Output:
+	// 401 0
+	// 409 0
+	// 503 1
+	// 403 0
+	// 200 0
+}
+
+// Behind a proxy the address of the client is in a header.
+func ExampleAuth_ClientAddress() {
+	web, _, _, done := exampleSite(httpauth.TrustedProxies(netip.MustParsePrefix("10.0.0.0/8")))
+	defer done()
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "10.0.0.1:4000"
+	r.Header.Set("X-Forwarded-For", "203.0.113.5, 192.0.2.7") // the first is the client's own text
+	fmt.Println(web.ClientAddress(r))
+	// Output: 192.0.2.7
+}

@@ -15,35 +15,36 @@ import (
 // contextKey is the key of an Auth's scope in a request's context.
 type contextKey struct{ _ byte }
 
-// scope is what a middleware puts into a request's context.
+// scope is the value that a middleware puts into a request's context.
 type scope[S any] struct {
 	request *validated[S]
 	current *S // nil for nobody
 }
 
-// validated holds what was found of a request, so that nothing is asked twice. The writer's
-// mutex guards it.
+// validated keeps the results for one request, so that nested middleware asks the database once.
+// The writer's mutex guards it.
 type validated[S any] struct {
 	w              writer
 	cookie, bearer *outcome[S]
 }
 
+// outcome is a result of a check: a session or an error.
 type outcome[S any] struct {
 	session *S
 	err     error
 }
 
-// RequireUser lets a request pass whose cookie has a session, and gives next the session
-// and its user by its context ([Auth.Session], [Auth.User]). A renewed session's cookie
-// is sent again. The others are answered as [RedirectAnonymous], [WithAnonymous],
-// [WithCrossOrigin] and [WithUnavailable] say: by 401, 401, 403 and 503 by default.
+// RequireUser lets a request pass if its cookie has a session. Next gets the session and its user
+// by its context ([Auth.Session], [Auth.User]). The cookie of a renewed session is sent again.
+// Other requests are answered as [RedirectAnonymous], [WithAnonymous], [WithCrossOrigin] and
+// [WithUnavailable] say: by default with 401, 401, 403 and 503.
 //
-// The response is no-store unless next sets a Cache-Control of its own, and varies by
-// Cookie. With a cookie of this package it is no-store whatever next sets. For that, next gets
-// a ResponseWriter around w, with the optional methods that net/http's own have and w has, and
+// The response is no-store unless next sets a Cache-Control of its own, and varies by Cookie. If
+// it sets a cookie of this package, then it is no-store whatever next sets. For that, next gets a
+// ResponseWriter around w. It has the optional methods that those of net/http have and w has, and
 // Unwrap for [http.ResponseController].
 //
-// The session is read once a request, however many of these stand behind one another. A
+// The session is read once for each request, even if several of these stand behind one another. A
 // preflight of CORS has no cookie: answer it before.
 func (a *Auth[U, S]) RequireUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,11 +62,10 @@ func (a *Auth[U, S]) RequireUser(next http.Handler) http.Handler {
 	})
 }
 
-// OptionalUser is [Auth.RequireUser] that lets requests without a session pass too: for
-// pages that differ for those who are signed in. What [Auth.CheckOrigin] refuses is
-// refused all the same, whoever sends it, so that it also stands before a sign-in form;
-// a request without the cookie but with a bearer token is not, since no other site can
-// send that.
+// OptionalUser is [Auth.RequireUser] that also lets requests without a session pass: for pages
+// that look different for people who are signed in. A request that [Auth.CheckOrigin] refuses is
+// refused here too, with or without a session, so it also protects a sign-in form. An exception
+// is a request without the cookie and with a bearer token, since no other site can send that.
 func (a *Auth[U, S]) OptionalUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := a.validatedOf(r)
@@ -82,10 +82,10 @@ func (a *Auth[U, S]) OptionalUser(next http.Handler) http.Handler {
 	})
 }
 
-// RequireBearer is [Auth.RequireUser] for a token in "Authorization: Bearer <token>",
-// for programs. The cookie is not looked at, and none is set; nobody but the client can
-// add the header, so that the origin is not asked for. The others get 401 with
-// WWW-Authenticate (RFC 6750, 3), or what [WithAnonymous] says.
+// RequireBearer is [Auth.RequireUser] for a token in "Authorization: Bearer <token>", for
+// programs. It neither reads nor sets the cookie. Only the client itself can add the header, so
+// the origin is not checked. Requests without a session get 401 with WWW-Authenticate (RFC 6750,
+// 3), or the answer of [WithAnonymous].
 func (a *Auth[U, S]) RequireBearer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := a.validatedOf(r)
@@ -124,7 +124,7 @@ func (a *Auth[U, S]) Session(ctx context.Context) *S {
 	return nil
 }
 
-// User returns the user of [Auth.Session], nil for nobody.
+// User returns the user of [Auth.Session], nil if nobody is signed in.
 func (a *Auth[U, S]) User(ctx context.Context) *U {
 	if session := a.Session(ctx); session != nil {
 		return a.base(session).User
@@ -132,18 +132,20 @@ func (a *Auth[U, S]) User(ctx context.Context) *U {
 	return nil
 }
 
-// Validate returns the session of the request's cookie, for routers and middleware of
-// another form. It sends the cookie of a renewed session again, so call it before the
-// response is begun.
+// Validate returns the session of the request's cookie, for routers and middleware of another
+// form. It sends the cookie of a renewed session again, so call it before the response has begun.
 //
-// Errors: [gormkey.ErrInvalidSession] for nobody, [ErrCrossOrigin]; any other is the
-// database's, and the cookie is kept.
+// Errors:
+//
+//   - [gormkey.ErrInvalidSession]: nobody is signed in.
+//   - [ErrCrossOrigin]: the request could change something, and may come from another site.
+//   - Any other error is the database's: keep the cookie, and answer 503.
 func (a *Auth[U, S]) Validate(w http.ResponseWriter, r *http.Request) (*S, error) {
 	return a.validate(w, r, a.validatedOf(r))
 }
 
-// ValidateBearer returns the session of "Authorization: Bearer <token>". Errors are
-// [gormkey.ErrInvalidSession] for nobody and those of the database.
+// ValidateBearer returns the session of "Authorization: Bearer <token>". It returns
+// [gormkey.ErrInvalidSession] if nobody is signed in; any other error is the database's.
 func (a *Auth[U, S]) ValidateBearer(w http.ResponseWriter, r *http.Request) (*S, error) {
 	return a.validateBearer(w, r, a.validatedOf(r))
 }
@@ -177,8 +179,8 @@ func (a *Auth[U, S]) validate(w http.ResponseWriter, r *http.Request, request *v
 	})
 }
 
-// chosen returns the one token that can have a session. Of several tokens it is the only one
-// with a session: if there are two, somebody may have planted one, and nobody knows which.
+// chosen returns the token that counts. Of several tokens it is the only one that has a session.
+// If two have one, somebody may have planted one of them, and nobody knows which.
 func (a *Auth[U, S]) chosen(ctx context.Context, came presented) (token gormkey.Token, err error) {
 	switch {
 	case len(came.tokens) == 0 || came.tooMany:
@@ -217,7 +219,7 @@ func (a *Auth[U, S]) validateBearer(w http.ResponseWriter, r *http.Request, requ
 	})
 }
 
-// once validates, or returns what was found before in the same request.
+// once validates, or returns the result of an earlier check of the same request.
 func once[S any](w http.ResponseWriter, request *validated[S], found **outcome[S], validate func() (*S, error)) (*S, error) {
 	if *found == nil {
 		session, err := validate()
@@ -230,7 +232,7 @@ func once[S any](w http.ResponseWriter, request *validated[S], found **outcome[S
 	return (*found).session, (*found).err
 }
 
-// found sets what the rest of the request finds, once a call has opened or ended its
+// found sets the result for the rest of the request, after a call has opened or ended its
 // session.
 func (a *Auth[U, S]) found(r *http.Request, session *S, err error) {
 	if s := a.scopeOf(r.Context()); s != nil {
@@ -280,24 +282,24 @@ func (a *Auth[U, S]) redirectAnonymous(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
-// requestTarget returns the path and the query that the client asked for. The request's URL
-// may be without a prefix of it by now: see [http.StripPrefix].
+// requestTarget returns the path and the query for which the client asked. The request's URL may
+// lack a prefix of it by now: see [http.StripPrefix].
 func requestTarget(r *http.Request) string {
 	if target, err := url.ParseRequestURI(r.RequestURI); err == nil { // which a proxy's client sends with the host
 		return target.RequestURI()
 	}
-	return r.URL.RequestURI() // of a request that came from no connection
+	return r.URL.RequestURI() // a request of a test, which came over no connection
 }
 
-// navigates tells whether the answer will be shown as a page. Browsers older than 2023
-// do not say, and are believed to.
+// navigates reports whether the answer will be shown as a page. Browsers older than 2023 do not
+// say; they are treated as if it will.
 func navigates(r *http.Request) bool {
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	return (mode == "" || mode == "navigate") && !isUpgrade(r)
 }
 
-// noStore keeps what is for one user out of caches, and out of what Back shows after a
-// sign-out, whatever was decided for the page before.
+// noStore keeps a page for one user out of caches, and out of the pages that Back shows after a
+// sign-out, whatever was decided for it before.
 func noStore(w http.ResponseWriter) { w.Header()["Cache-Control"] = []string{"no-store"} }
 
 // vary adds a header's name to Vary.
@@ -308,7 +310,7 @@ func vary(w http.ResponseWriter, name string) {
 	}
 }
 
-// hasToken tells whether a list of names has one.
+// hasToken reports whether a comma-separated list of names has one.
 func hasToken(list, name string) bool {
 	for part := range strings.SplitSeq(list, ",") {
 		if strings.EqualFold(strings.TrimSpace(part), name) {

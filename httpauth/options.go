@@ -12,8 +12,8 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// Option changes a default of [New]. Options are checked together by New; each message
-// names the option, the value and the bound.
+// Option changes a default of [New], which checks all options together. Each message names the
+// option, its value and the bound.
 type Option func(*options)
 
 type options struct {
@@ -35,45 +35,45 @@ func defaultOptions() options {
 }
 
 // TrustedOrigins lets requests of these origins change things, in addition to those of the same
-// origin: "https://admin.example.com", with a port where it is not the scheme's, and
-// without a path. Subdomains are not meant with their parent. Trust an http origin only
-// where nobody can be between.
+// origin: for example "https://admin.example.com", with a port if it is not the scheme's, and
+// without a path. A parent domain does not include its subdomains. Trust an http origin only
+// where nobody on the network can change its pages.
 func TrustedOrigins(origins ...string) Option {
 	return func(o *options) { o.trusted = append(o.trusted, origins...) }
 }
 
-// TrustedProxies names the reverse proxies whose X-Forwarded-For is believed, by
-// address: none by default. See [Auth.ClientAddress].
+// TrustedProxies names the addresses of the reverse proxies whose X-Forwarded-For is believed:
+// none by default. See [Auth.ClientAddress].
 func TrustedProxies(prefixes ...netip.Prefix) Option {
 	prefixes = slices.Clone(prefixes)
 	return func(o *options) { o.proxies = append(o.proxies, prefixes...) }
 }
 
-// WithThrottle lets every [Auth.SignIn] pass a throttle, by key, client address and
-// known device. It is off by default, though a service that anybody can reach needs one.
-// Credentials that nobody can have, such as an id that is too long, are refused before it. A
-// browser gets its device's cookie with a sign-in that succeeds.
+// WithThrottle lets every [Auth.SignIn] pass a throttle, by key, client address and known device.
+// It is off by default, though a service that anybody can reach needs one. Malformed credentials,
+// such as an id that is too long, are refused before it. A browser gets its device's cookie with
+// a sign-in that succeeds.
 func WithThrottle(limits *throttle.Throttle) Option {
 	return func(o *options) { o.throttle = limits }
 }
 
-// RedirectAnonymous sends a browser without a session to a local path, "/sign-in" say, by
-// 303, with the path that it asked for in the query's "next" (see [LocalPath]) where that
-// was a GET. Scripts and WebSockets, which cannot show a page, get 401 all the same, as
-// does a request by bearer token.
+// RedirectAnonymous sends a browser without a session to a local path, such as "/sign-in", by
+// 303. After a GET the query's "next" has the path for which it asked (see [LocalPath]). Scripts
+// and WebSockets, which cannot show a page, get 401 all the same, and so does a request with a
+// bearer token.
 func RedirectAnonymous(path string) Option { return func(o *options) { o.signInPath = path } }
 
-// WithAnonymous answers requests without a session, whose reason, [gormkey.ErrInvalidSession],
-// is always the same; by default 401.
+// WithAnonymous answers requests without a session; by default with 401. The reason is always the
+// same, [gormkey.ErrInvalidSession].
 func WithAnonymous(h http.Handler) Option { return func(o *options) { o.anonymous = h } }
 
 // WithCrossOrigin answers requests that [Auth.CheckOrigin] refuses; by default 403. CheckOrigin
 // gives the handler the reason. It is logged in any case.
 func WithCrossOrigin(h http.Handler) Option { return func(o *options) { o.crossOrigin = h } }
 
-// WithUnavailable answers requests whose session could not be read, or whose operation
-// failed, for an error of the database, which holds no secret: by default it is logged
-// by slog and the answer is 503. The cookie is kept.
+// WithUnavailable answers requests whose session could not be read, or whose operation failed,
+// because of an error of the database. By default the error, which holds no secret, is logged by
+// slog, and the answer is 503. The cookie stays.
 func WithUnavailable(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
 	return func(o *options) { o.unavailable = f }
 }

@@ -32,13 +32,16 @@ func refuseOrigin(format string, args ...any) error {
 // calls it, and so do SignIn, OpenSession and SignOut; call it in handlers that change something
 // without any of them.
 //
-// It is net/http's CrossOriginProtection, and stricter in four ways: a request must have
-// Sec-Fetch-Site or Origin, an Origin that has to prove something must be written as browsers
-// write it (RFC 6454, 6.2), an http origin is another one where the site is on https, and a
-// WebSocket handshake is checked although it is a GET.
-// The site is taken to be on https unless the host is a loopback address or the cookie is
-// insecure. Behind a proxy that changes the Host header, browsers older than 2023 need
-// the site itself among [TrustedOrigins].
+// It is net/http's CrossOriginProtection, and stricter in four ways:
+//
+//   - A request must have Sec-Fetch-Site or Origin.
+//   - An Origin that has to prove something must be written as browsers write it (RFC 6454, 6.2).
+//   - An http origin is another origin if the site is on https.
+//   - A WebSocket handshake is checked, although it is a GET.
+//
+// The site counts as being on https unless the host is a loopback address or the cookie is
+// insecure. Behind a proxy that changes the Host header, browsers older than 2023 need the site
+// itself among [TrustedOrigins].
 func (a *Auth[U, S]) CheckOrigin(r *http.Request) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -94,10 +97,10 @@ func (a *Auth[U, S]) checkPlausible(origin string, r *http.Request) error {
 	return nil
 }
 
-// splitOrigin returns the parts of an origin in the one form in which browsers send it, its
-// ASCII serialization (RFC 6454, 6.2): "http" or "https", "://", a host in lower case, and
-// the port if it is not the scheme's. It takes nothing else: no user, no path, not even "/",
-// no "null", and no list.
+// splitOrigin returns the parts of an origin in the one form in which browsers send it, its ASCII
+// serialization (RFC 6454, 6.2): "http" or "https", "://", a host in lower case, and the port if
+// it is not the scheme's. It accepts nothing else: no user, no path (not even "/"), no "null",
+// and no list.
 func splitOrigin(s string) (scheme, host string, ok bool) {
 	scheme, host, ok = strings.Cut(s, "://")
 	if !ok || scheme != "http" && scheme != "https" || len(host) > 300 {
@@ -114,7 +117,7 @@ func splitOrigin(s string) (scheme, host string, ok bool) {
 	return scheme, host, isSerializedHost(name)
 }
 
-// isSerializedHost tells whether a host is written as browsers write it (WHATWG URL, host
+// isSerializedHost reports whether a host is written as browsers write it (WHATWG URL, host
 // serializing).
 func isSerializedHost(name string) bool {
 	if inner, ok := strings.CutPrefix(name, "["); ok {
@@ -143,8 +146,9 @@ func isSerializedHost(name string) bool {
 	return true
 }
 
-// isUpgrade tells whether a request opens a WebSocket, which pages of every origin may do,
-// with the cookies. Programs also offer h2c, in requests like others.
+// isUpgrade reports whether a request opens a WebSocket. Pages of every origin may do so, and the
+// browser sends the cookies. Programs also offer h2c by this header, in requests that are
+// otherwise ordinary.
 func isUpgrade(r *http.Request) bool {
 	for _, v := range r.Header["Upgrade"] {
 		if hasToken(v, "websocket") {
@@ -163,9 +167,8 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
-// checkCookieOrigin is CheckOrigin for a request whose cookie would be believed: one that
-// has none and comes with a bearer token is nobody's whom a page could abuse, since no
-// other site can add that header.
+// checkCookieOrigin is CheckOrigin for a request whose cookie would be believed. A request
+// without the cookie and with a bearer token passes: no other site can add that header.
 func (a *Auth[U, S]) checkCookieOrigin(r *http.Request, hasCookie bool) error {
 	if !hasCookie && bearerToken(r) != "" && !isUpgrade(r) {
 		return nil
@@ -173,9 +176,9 @@ func (a *Auth[U, S]) checkCookieOrigin(r *http.Request, hasCookie bool) error {
 	return a.CheckOrigin(r)
 }
 
-// LocalPath returns target if it is a path of the same site, "/account?tab=1" say, and
-// otherwise fallback: give it what comes from a form or a query before redirecting there.
-// It is at most 2048 bytes of visible ASCII, begins with one slash, and holds no
+// LocalPath returns target if it is a path of the same site, such as "/account?tab=1", and
+// fallback otherwise. Pass a target from a form or a query through it before you redirect there.
+// A local path is at most 2048 bytes of visible ASCII, begins with one slash, and holds no
 // backslash, which browsers take for a slash.
 func LocalPath(target, fallback string) string {
 	if len(target) == 0 || len(target) > 2048 || target[0] != '/' || len(target) > 1 && target[1] == '/' {

@@ -11,9 +11,9 @@ import (
 	"github.com/gormkey/gormkey"
 )
 
-// writer is the ResponseWriter that handlers behind a middleware get. It completes the header
-// when it is about to be sent, whatever a handler has done to it: net/http's file server, for
-// one, takes Cache-Control out of answers that are errors.
+// writer is the ResponseWriter for handlers behind a middleware. It completes the header just
+// before it is sent, whatever a handler has done to it: net/http's file server, for example,
+// removes Cache-Control from answers that are errors.
 type writer struct {
 	http.ResponseWriter // nil where no middleware stands
 	cookies             *cookieOptions
@@ -27,9 +27,9 @@ type writer struct {
 	ended   atomic.Bool   // a sign-in or sign-out has ended its session meanwhile
 }
 
-// complete sees to it that an answer with a cookie of ours is no-store, that one for a single
-// user is unless the handler has decided, and that a token does not follow the one that has
-// replaced it.
+// complete makes sure of three things: an answer with a cookie of ours is no-store; an answer for
+// a single user is no-store unless the handler has decided otherwise; and a renewed token is not
+// sent after the one that has replaced it.
 func (w *writer) complete() {
 	if w.sent {
 		return
@@ -46,7 +46,7 @@ func (w *writer) complete() {
 	}
 }
 
-// own tells whether a line of Set-Cookie is for a cookie of this package.
+// own reports whether a line of Set-Cookie is for a cookie of this package.
 func (c *cookieOptions) own(line string) bool {
 	name, _, _ := strings.Cut(line, "=")
 	return name == c.name || name == c.device
@@ -63,8 +63,8 @@ func setLines(h http.Header, lines []string) {
 // Unwrap is for [http.ResponseController].
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// WriteHeader does not take the header for sent: the status may be an informational one, and
-// some ResponseWriters note it and send it later.
+// WriteHeader does not mark the header as sent. The status may be an informational one, and some
+// ResponseWriters note it and send it later.
 func (w *writer) WriteHeader(status int) {
 	w.complete()
 	w.ResponseWriter.WriteHeader(status)
@@ -85,7 +85,7 @@ func (w *writer) WriteString(s string) (int, error) {
 	return io.WriteString(w.ResponseWriter, s)
 }
 
-// ReadFrom lets net/http send a file without copying it.
+// ReadFrom lets net/http send a file without copying it through the program.
 func (w *writer) ReadFrom(from io.Reader) (int64, error) {
 	w.begin()
 	return io.Copy(w.ResponseWriter, from)
@@ -102,10 +102,11 @@ type flusher struct{ w *writer }
 
 func (f flusher) Flush() { _ = f.w.FlushError() }
 
-// closeNotifier is http.CloseNotifier, which is deprecated and which Gin wants.
+// closeNotifier is http.CloseNotifier, which is deprecated; Gin needs it.
 type closeNotifier interface{ CloseNotify() <-chan bool }
 
-// These are writers with the optional methods that their ResponseWriters have.
+// These are writers with the optional methods of their ResponseWriters. A handler looks for such a
+// method by a type assertion, so a writer must have exactly those that work.
 type (
 	writerF struct {
 		*writer
@@ -139,7 +140,7 @@ type (
 	}
 )
 
-// over stands w in front of a ResponseWriter and returns what handlers get.
+// over puts w in front of a ResponseWriter, and returns the value that handlers get.
 func (w *writer) over(under http.ResponseWriter, cookies *cookieOptions) http.ResponseWriter {
 	w.ResponseWriter, w.cookies = under, cookies
 	f := flusher{w}
@@ -164,9 +165,8 @@ func (w *writer) over(under http.ResponseWriter, cookies *cookieOptions) http.Re
 	return w
 }
 
-// watch returns the ResponseWriter for the handlers behind a middleware, and what is called
-// when these have returned. Behind another middleware of the same Auth it is the one that
-// came.
+// watch returns the ResponseWriter for the handlers behind a middleware. Behind another
+// middleware of the same Auth it is the one that is there already, and outermost is false.
 func (a *Auth[U, S]) watch(w http.ResponseWriter, request *validated[S]) (_ http.ResponseWriter, outermost bool) {
 	if request.w.ResponseWriter != nil {
 		return w, false
@@ -180,9 +180,9 @@ func (a *Auth[U, S]) unwatch(request *validated[S]) {
 	a.renewals.remove(&request.w)
 }
 
-// renewals are the answers with a renewed session's cookie that are not complete. If the
-// session's token is replaced before they are, a browser would get the new token first and
-// the old one after it. Against another process nothing can be done.
+// renewals are the answers with a renewed session's cookie that are not complete yet. If a
+// sign-in replaces the session's token before they are, then a browser would get the new token
+// first and the old one after it. Nothing can be done about an answer of another process.
 type renewals struct {
 	mu sync.Mutex
 	of map[gormkey.Token][]*writer

@@ -2,10 +2,10 @@ package password
 
 import "errors"
 
-// Any makes hashes of one format and verifies those of every format that this package
-// knows: what it makes, [Argon2id], [Bcrypt], [Scrypt], [Lucia], and PBKDF2 with SHA-256
-// or SHA-512, in the forms of PHC, passlib and Django. A hash of another format than the
-// made one is outdated, so that a sign-in replaces it.
+// Any makes hashes of one format and verifies those of every format that this package knows: its
+// own hasher's, [Argon2id], [Bcrypt], [Scrypt], [Lucia], and PBKDF2 with SHA-256 or SHA-512 in
+// the forms of PHC, passlib and Django. A hash of another format than its hasher's is outdated,
+// so that a sign-in replaces it.
 type Any struct {
 	Hasher // what makes hashes; Argon2id{} if it is nil
 }
@@ -19,7 +19,7 @@ func (a Any) made() Hasher {
 	return a.Hasher
 }
 
-// Validate reports what the made format reports of its settings.
+// Validate reports settings of its hasher that are out of bounds.
 func (a Any) Validate() error {
 	if v, ok := a.made().(interface{ Validate() error }); ok {
 		return v.Validate()
@@ -27,14 +27,13 @@ func (a Any) Validate() error {
 	return nil
 }
 
-// Hash returns a hash of the made format.
+// Hash returns a hash that its hasher makes.
 func (a Any) Hash(password string) (string, error) { return a.made().Hash(password) }
 
-// Outdated is the made format's.
+// Outdated is its hasher's answer.
 func (a Any) Outdated(hash string) bool { return a.made().Outdated(hash) }
 
-// Dummy does the work of a Verify of the made format that fails, for a key that there
-// is not.
+// Dummy does the work of a failed Verify of its hasher, for a key that does not exist.
 func (a Any) Dummy(password string) error { return dummy(a.made(), password) }
 
 func dummy(h Hasher, password string) error {
@@ -45,7 +44,7 @@ func dummy(h Hasher, password string) error {
 	return err
 }
 
-// CheckPassword is the made format's, [Check] if it has none.
+// CheckPassword is its hasher's, and [Check] if that has none.
 func (a Any) CheckPassword(password string) error {
 	if c, ok := a.made().(interface{ CheckPassword(string) error }); ok {
 		return c.CheckPassword(password)
@@ -53,8 +52,8 @@ func (a Any) CheckPassword(password string) error {
 	return Check(password)
 }
 
-// Verify reports whether hash was made of password. A hash that nothing here reads, or
-// that asks for more work than is accepted, is [ErrFormat], after no work.
+// Verify reports whether hash was made of password. It returns [ErrFormat], without any work, for
+// a hash of an unknown format and for one that asks for more work than is accepted.
 func (a Any) Verify(password, hash string) (bool, error) {
 	ok, err := a.made().Verify(password, hash)
 	if !errors.Is(err, ErrFormat) {
@@ -71,7 +70,7 @@ func (a Any) Verify(password, hash string) (bool, error) {
 	return false, ErrFormat
 }
 
-// CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
+// CheckHash returns [ErrFormat] for a hash that Verify cannot read. It does no work.
 func (a Any) CheckHash(hash string) error {
 	if c, ok := a.made().(interface{ CheckHash(string) error }); ok {
 		if err := c.CheckHash(hash); !errors.Is(err, ErrFormat) {
@@ -87,7 +86,7 @@ func (a Any) CheckHash(hash string) error {
 	return err
 }
 
-// readable is a format that can tell its hashes.
+// readable is a format that recognises its own hashes.
 type readable interface {
 	Hasher
 	CheckHash(hash string) error

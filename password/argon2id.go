@@ -15,9 +15,9 @@ import (
 //
 //	$argon2id$v=19$m=19456,t=2,p=1$<salt>$<key>
 //
-// of 97 bytes at the default settings. A zero field means its default. Verify reads
-// any settings up to 1 GiB of memory and 4 GiB of memory times passes, and Django's form,
-// which begins with "argon2$argon2id$".
+// which has 97 bytes at the default settings. A zero field means its default. Verify reads hashes
+// of any settings up to 1 GiB of memory and 4 GiB of memory times passes. It also reads Django's
+// form, which begins with "argon2$argon2id$".
 type Argon2id struct {
 	Memory      uint32 // KiB, 8 for each lane to 1 GiB; 19456 by default (19 MiB, OWASP ASVS 5.0 appendix C)
 	Iterations  uint32 // passes, 1 or more, with memory times passes up to 4 GiB; 2 by default
@@ -88,20 +88,20 @@ func (a Argon2id) Verify(password, hash string) (bool, error) {
 	})
 }
 
-// Dummy does the work of a Verify that fails, for a key that there is not.
+// Dummy does the work of a Verify that fails, for a key that does not exist.
 func (a Argon2id) Dummy(password string) error {
 	a = a.withDefaults()
 	return dummyForms(password, func(form string) { a.key(form, make([]byte, saltSize), keySize) })
 }
 
-// CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
+// CheckHash returns [ErrFormat] for a hash that Verify cannot read. It does no work.
 func (Argon2id) CheckHash(hash string) error {
 	_, err := parseArgon2id(hash)
 	return err
 }
 
-// Outdated reports whether hash takes less memory, or less memory times passes, than
-// what a makes, or has a shorter key or salt.
+// Outdated reports whether hash takes less memory, or less memory times passes, than a hash that
+// a makes, or has a shorter key or salt.
 func (a Argon2id) Outdated(hash string) bool {
 	h, err := parseArgon2id(hash)
 	a = a.withDefaults()
@@ -115,7 +115,7 @@ func (a Argon2id) key(password string, salt []byte, size uint32) []byte {
 	return argon2.IDKey([]byte(password), salt, a.Iterations, a.Memory, a.Parallelism, size)
 }
 
-// check holds the bounds of RFC 9106 § 3.1 and ours.
+// check holds the bounds of RFC 9106 § 3.1, and the package's own.
 func (a Argon2id) check() error {
 	switch {
 	case a.Parallelism < 1 || a.Parallelism > maxLanes,

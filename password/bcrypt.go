@@ -9,20 +9,20 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Bcrypt is bcrypt in its usual form of 60 bytes; Hash writes $2a$, Verify reads $2a$,
-// $2b$ and $2y$ of cost 4 to 16.
+// Bcrypt is bcrypt in its usual form of 60 bytes. Hash writes $2a$; Verify reads $2a$, $2b$ and
+// $2y$ of cost 4 to 16.
 //
-// Bcrypt reads 72 bytes of a password and takes "a" for "a\x00a". Hash refuses what is
-// longer, or holds a NUL, with [ErrTooLong] or [ErrNUL]; Verify answers false for both
-// after the same work. A hash that another system made of the first 72 bytes of a longer
-// password therefore verifies for none.
+// Bcrypt reads 72 bytes of a password, and takes "a" for "a\x00a". Hash refuses a longer password
+// with [ErrTooLong], and one with a NUL with [ErrNUL]. Verify answers false for both, after the
+// same work. So a hash that another system made of the first 72 bytes of a longer password
+// verifies for no password.
 type Bcrypt struct {
 	Cost int // 10 by default (OWASP's least), 10 to 16
 }
 
 var _ Hasher = Bcrypt{}
 
-// ErrNUL: the password holds a NUL, which bcrypt confuses.
+// ErrNUL: the password holds a NUL, and bcrypt would take another password for it.
 var ErrNUL = errors.New("password: bcrypt takes no NUL")
 
 const (
@@ -82,14 +82,14 @@ func (b Bcrypt) Verify(password, hash string) (bool, error) {
 	})
 }
 
-// Dummy does the work of a Verify that fails, for a key that there is not.
+// Dummy does the work of a Verify that fails, for a key that does not exist.
 func (b Bcrypt) Dummy(password string) error {
 	return dummyForms(password, func(form string) {
 		_, _ = bcrypt.GenerateFromPassword([]byte(form[:min(len(form), bcryptLength)]), b.withDefaults().Cost)
 	})
 }
 
-// CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
+// CheckHash returns [ErrFormat] for a hash that Verify cannot read. It does no work.
 func (Bcrypt) CheckHash(hash string) error {
 	_, err := bcryptCost(hash)
 	return err

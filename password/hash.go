@@ -6,9 +6,8 @@ import (
 	"log/slog"
 )
 
-// Hash is a password hash in the form that its hasher gave it, at most 255
-// bytes. Printing, logging or encoding it, or a struct that has it in an exported field,
-// shows "[redacted]".
+// Hash is a password hash in the form in which its hasher made it, at most 255 bytes. Printing,
+// logging or encoding it, or a struct that has it in an exported field, shows "[redacted]".
 type Hash string
 
 var (

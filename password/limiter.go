@@ -11,9 +11,9 @@ import (
 // ErrBusy: the limiter's queue is full, or the wait in it took too long.
 var ErrBusy = errors.New("password: too many passwords are being hashed")
 
-// Limiter bounds how many hashes run at once. A hash takes tens of milliseconds and
-// tens of megabytes: 512 at once took 16 GiB where two at a time took 132 MiB, in the
-// same time. Callers are admitted first in, first out. It is safe for concurrent use.
+// Limiter bounds how many hashes run at once. A hash takes tens of milliseconds and tens of
+// megabytes: 512 at once took 16 GiB, and two at a time took 132 MiB, in the same time. Callers
+// are admitted in the order in which they come. It is safe for concurrent use.
 type Limiter struct {
 	places  chan struct{}
 	queue   int64
@@ -22,9 +22,9 @@ type Limiter struct {
 	dead    deadMemory
 }
 
-// NewLimiter returns a limiter with so many places, a queue of at most queue callers
-// beside them, and a longest wait. Zero or less means the default of each: GOMAXPROCS
-// places, 16 callers in the queue for each place, 5 seconds.
+// NewLimiter returns a limiter that runs places hashes at once. At most queue further callers
+// wait, each for at most wait. Zero or less means the default: GOMAXPROCS places, 16 callers in
+// the queue for each place, 5 seconds.
 func NewLimiter(places, queue int, wait time.Duration) *Limiter {
 	if places <= 0 {
 		places = runtime.GOMAXPROCS(0)
@@ -61,8 +61,8 @@ func (l *Limiter) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// A channel admits its blocked senders in the order in which they came, but a new
-	// caller must not pass them by: only with nobody waiting may it take a free place.
+	// A channel admits its blocked senders in the order in which they came. A new caller must not
+	// overtake them, so it takes a free place only if nobody waits.
 	if l.waiting.Load() == 0 {
 		select {
 		case l.places <- struct{}{}:

@@ -13,14 +13,14 @@ import (
 //
 //	s2:<salt>:<key>
 //
-// of 148 bytes: scrypt with N = 16384, r = 16, p = 1 (32 MiB) of the password in NFKC,
-// with the 16 characters of the salt as they are, and 64 bytes of key in lower-case
-// hexadecimal. It also verifies the older form without "s2:", which has r = 8.
+// of 148 bytes. They are scrypt with N = 16384, r = 16, p = 1 (32 MiB) of the password in NFKC,
+// with the 16 characters of the salt as they are, and 64 bytes of key in lower-case hexadecimal.
+// It also verifies the older form without "s2:", which has r = 8.
 //
-// That is below what OWASP asks of scrypt (N = 131072): use it where a Lucia signs the
-// same people in, and [Argon2id] after. As in JavaScript, what is not valid UTF-8 counts
-// as U+FFFD, and an empty password can be hashed. As in every scrypt, NULs at the end
-// of a password count for nothing.
+// That is less than OWASP asks of scrypt (N = 131072): use it while a Lucia signs the same people
+// in, and [Argon2id] after that. As in JavaScript, bytes that are not valid UTF-8 count as
+// U+FFFD, and an empty password can be hashed. As in every scrypt, NULs at the end of a password
+// count for nothing.
 type Lucia struct{}
 
 var _ Hasher = Lucia{}
@@ -63,7 +63,7 @@ func (l Lucia) Verify(password, hash string) (bool, error) {
 	return subtle.ConstantTimeCompare(luciaKey(password, salt, r), key) == 1, nil
 }
 
-// CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
+// CheckHash returns [ErrFormat] for a hash that Verify cannot read. It does no work.
 func (Lucia) CheckHash(hash string) error {
 	_, _, _, err := parseLucia(hash)
 	return err
@@ -90,8 +90,8 @@ func luciaKey(password, salt string, r int) []byte {
 	return scryptKey(normalize(wellFormed(password)), []byte(salt), luciaN, r, 1, luciaKeySize)
 }
 
-// parseLucia returns salt, key and block size. Lucia compares hexadecimal texts, so
-// upper case is none of its.
+// parseLucia returns salt, key and block size. Lucia compares hexadecimal texts, so it never
+// accepts upper case.
 func parseLucia(hash string) (salt string, key []byte, r int, err error) {
 	if len(hash) > maxHash {
 		return "", nil, 0, ErrFormat
@@ -110,7 +110,7 @@ func parseLucia(hash string) (salt string, key []byte, r int, err error) {
 	return parts[0], key, r, nil
 }
 
-// wellFormed puts U+FFFD for each maximal part of s that is not UTF-8, as a decoder of
+// wellFormed puts U+FFFD in place of each maximal part of s that is not UTF-8, as a decoder of
 // the WHATWG Encoding Standard does, and so Node.
 func wellFormed(s string) string {
 	if utf8.ValidString(s) {

@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// deadMemory lets the garbage collector follow the hashes. Each leaves a block of tens
-// of megabytes behind, and in a small heap the collector's pace lets several times the
-// memory of the running ones pile up (114 MiB where two hashes of 19 MiB ran).
+// deadMemory makes the garbage collector keep up with the hashes. Each hash leaves a block of
+// tens of megabytes behind. In a small heap the collector runs so rarely that several times the
+// memory of the running hashes piles up: 114 MiB where two hashes of 19 MiB ran.
 type deadMemory struct {
 	mu     sync.Mutex
 	cycles uint64 // collections that had happened when it was last looked at
 	left   int    // hashes that ended since
 }
 
-// smallHeap is the live heap in bytes up to which a collection is forced: in a larger
-// one it costs more than a hash, and the dead blocks are a small part of it.
+// smallHeap is the largest live heap, in bytes, in which a collection is forced. In a larger heap
+// it costs more than a hash, and the dead blocks are a small part of it.
 const smallHeap = 128 << 20
 
-// hashed counts a hash that ended, and collects once places of them are dead.
+// hashed counts a hash that has ended, and collects once as many have ended as there are places.
 func (d *deadMemory) hashed(places int) {
 	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// normalize returns s, valid UTF-8, in NFKC (UAX #15), so that the same password typed
-// on two keyboards is the same, and is what other languages make of it. The tables are
-// x/text's; its own NFKC differs from the standard's in two ways: it puts U+034F after
-// 30 combining marks (the stream-safe form), and it composes across some vowel signs.
+// normalize returns s, valid UTF-8, in NFKC (UAX #15), so that the same password typed on two
+// keyboards is the same text, and the same as in other languages. It uses the tables of x/text.
+// The NFKC of x/text itself differs from the standard in two ways: it puts U+034F after 30
+// combining marks (the stream-safe form), and it composes across some vowel signs.
 func normalize(s string) string {
 	if isASCII(s) {
 		return s
@@ -75,9 +75,8 @@ func compose(in []rune) string {
 	return string(out)
 }
 
-// composePair returns the character that two compose to, if there is one. x/text's
-// composition looks only at the low 16 bits of each, so what it answers is checked by
-// its decomposition.
+// composePair returns the character into which two compose, if there is one. The composition of
+// x/text looks only at the low 16 bits of each, so the result is checked by decomposing it.
 func composePair(a, b rune) (rune, bool) {
 	pair := []rune(norm.NFC.String(string([]rune{a, b})))
 	if len(pair) != 1 || norm.NFD.String(string(pair)) != norm.NFD.String(string(a))+norm.NFD.String(string(b)) {

@@ -21,8 +21,8 @@ import (
 //	CheckPassword(password string) error // instead of Check
 //	Validate() error                     // settings out of bounds
 type Hasher interface {
-	// Hash returns a hash of password under a new salt, in a text form of at most 255
-	// bytes that begins with what tells its format.
+	// Hash returns a hash of password under a new salt. It is a text of at most 255 bytes that
+	// begins with the name of its format.
 	Hash(password string) (string, error)
 	// Verify reports whether hash was made of password. It compares in constant time.
 	// ErrFormat means that the hash is of another format or out of bounds, and that
@@ -37,8 +37,7 @@ var (
 	// ErrFormat: the hash is not of a format that the hasher reads, or asks for more
 	// work than it accepts.
 	ErrFormat = errors.New("password: unknown hash format")
-	// ErrTooLong: the password is over [MaxLength] bytes, or over what the format takes
-	// whole.
+	// ErrTooLong: the password is over [MaxLength] bytes, or longer than its format can hold.
 	ErrTooLong = errors.New("password: too long")
 	// ErrNotUTF8: the password is not valid UTF-8.
 	ErrNotUTF8 = errors.New("password: not valid UTF-8")
@@ -46,12 +45,12 @@ var (
 	ErrTooShort = errors.New("password: too short")
 )
 
-// MaxLength is the longest password in bytes, before normalisation, which can make a
-// text eleven times as long (CVE-2023-46695 is what comes of normalising first).
+// MaxLength is the longest password in bytes before normalization, which can make a text eleven
+// times as long. A program that normalizes first can be made to do that work (CVE-2023-46695).
 const MaxLength = 4096
 
-// Check refuses a password that cannot be hashed: over [MaxLength] bytes or not valid
-// UTF-8. It costs next to nothing.
+// Check refuses a password that cannot be hashed, because it is over [MaxLength] bytes or not
+// valid UTF-8. It costs next to nothing.
 func Check(password string) error {
 	switch {
 	case len(password) > MaxLength:
@@ -65,8 +64,8 @@ func Check(password string) error {
 // maxHash is the longest stored hash that is looked at, in bytes.
 const maxHash = 1024
 
-// forms returns what a typed password may have been hashed as: in NFKC, as everything
-// here hashes it, and, if that differs, as it is, as other systems do.
+// forms returns the texts as which a typed password may have been hashed: in NFKC, as this
+// package hashes it, and, if that differs, as it was typed, as other systems hash it.
 func forms(password string) []string {
 	normal := normalize(password)
 	if normal == password {

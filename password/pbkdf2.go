@@ -17,8 +17,8 @@ import (
 //	$pbkdf2-sha256$600000$<salt>$<key>          passlib, with "." for "+"
 //	pbkdf2_sha256$600000$<salt>$<key>           Django
 //
-// None is made here: PBKDF2 takes next to no memory, so an attacker's hardware tries it
-// fastest of all.
+// This package makes no such hashes: PBKDF2 takes next to no memory, so an attacker's hardware
+// tries it fastest of all.
 type pbkdf2Hash struct {
 	newHash    func() hash.Hash
 	iterations uint64

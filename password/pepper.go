@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// Pepper hashes HMAC-SHA-256(key, password) instead of the password, with a key that is
-// kept apart from the database, so that a stolen table alone cannot be searched (NIST SP
-// 800-63B § 3.1.1.2). A hash names its key:
+// Pepper hashes HMAC-SHA-256(key, password) instead of the password. The key is kept apart from
+// the database, so that nobody can search for passwords in a stolen table alone (NIST SP 800-63B
+// § 3.1.1.2). A hash names its key:
 //
 //	pepper:<id>:<hash>
 //
-// To rotate, add a key, make it Current, and keep the old one as long as hashes name it:
-// these are outdated, so that a sign-in replaces them. A lost key loses its passwords.
-// Hashes without a pepper verify through [Any], and are outdated too.
+// To rotate keys, add a key, make it Current, and keep the old one as long as hashes name it.
+// Those hashes are outdated, so a sign-in replaces them. If you lose a key, the passwords under
+// it are lost. Hashes without a pepper verify through [Any], and are outdated too.
 type Pepper struct {
 	Keys    map[string][]byte // by id, 1–32 bytes of A–Z, a–z, 0–9, "_", "-"; at least 32 bytes each, random
 	Current string            // the id of the key for new hashes
@@ -51,7 +51,7 @@ func (p Pepper) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "{pepper %q, current %q}", slices.Sorted(maps.Keys(p.Keys)), p.Current)
 }
 
-// Validate reports keys that are too short, ids that do not fit, and no current key.
+// Validate reports a missing current key, keys that are too short, and malformed ids.
 func (p Pepper) Validate() error {
 	if _, ok := p.Keys[p.Current]; !ok {
 		return fmt.Errorf("%w: there is no current key %q", ErrPepper, p.Current)
@@ -103,14 +103,14 @@ func (p Pepper) Verify(password, hash string) (bool, error) {
 	return matches && failed == nil, errors.Join(err, failed)
 }
 
-// Dummy does the work of a Verify that fails, for a key that there is not.
+// Dummy does the work of a Verify that fails, for a key that does not exist.
 func (p Pepper) Dummy(password string) error {
 	var failed error
 	err := dummyForms(password, func(form string) { failed = errors.Join(failed, dummy(p.inner(), pepper(p.Keys[p.Current], form))) })
 	return errors.Join(err, failed)
 }
 
-// CheckHash reports [ErrFormat] or [ErrPepper] for what Verify cannot read.
+// CheckHash returns [ErrFormat] or [ErrPepper] for a hash that Verify cannot read.
 func (p Pepper) CheckHash(hash string) error {
 	id, hash, err := p.parse(hash)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 //
 //	$scrypt$ln=17,r=8,p=1$<salt>$<key>
 //
-// A zero field means its default. Verify reads that and Django's form,
-// "scrypt$<N>$<salt>$<r>$<p>$<key>", at any settings up to 1 GiB of memory and four
-// times that of work. As in every scrypt, NULs at the end of a password count for nothing.
+// A zero field means its default. Verify reads that form and Django's,
+// "scrypt$<N>$<salt>$<r>$<p>$<key>", of any settings up to 1 GiB of memory and four times that of
+// work. As in every scrypt, NULs at the end of a password count for nothing.
 type Scrypt struct {
 	LogN uint8  // log2 of the cost N, 14 to 20; 17 by default (128 MiB at r = 8, OWASP)
 	R    uint32 // block size, 8 by default
@@ -89,21 +89,21 @@ func (s Scrypt) Verify(password, hash string) (bool, error) {
 	})
 }
 
-// Dummy does the work of a Verify that fails, for a key that there is not.
+// Dummy does the work of a Verify that fails, for a key that does not exist.
 func (s Scrypt) Dummy(password string) error {
 	s = s.withDefaults()
 	h := scryptHash{n: 1 << s.LogN, r: uint64(s.R), p: uint64(s.P), salt: make([]byte, saltSize)}
 	return dummyForms(password, func(form string) { h.derive(form, keySize) })
 }
 
-// CheckHash reports [ErrFormat] for what Verify cannot read. It does no work.
+// CheckHash returns [ErrFormat] for a hash that Verify cannot read. It does no work.
 func (Scrypt) CheckHash(hash string) error {
 	_, err := parseScrypt(hash)
 	return err
 }
 
-// Outdated reports whether hash is of another format, takes less memory or work than
-// what s makes, or has a shorter key or salt.
+// Outdated reports whether hash is of another format, takes less memory or work than a hash that
+// s makes, or has a shorter key or salt.
 func (s Scrypt) Outdated(hash string) bool {
 	h, err := parseScrypt(hash)
 	s = s.withDefaults()

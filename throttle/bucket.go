@@ -21,10 +21,11 @@ const (
 	maxDevice = 256
 )
 
-// afterwards is how long what follows an attempt may take, whose context may have ended.
+// afterwards is how long the work after an attempt may take. The attempt's context may have ended
+// by then.
 const afterwards = 5 * time.Second
 
-// place is one in a bucket.
+// place is one place in a bucket: one failure that may happen.
 type place struct {
 	id string
 	limit
@@ -32,9 +33,9 @@ type place struct {
 	made   gormkey.UnixMilli // the row's empty_at, if this place made the row, otherwise 0
 }
 
-// take takes the places of an attempt: a known device's own, or those of the address and of
-// the account. One SELECT refuses what has no place, and writes nothing. The account comes
-// last, since anybody can make up names: the address limits for how many of them there are
+// take takes the places of an attempt: that of a known device, or those of the address and of the
+// account. One SELECT refuses an attempt that has no place, and writes nothing. The account comes
+// last, because anybody can make up names: so the address limits for how many accounts there are
 // rows.
 func (t *Throttle) take(ctx context.Context, account string, client Client) ([]place, error) {
 	var places []place
@@ -62,8 +63,8 @@ func (t *Throttle) take(ctx context.Context, account string, client Client) ([]p
 	return t.takeAll(ctx, places, rows)
 }
 
-// takeAll takes each place or none. It returns none and no error for a device that is not
-// known any more.
+// takeAll takes all places or none. For a device that is not known any more it returns no places
+// and no error.
 func (t *Throttle) takeAll(ctx context.Context, places []place, rows map[string]Bucket) ([]place, error) {
 	var wait time.Duration
 	now := t.now()
@@ -115,9 +116,9 @@ func (p place) wait(row Bucket, now gormkey.UnixMilli) time.Duration {
 	return time.Duration(row.EmptyAt+milli(p.decay)-now-milli(p.full())) * time.Millisecond
 }
 
-// takeOne takes a place, or returns how long the bucket will be full. The condition of one
-// UPDATE has the limit in it, so that no two take the last place. It makes a row that is not
-// there, but not for a device: of that it returns that it is not known.
+// takeOne takes a place, or returns how long the bucket will be full. One UPDATE has the limit in
+// its condition, so that two attempts never both take the last place. A missing row is made, but
+// not for a device: then it returns that the device is not known.
 func (t *Throttle) takeOne(ctx context.Context, p *place, found bool) (wait time.Duration, known bool, err error) {
 	for range 10 {
 		now := t.now()
@@ -163,14 +164,14 @@ func (t *Throttle) takeOne(ctx context.Context, p *place, found bool) (wait time
 	return p.decay, true, nil
 }
 
-// insert makes a row unless it is there, and returns whether it did: 1 or 0.
+// insert makes a row unless it is there already, and returns how many it made: 1 or 0.
 func (t *Throttle) insert(ctx context.Context, b Bucket) (int64, error) {
 	verb, otherwise := t.engine.InsertUnlessThere()
 	return t.exec(ctx, verb+" INTO ? (?, ?, ?) VALUES (?, ?, ?)"+otherwise, t.name(), id, emptyAt, expires, b.ID, b.EmptyAt, b.Expires)
 }
 
-// giveBack takes an attempt back from its buckets. One that passed renews its device. One that
-// did not leaves no row that it has made, unless others have taken a place there since.
+// giveBack takes an attempt back from its buckets. An attempt that passed renews its device. One
+// that did not pass leaves no row that it has made, unless others have taken a place there since.
 func (t *Throttle) giveBack(ctx context.Context, places []place, passed bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
@@ -201,9 +202,9 @@ func (t *Throttle) trustDevice(ctx context.Context, device string) error {
 	return err
 }
 
-// DeleteExpired deletes the rows that mean nothing any more, in batches that each commit
-// by themselves, and returns how many, with an error too. Several at once do no harm.
-// Call it from a job, once a day say.
+// DeleteExpired deletes the rows that no longer mean anything, in batches that each commit by
+// themselves, and returns how many, with an error too. Several calls at once do no harm. Call it
+// from a job, for example once an hour.
 func (t *Throttle) DeleteExpired(ctx context.Context) (deleted int64, err error) {
 	const batch = 500
 	statement, vars := "DELETE FROM ? WHERE ? < ? ORDER BY ?", []any{t.name(), expires, t.now(), expires}
@@ -259,10 +260,11 @@ func hashed(kind, text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// deviceID is that of one device at one account: it is not known at others.
+// deviceID is the id of a device at one account: the device is not known at others.
 func deviceID(account, device string) string { return hashed("device", hashed("", device)+account) }
 
-// addressID is that of a network which one client has to itself, "" for none.
+// addressID is the id of the network that one client has to itself, the /64 of an IPv6 address;
+// "" for none.
 func addressID(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	switch {

@@ -2,6 +2,7 @@ package throttle_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log"
@@ -63,4 +64,96 @@ func ExampleThrottle_Do() {
 	// gormkey: invalid credentials
 	// throttle: too many failed attempts; retry after 10m0s
 	// <nil>
+}
+
+// A stranger uses up the places of an account. The user's own browser, which is known, gets in.
+func ExampleThrottle_Trust() {
+	limits, done := exampleThrottle()
+	defer done()
+	ctx, account := context.Background(), "email:ada@example.com"
+	browser := throttle.Client{Address: netip.MustParseAddr("192.0.2.7"), Device: rand.Text()} // kept in a cookie
+	if err := limits.Trust(ctx, account, browser); err != nil {
+		log.Fatal(err)
+	}
+
+	stranger := throttle.Client{Address: netip.MustParseAddr("198.51.100.9")}
+	wrong := func() error { return gormkey.ErrInvalidCredentials }
+	for range 5 {
+		_ = limits.Do(ctx, account, stranger, wrong)
+	}
+	right := func() error { return nil }
+	fmt.Println("stranger:", limits.Do(ctx, account, stranger, right))
+	fmt.Println("browser:", limits.Do(ctx, account, browser, right))
+	// Output:
+	// stranger: throttle: too many failed attempts; retry after 10m0s
+	// browser: <nil>
+}
+
+// After a password was reset by mail, the guesses at the old one do not count.
+func ExampleThrottle_Forget() {
+	limits, done := exampleThrottle()
+	defer done()
+	ctx, account := context.Background(), "email:ada@example.com"
+	client := throttle.Client{Address: netip.MustParseAddr("192.0.2.7")}
+	for range 5 {
+		_ = limits.Do(ctx, account, client, func() error { return gormkey.ErrInvalidCredentials })
+	}
+	fmt.Println(limits.Forget(ctx, account))
+	fmt.Println(limits.Do(ctx, account, client, func() error { return nil }))
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+// The answer 429 has a Retry-After.
+func ExampleError() {
+	limits, done := exampleThrottle(throttle.WithAccountLimit(1, time.Minute))
+	defer done()
+	client := throttle.Client{Address: netip.MustParseAddr("192.0.2.7")}
+	var err error
+	for range 2 {
+		err = limits.Do(context.Background(), "email:ada@example.com", client, func() error { return gormkey.ErrInvalidCredentials })
+	}
+	var refused *throttle.Error
+	if errors.As(err, &refused) {
+		fmt.Println("Retry-After:", int(refused.RetryAfter.Seconds()))
+	}
+	// Output: Retry-After: 60
+}
+
+func ExampleThrottle_DeleteExpired() {
+	clock := authtest.NewClock()
+	limits, done := exampleThrottle(throttle.WithClock(clock.Now))
+	defer done()
+	ctx := context.Background()
+	client := throttle.Client{Address: netip.MustParseAddr("192.0.2.7")}
+	_ = limits.Do(ctx, "email:ada@example.com", client, func() error { return gormkey.ErrInvalidCredentials })
+
+	fmt.Println(limits.DeleteExpired(ctx))
+	clock.Advance(24 * time.Hour)
+	fmt.Println(limits.DeleteExpired(ctx)) // the row of the account, and that of the address
+	// Output:
+	// 0 <nil>
+	// 2 <nil>
+}
+
+// exampleThrottle opens a database for a throttle, with a clock that stands still.
+func exampleThrottle(opts ...throttle.Option) (limits *throttle.Throttle, done func()) {
+	db, err := gorm.Open(sqlite.Open("file:limits?mode=memory"), &gorm.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool.SetMaxOpenConns(1) // a database in memory lives in one connection
+	limits, err = throttle.New(db, append([]throttle.Option{throttle.WithClock(authtest.NewClock().Now)}, opts...)...)
+	if err == nil {
+		err = limits.AutoMigrate()
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return limits, func() { _ = pool.Close() }
 }

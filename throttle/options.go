@@ -14,27 +14,29 @@ type limit struct {
 	decay    time.Duration
 }
 
-// WithAccountLimit sets how many failures an account, and each device that it knows,
-// takes at once, 5 by default, and after how long each is forgotten, 10 minutes: 1 to
-// 1000, and 1 second to 30 days, at most a year together.
+// WithAccountLimit sets how many failures an account takes at once, 1 to 1000, 5 by default; and
+// after how long each is forgotten, 1 second to 30 days, 10 minutes by default. The product of
+// the two is at most a year. Each device that the account knows has the same limit of its own.
 func WithAccountLimit(failures int, decay time.Duration) Option {
 	return func(t *Throttle) { t.account = limit{failures, decay} }
 }
 
-// WithAddressLimit sets the same for a client's address, 100 and 1 minute by default: an
-// office, or a network of phones, may have one address. 1 to 100,000.
+// WithAddressLimit sets the same for a client's address: 1 to 100,000 failures, 100 by default.
+// Each is forgotten after 1 minute by default. An office, or a network of phones, may have one
+// address.
 func WithAddressLimit(failures int, decay time.Duration) Option {
 	return func(t *Throttle) { t.address = limit{failures, decay} }
 }
 
-// WithDeviceTrust sets how long a device is known after its last sign-in: 1 hour to 10
-// years, a year by default.
+// WithDeviceTrust sets for how long a device is known after its last sign-in: 1 hour to 10 years,
+// a year by default.
 func WithDeviceTrust(d time.Duration) Option { return func(t *Throttle) { t.trust = d } }
 
-// WithTable names the table, [DefaultTable] by default; schema.table too.
+// WithTable names the table, [DefaultTable] by default. The name may have a schema, as in
+// "auth.throttle".
 func WithTable(name string) Option { return func(t *Throttle) { t.table = name } }
 
-// WithClock replaces time.Now, in tests say.
+// WithClock replaces time.Now, for example in tests.
 func WithClock(now func() time.Time) Option { return func(t *Throttle) { t.clock = now } }
 
 func (t *Throttle) validate() error {
@@ -67,5 +69,5 @@ func (t *Throttle) validate() error {
 	return nil
 }
 
-// full is how long a full bucket takes to be empty.
+// full is how long it takes until a full bucket is empty.
 func (l limit) full() time.Duration { return time.Duration(l.failures) * l.decay }

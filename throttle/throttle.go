@@ -13,32 +13,31 @@
 //
 // # How it counts
 //
-// An attempt takes its place before the password is hashed and gives it back unless it
-// failed, so that however many come at once, no more are let in than may fail. Each
-// place is taken by one UPDATE that has the limit in its condition. Failures decay one
-// by one: an account takes 5 at once and one more every 10 minutes, an address 100 and
-// one more a minute (OWASP ASVS 6.3.1; NIST SP 800-63B-4 asks for 100 in a row at most).
-// Refused attempts are not counted, so that after [Error.RetryAfter] without failures
-// the right password is let in. A refusal is one SELECT and writes nothing.
+// An attempt takes its place before the password is hashed, and gives it back unless it failed.
+// So even if many attempts come at once, only as many are let in as may fail. Each place is taken
+// by one UPDATE that has the limit in its condition. Failures decay one by one: an account takes
+// 5 at once and one more every 10 minutes, an address 100 and one more a minute (OWASP ASVS
+// 6.3.1; NIST SP 800-63B-4 asks for 100 in a row at most). Refused attempts are not counted, so
+// that after [Error.RetryAfter] without failures the right password is let in. A refusal is one
+// SELECT and writes nothing.
 //
 // # How large the table gets
 //
-// A row takes about 260 bytes with its indexes. An account has a row from a failure until 50
-// minutes after its last one, and an address until 100 minutes after. Anybody can make up
-// names of accounts. So the address's place is taken first, and an address cannot cause more
-// rows than it may fail: 100 at once and 1,440 more a day, or 400 kB. If
-// [Throttle.DeleteExpired] runs once an hour, at most 210 of them are there. An attacker with
-// 10,000 addresses then holds 0.6 GB. A limit that is lower, or decays more slowly, makes
-// that less. A client without an address has no such bound: behind a proxy give it the
-// client's.
+// A row takes about 260 bytes with its indexes. An account has a row from its first failure until
+// 50 minutes after its last one, and an address until 100 minutes after. Anybody can make up
+// names of accounts. So the address's place is taken first, and an address cannot cause more rows
+// than it may fail: 100 at once and 1,440 more a day, or 400 kB. If [Throttle.DeleteExpired] runs
+// once an hour, at most 210 of these rows are there. An attacker with 10,000 addresses then holds
+// 0.6 GB. A limit that is lower, or decays more slowly, makes that less. A client without an
+// address has no such bound, so pass the client's address behind a proxy too.
 //
 // # Known devices
 //
-// Whoever knows an account's name can use up its places. So that this keeps nobody out,
-// a device that has signed in to the account has places of its own there: give
-// [Client.Device] a random text that the browser keeps, in a cookie of its own that
-// outlives the session. Strangers' failures then do not count for it, nor do its own for
-// others, and a device is known for a year after its last sign-in.
+// Anybody who knows an account's name can use up its places. To keep nobody out by that, a device
+// that has signed in to the account has places of its own there. Give [Client.Device] a random
+// text that the browser keeps, in a cookie of its own that outlives the session. Failures of
+// strangers then do not count for the device, and its own do not count for others. A device is
+// known for a year after its last sign-in.
 package throttle
 
 import (
@@ -55,52 +54,52 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// DefaultTable is the table's name, behind a TablePrefix of the NamingStrategy.
+// DefaultTable is the table's name. A TablePrefix of the NamingStrategy is put before it.
 const DefaultTable = "auth_throttle"
 
 // Bucket is a row of the table: the failures of one account, address or known device.
-// [Throttle.AutoMigrate] makes it; its columns are here for other ways to migrate.
+// [Throttle.AutoMigrate] makes the table; the struct is here for other ways to migrate.
 type Bucket struct {
-	// ID is a SHA-256 in lower-case hexadecimal of what is counted. (Its type is written
-	// out: for a size alone GORM rebuilds the table on SQLite each time.)
+	// ID is the SHA-256, in lower-case hexadecimal, of the account, address or device. (Its type
+	// is written out because GORM rebuilds a table on SQLite each time for a size alone.)
 	ID string `gorm:"column:id;primaryKey;not null;type:varchar(64)"`
 	// EmptyAt is when the last of the failures will have decayed.
 	EmptyAt gormkey.UnixMilli `gorm:"column:empty_at;not null;type:bigint"`
-	// Expires is when the row means nothing any more.
+	// Expires is the moment from which the row means nothing.
 	Expires gormkey.UnixMilli `gorm:"column:expires;not null;type:bigint;index"`
 }
 
 // TableName returns the default name.
 func (Bucket) TableName(namer schema.Namer) string { return namer.JoinTableName(DefaultTable) }
 
-// Client is who makes an attempt.
+// Client describes who makes an attempt.
 type Client struct {
-	// Address is the client's, not that of a proxy. An IPv6 address counts with its /64,
-	// which one client has to itself, and an IPv4 one in IPv6 form as IPv4. The zero
-	// Addr is counted for no address, as in a command: only the account limits it.
+	// Address is the client's own, and not that of a proxy. An IPv6 address counts with its /64,
+	// which one client has to itself, and an IPv4 address in IPv6 form counts as IPv4. With the
+	// zero Addr, as in a command, no address is counted and only the account limits the attempt.
 	Address netip.Addr
-	// Device is a secret of the client's browser, of 22 to 256 bytes with at least 128
-	// bits from crypto/rand, or "". The table has its hash, with the account's.
+	// Device is a secret of the client's browser, or "": 22 to 256 bytes, with at least 128 bits
+	// from crypto/rand. The table has its hash, together with the account's.
 	Device string
 }
 
-// ErrTooMany is what every [Error] is to errors.Is.
+// ErrTooMany is wrapped by every [Error].
 var ErrTooMany = errors.New("throttle: too many failed attempts")
 
-// Error is an attempt that was not let in. Nothing was counted for it.
+// Error refuses an attempt. Nothing was counted for it.
 type Error struct {
-	// RetryAfter is when the next one will be, if nobody fails until then. It is above 0, and
-	// the longest of the account's and the address's.
+	// RetryAfter is how long it takes until an attempt is let in, if nobody fails until then. It
+	// is above 0, and the longer one of the account's and the address's.
 	RetryAfter time.Duration
 }
 
-// Error names no account and no address.
+// Error returns a text that names no account and no address.
 func (e *Error) Error() string { return fmt.Sprintf("%v; retry after %v", ErrTooMany, e.RetryAfter) }
 
-// Is makes it ErrTooMany.
+// Is reports whether target is [ErrTooMany].
 func (e *Error) Is(target error) bool { return target == ErrTooMany }
 
-// Throttle is safe for concurrent use.
+// Throttle limits failed attempts. Make it with [New]. It is safe for concurrent use.
 type Throttle struct {
 	db      *gorm.DB
 	engine  engine.Engine
@@ -111,8 +110,9 @@ type Throttle struct {
 	trust   time.Duration
 }
 
-// New returns a throttle whose table is in db, a root handle: a count has to outlive the
-// transaction of what it counts. Every option out of bounds is an error.
+// New returns a throttle whose table is in db. Db must be a root handle, because a count has to
+// outlive the transaction of the attempt that it counts. Every option that is out of bounds is an
+// error.
 func New(db *gorm.DB, opts ...Option) (*Throttle, error) {
 	if db == nil || db.Config == nil || db.Statement == nil {
 		return nil, errors.New("throttle: db is nil or not opened by gorm.Open")
@@ -146,20 +146,26 @@ func New(db *gorm.DB, opts ...Option) (*Throttle, error) {
 	return t, nil
 }
 
-// AutoMigrate creates and extends the table.
+// AutoMigrate creates the table, or adds the columns that it lacks.
 func (t *Throttle) AutoMigrate() error { return t.db.Table(t.table).AutoMigrate(&Bucket{}) }
 
-// Do lets an attempt in, or returns an [*Error] at once. The account is the id of the key
-// that the attempt names, whether there is one or not: provider, colon, id.
+// Do lets an attempt in, or returns an [*Error] at once. The account is the id of the key that
+// the attempt names, whether such a key exists or not: provider, colon, id, as in
+// "email:ada@example.com".
 //
-// attempt may be any call that verifies a secret, [gormkey.RepositoryOf.SignIn] or UseKey.
-// It is counted if it returns [gormkey.ErrInvalidCredentials] or an error of the context,
-// after which nobody has seen the answer; if it returns nil, the client's device is known
-// from then on. After any other error the table is as it was. Do returns the attempt's error
-// as it is. An error of the throttle's own is the database's, and then attempt is not called;
-// one that comes after the attempt, when its place is given back, is not returned: that decays.
+// Attempt may be any call that verifies a secret, such as [gormkey.RepositoryOf.SignIn] or
+// UseKey. Its error decides what is counted:
 //
-// Call it outside of a transaction, and [gormkey.RepositoryOf.CheckCredentials] before it.
+//   - nil: nothing is counted, and the client's device is known from then on.
+//   - [gormkey.ErrInvalidCredentials]: a failure.
+//   - An error of the context: a failure too, since the attempt ran and nobody saw its answer.
+//   - Any other error: the table stays as it was.
+//
+// Do returns the attempt's error as it is. If the throttle's own statement fails before the
+// attempt, then Do returns that error, and attempt is not called. If one fails after the attempt,
+// when its place is given back, nothing is returned: the place becomes free by itself.
+//
+// Call Do outside any transaction, and [gormkey.RepositoryOf.CheckCredentials] before it.
 func (t *Throttle) Do(ctx context.Context, account string, client Client, attempt func() error) error {
 	if err := check(account, client); err != nil {
 		return err
@@ -183,8 +189,8 @@ func (t *Throttle) Do(ctx context.Context, account string, client Client, attemp
 	return err
 }
 
-// Trust makes a client's device known to an account, as a sign-in by [Throttle.Do] does:
-// call it after a sign-up, for example. A client without a device is not made known.
+// Trust makes a client's device known to an account, as a sign-in by [Throttle.Do] does: call it
+// after a sign-up, for example. For a client without a device it does nothing.
 func (t *Throttle) Trust(ctx context.Context, account string, client Client) error {
 	if err := check(account, client); err != nil || client.Device == "" {
 		return err
@@ -192,9 +198,9 @@ func (t *Throttle) Trust(ctx context.Context, account string, client Client) err
 	return t.trustDevice(ctx, deviceID(account, client.Device))
 }
 
-// Forget forgets the failures of an account, and leaves those of addresses and of known
-// devices: call it when its password was reset by a link that was mailed, since the
-// guesses were at another.
+// Forget forgets the failures of an account, and keeps those of addresses and of known devices.
+// Call it when the account's password was reset by a link in a mail, since the failed guesses
+// were at the old password.
 func (t *Throttle) Forget(ctx context.Context, account string) error {
 	if err := check(account, Client{}); err != nil {
 		return err
@@ -213,8 +219,8 @@ func check(account string, client Client) error {
 	return nil
 }
 
-// retry runs a statement again that the database refused for a transient reason, a deadlock or
-// a busy SQLite for example.
+// retry runs a statement again if the database refused it for a transient reason, such as a
+// deadlock or a busy SQLite.
 func retry(ctx context.Context, statement func() error) error {
 	for try := 1; ; try++ {
 		err := statement()

@@ -7,11 +7,13 @@ import (
 	"gorm.io/gorm"
 )
 
-// batch is Cloudflare D1: SQLite whose transactions are lists of statements that are sent
-// when they are committed. All of a list is done or nothing. So on such a database an
-// operation reads first, outside of the batch, and then lists its writes behind a requirement
-// that what it read still holds. If it does not hold, nothing is done and the operation starts
-// again.
+// batch is Cloudflare D1: SQLite whose transactions are lists of statements that are sent when
+// they are committed. Either the whole list is done or nothing. So on such a database an
+// operation first reads, outside the batch, and then lists its writes behind a requirement that
+// what it read still holds. If it does not hold, nothing is done and the operation starts again.
+//
+// The embedded sqlite answers everything else. A method belongs here if a transaction that cannot
+// read makes a difference.
 type batch struct{ sqlite }
 
 // batcher is a dialector whose transactions are batches.
@@ -34,7 +36,7 @@ func (batch) Require(tx *gorm.DB, otherwise, condition string, vars ...any) erro
 	return tx.Exec(tx.Dialector.(batcher).Require(condition, otherwise), vars...).Error
 }
 
-// Unmet returns the reason that a requirement had which ended a batch.
+// Unmet returns the reason of the requirement that ended a batch, if one did.
 func Unmet(err error) (why string, ok bool) {
 	var u interface{ Unmet() (why string, ok bool) }
 	if !errors.As(err, &u) {
@@ -48,11 +50,12 @@ func (batch) Record(db *gorm.DB, migrate func(*gorm.DB) error) ([]string, error)
 	return recordOnce(db, migrate)
 }
 
-// Register adds nothing: the dialect of D1 refuses to rebuild a table.
+// Register adds nothing: D1's dialect refuses to rebuild a table, so no rows can be lost by it.
 func (batch) Register(*gorm.DB, string, []string) error { return nil }
 
-// Migrate runs a migration beside others of the same: what one finds to be there
-// already, it no longer makes when it looks again.
+// Migrate runs a migration while other processes may run the same one, since D1 has no lock to
+// take. If another process has made a table first, the migration runs again, finds the table and
+// goes on from there.
 func (batch) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
 	for try := 1; ; try++ {
 		err := migrate(Clean(db))
@@ -65,4 +68,5 @@ func (batch) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
 	}
 }
 
+// madeAlready finds the errors for a table, an index or a column that is there already.
 var madeAlready = regexp.MustCompile(`already exists|duplicate column name`)

@@ -170,7 +170,8 @@ func Of(db *gorm.DB, s Settings) (Engine, error) {
 	return nil, fmt.Errorf("the dialect is %q; mysql, postgres and sqlite are known", db.Name())
 }
 
-// rowLocks is what the servers have in common.
+// rowLocks is common to the servers, PostgreSQL and MySQL with its family. Each of them embeds
+// it, and overrides a method if it differs.
 type rowLocks struct{}
 
 func (rowLocks) TxOptions() []*sql.TxOptions {
@@ -222,8 +223,8 @@ var wideInteger = regexp.MustCompile(`(?i)^(bigint|int8)\b`)
 // mostIDs is below every server's number of parameters.
 const mostIDs = 5000
 
-// transactions is what all have that are one server, and can look at what their statements
-// changed.
+// transactions is common to all engines that are one server and can see what their statements
+// changed: all but Vitess on shards, and D1.
 type transactions struct{}
 
 func (transactions) Sharded() bool                                  { return false }
@@ -234,11 +235,14 @@ func (transactions) LostCommit(error) bool                          { return tru
 func (transactions) Pending(*gorm.DB) bool                          { return false }
 func (transactions) Require(*gorm.DB, string, string, ...any) error { return nil }
 
-// sameBytes compares a column as it is declared.
+// sameBytes compares a column as it is declared. That is byte by byte for every table that the
+// library has made.
 func sameBytes(column clause.Column, id string) clause.Expression {
 	return clause.Eq{Column: column, Value: id}
 }
 
+// among compares a column with several ids. No ids match nothing: "IN ()" is a syntax error on
+// some engines, and a condition that was left out would match every row.
 func among(column clause.Column, ids []string) clause.Expression {
 	if len(ids) == 0 {
 		return clause.Expr{SQL: "1 = 0"}
@@ -251,12 +255,14 @@ func sameColumns(a, b clause.Column) clause.Expression {
 	return clause.Expr{SQL: "? = ?", Vars: []any{a, b}}
 }
 
+// inTransaction reports whether tx is inside a transaction, the library's or the application's.
 func inTransaction(tx *gorm.DB) bool {
 	_, ok := tx.Statement.ConnPool.(gorm.TxCommitter)
 	return ok
 }
 
-// shareLock is a clause with the words of a lock.
+// shareLock is a clause with the words of a lock. GORM's own locking clause cannot write two
+// locks of different strength, nor MySQL's LOCK IN SHARE MODE.
 type shareLock struct {
 	sql  string
 	vars []any

@@ -14,9 +14,10 @@ import (
 	"gorm.io/gorm"
 )
 
-// Code returns the code that the database gave err, or "": the five characters
-// of an SQLSTATE, MySQL's number, or SQLite's extended result code. The drivers are
-// told apart by the shape of their errors, so that none of them is linked.
+// Code returns the code that the database gave err, or "" if it gave none: the five characters of
+// an SQLSTATE ("23505"), MySQL's number ("1062"), or SQLite's extended result code ("2067"). The
+// drivers are recognised by the shape of their errors, so no driver is linked into a program that
+// does not use it.
 func Code(err error) string {
 	if err == nil {
 		return ""
@@ -45,7 +46,8 @@ func Code(err error) string {
 	return Code(errors.Unwrap(err))
 }
 
-// errorNumber returns the integer that an error has as a method or a field.
+// errorNumber returns the integer that an error has as a method or as a field of this name. Some
+// drivers have the one and some the other.
 func errorNumber(err reflect.Value, name string) (int64, bool) {
 	if m := err.MethodByName(name); m.IsValid() {
 		if t := m.Type(); t.NumIn() != 0 || t.NumOut() != 1 {
@@ -59,6 +61,8 @@ func errorNumber(err reflect.Value, name string) (int64, bool) {
 	return 0, false
 }
 
+// integer returns a number of any integer type: the drivers use uint16, int and types of their
+// own.
 func integer(v reflect.Value) (int64, bool) {
 	switch {
 	case !v.IsValid():
@@ -75,8 +79,8 @@ func integer(v reflect.Value) (int64, bool) {
 var (
 	duplicateCodes  = []string{"23505", "1062", "1586", "1555", "2067", "2579"}
 	foreignKeyCodes = []string{"23503", "1216", "1217", "1451", "1452", "787"}
-	// A deadlock, a lost serialization race or a lock that was not had in time: the
-	// transaction is undone and may run again.
+	// A deadlock, a lost serialization race, or a lock that was not granted in time. In each case
+	// the transaction may run again as a whole.
 	retryCodes = []string{"40001", "40P01", "55P03", "1213", "1205", "1020"}
 )
 
@@ -109,8 +113,9 @@ func IsOtherType(err error) bool {
 	return slices.Contains([]string{"3780", "1005", "42804", "1832", "1833"}, Code(err))
 }
 
-// Says reports whether err, or one that it wraps, has exactly this text: it is how errors
-// are told that another package does not export.
+// Says reports whether err, or an error that it wraps, has exactly this text. Some packages do
+// not export their errors, so nothing else tells them. A part of a text is never enough: a value
+// of the application could hold the same words.
 func Says(err error, text string) bool {
 	if err == nil {
 		return false
@@ -125,7 +130,7 @@ func Says(err error, text string) bool {
 }
 
 // IsRetryable reports whether err is transient: a deadlock, a lost serialization race, a lock
-// that was not had in time, or a busy SQLite. Nothing was done, and the whole transaction may
+// that was not granted in time, or a busy SQLite. Nothing was done, and the whole transaction may
 // run again.
 func IsRetryable(err error) bool {
 	code := Code(err)
@@ -137,7 +142,8 @@ func IsRetryable(err error) bool {
 }
 
 // readOnlyCodes are answers to a write that the database, or this role, does not take: it is
-// read-only or full, or the right to UPDATE was not granted. The short ones are SQLite's.
+// read-only or full, or the right to UPDATE was not granted. The short ones are SQLite's. A
+// session check goes on without the renewal then.
 var readOnlyCodes = []string{
 	"25006", "42501", "53100", "1290", "1836", "1792", "1142", "1143", "1021", "8", "264", "520", "776", "13",
 }
@@ -145,14 +151,16 @@ var readOnlyCodes = []string{
 // IsReadOnly reports whether the database, or this role, takes no such write.
 func IsReadOnly(err error) bool { return slices.Contains(readOnlyCodes, Code(err)) }
 
-// IsRolledBack reports whether a COMMIT became a rollback, because a statement had failed and
-// its error was ignored.
+// IsRolledBack reports whether a COMMIT became a rollback, because a statement had failed and its
+// error was ignored. PostgreSQL then answers COMMIT with "ROLLBACK" and no error, and each driver
+// makes an error of its own of that.
 func IsRolledBack(err error) bool {
 	return Says(err, "commit unexpectedly resulted in rollback") || // pgx
 		Says(err, "pq: could not complete operation in a failed transaction") || Says(err, "pq: Could not complete operation in a failed transaction")
 }
 
-// IsConnectionLost reports whether the answer to a statement may have been lost.
+// IsConnectionLost reports whether the answer to a statement may have been lost. An error of
+// dialing is none: then the statement was never sent.
 func IsConnectionLost(err error) bool {
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
@@ -161,16 +169,18 @@ func IsConnectionLost(err error) bool {
 	return errors.As(err, &network) && network.Op != "dial" || Says(err, "invalid connection") // go-sql-driver/mysql
 }
 
-// IsStalePlan reports whether a prepared statement of PostgreSQL failed since another process
-// has changed the type of a column that it returns: 0A000, feature_not_supported.
+// IsStalePlan reports whether a prepared statement of PostgreSQL failed because another process
+// has changed the type of a column that it returns (0A000, feature_not_supported).
 func IsStalePlan(err error) bool { return Code(err) == "0A000" }
 
-// UndoesTransaction reports whether MySQL has undone the whole transaction because of a
-// deadlock: ER_LOCK_DEADLOCK. It commits later statements one by one.
+// UndoesTransaction reports whether MySQL has undone the whole transaction because of a deadlock
+// (1213, ER_LOCK_DEADLOCK). The connection is then outside any transaction, so MySQL commits each
+// later statement by itself.
 func UndoesTransaction(err error) bool { return Code(err) == "1213" }
 
-// IsKilled reports whether Vitess ended a statement that waited too long, and with it its
-// transaction.
+// IsKilled reports whether Vitess ended a statement that waited too long, and its transaction
+// with it. The codes alone do not tell, since MySQL uses them for a query that somebody killed;
+// Vitess names itself in the text.
 func IsKilled(err error) bool {
 	if code := Code(err); code != "3024" && code != "1317" {
 		return false
@@ -179,8 +189,9 @@ func IsKilled(err error) bool {
 	return v.IsValid() && strings.Contains(v.FieldByName("Message").String(), "vttablet: ")
 }
 
-// WithoutStatement returns a copy of a MySQL error that Vitess wrote, less its text: it
-// quotes the statement with every value, hashes and ids among them.
+// WithoutStatement returns a copy of a MySQL error that Vitess wrote, without most of its text.
+// Vitess quotes the statement with every bound value, among them hashes and ids, which must not
+// get into a log. The copy has the driver's type, so errors.As still finds it.
 func WithoutStatement(err error) error {
 	v := mysqlError(err)
 	if !v.IsValid() || !strings.Contains(v.FieldByName("Message").String(), vitessMarker) {
@@ -194,7 +205,8 @@ func WithoutStatement(err error) error {
 	return safe.Interface().(error)
 }
 
-// mysqlError returns the struct of the driver's error behind err, or an invalid value.
+// mysqlError returns the struct of the driver's error behind err, or an invalid value. It goes by
+// the type's name, so that go-sql-driver/mysql is not linked.
 func mysqlError(err error) reflect.Value {
 	for e := err; e != nil; {
 		v := reflect.ValueOf(e)

@@ -18,9 +18,9 @@ import (
 // model may know of them.
 const droppedTable = "gormkey_foreign_keys"
 
-// Widening drops the foreign keys at the columns, changes the columns, and adds the foreign
-// keys again. These servers change no column at either end of a foreign key if its type
-// would then differ from the other's.
+// Widening drops the foreign keys at the columns, changes the columns, and adds the foreign keys
+// again. MySQL and MariaDB change no column at either end of a foreign key if its type would then
+// differ from the other's: MariaDB answers with error 1833.
 func (m mysql) Widening(tx *gorm.DB, changes []Change) (w Widening, err error) {
 	tx = Fresh(tx)
 	columns, err := withReferring(m, changes, func(at place) (found []place, err error) {
@@ -60,6 +60,8 @@ type tableChanges struct {
 	changes map[string][]string
 }
 
+// add keeps the tables in the order in which they first came, so that a plan is the same each
+// time.
 func (t *tableChanges) add(table, change string) {
 	if t.changes == nil {
 		t.changes = map[string][]string{}
@@ -148,9 +150,10 @@ func modifyMySQL(tx *gorm.DB, c place) (string, error) {
 	return "", fmt.Errorf("gormkey: SHOW CREATE TABLE of %s does not show the column %s", c.Table, c.Column)
 }
 
-// Widen lets nobody write into the tables while they have no foreign keys, and remembers
-// what it drops until that is there again. If a statement fails, the locks are given back and
-// the memory stays, for FinishWidening.
+// Widen locks the tables for writing by others while they have no foreign keys: a session of a
+// user who is being deleted would otherwise get in. It writes down what it drops before it does
+// so, and deletes its notes at the end. If a statement fails, the locks are given back and the
+// notes stay for FinishWidening.
 func (mysql) Widen(tx *gorm.DB, w Widening) error {
 	if len(w.dropped) == 0 || Exporting(tx) {
 		return w.send(tx)
@@ -162,8 +165,9 @@ func (mysql) Widen(tx *gorm.DB, w Widening) error {
 		return err
 	}
 	err := w.send(tx)
-	// The locks belong to the connection, which goes back to the pool: they are given back also
-	// after the context has ended, or the connection is thrown away.
+	// The locks belong to the connection, which goes back to the pool. So they are given back
+	// even if the context has ended. If that fails, the connection is thrown away, and the server
+	// frees them.
 	background := tx.WithContext(context.WithoutCancel(tx.Statement.Context))
 	if unlock := background.Exec("UNLOCK TABLES").Error; unlock != nil {
 		if conn, ok := tx.Statement.ConnPool.(*sql.Conn); ok {
@@ -177,8 +181,9 @@ func (mysql) Widen(tx *gorm.DB, w Widening) error {
 	return tx.Exec("DROP TABLE ?", clause.Table{Name: droppedTable}).Error
 }
 
-// remember writes down what has to be done again if the process ends: first the columns, then
-// the foreign keys.
+// remember writes down what has to be done again if the process ends in between: first the
+// columns, then the foreign keys. The table has a primary key because a server may demand one
+// (error 3750, sql_require_primary_key).
 func (w Widening) remember(tx *gorm.DB) error {
 	kept := clause.Table{Name: droppedTable}
 	if err := tx.Exec("CREATE TABLE ? (id integer NOT NULL PRIMARY KEY, place_table varchar(255) NOT NULL, name varchar(64) NOT NULL, statement text NOT NULL) CHARACTER SET utf8mb4", kept).Error; err != nil {
@@ -192,9 +197,8 @@ func (w Widening) remember(tx *gorm.DB) error {
 	return nil
 }
 
-// FinishWidening changes the columns and adds the foreign keys again, if a process ended
-// after it had dropped them. The table that remembers them is dropped last, so that this may
-// be interrupted as well.
+// FinishWidening changes the columns and adds the foreign keys again, if a process ended after it
+// had dropped them. The table with the notes is dropped last, so this may be interrupted as well.
 func (m mysql) FinishWidening(tx *gorm.DB) (finished bool, err error) {
 	tx = Fresh(tx)
 	// Most of the time there is no such table, which Columns does not take for an error.
@@ -218,9 +222,9 @@ func (m mysql) FinishWidening(tx *gorm.DB) (finished bool, err error) {
 	return true, tx.Exec("DROP TABLE ?", clause.Table{Name: droppedTable}).Error
 }
 
-// unfinished returns the statements that complete a widening. If a foreign key is missing,
-// columns may differ in type and have to change together, so that the others are dropped
-// too.
+// unfinished returns the statements that complete a widening. If a foreign key is missing, then
+// the columns at its ends may differ in type and have to change together. For that the other
+// foreign keys are dropped too, and all are added at the end.
 func unfinished(tx *gorm.DB, kept []foreignKey) (statements []string, err error) {
 	var there, missing, changes []foreignKey
 	for _, k := range kept {

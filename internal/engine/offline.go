@@ -12,6 +12,8 @@ import (
 // every query finds nothing.
 func Offline() *sql.DB { return sql.OpenDB(offline{}) }
 
+// offline is the connector, the driver and the connection in one. It implements as much of
+// database/sql/driver as GORM's dialects and migrators use.
 type offline struct{}
 
 var (
@@ -30,10 +32,13 @@ func (offline) Commit() error                                { return nil }
 func (offline) Rollback() error                              { return nil }
 func (offline) Prepare(query string) (driver.Stmt, error)    { return offlineStmt{query: query}, nil }
 
+// ExecContext reports that no row was changed.
 func (offline) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
 	return driver.RowsAffected(0), nil
 }
 
+// QueryContext finds nothing, so GORM's migrator takes the database for empty and makes every
+// table.
 func (offline) QueryContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
 	rows := &offlineRows{}
 	if strings.Contains(query, "sqlite_version()") { // the dialect of SQLite does not open without it
@@ -42,6 +47,8 @@ func (offline) QueryContext(_ context.Context, query string, _ []driver.NamedVal
 	return rows, nil
 }
 
+// offlineStmt is a prepared statement, for handles with PrepareStmt. NumInput is -1, by which
+// database/sql does not count the values.
 type offlineStmt struct {
 	offline
 	query string

@@ -9,14 +9,16 @@ import (
 	"gorm.io/gorm/clause"
 )
 
+// postgres is PostgreSQL, through pgx or lib/pq, and through PgBouncer as well.
 type postgres struct {
 	rowLocks
 	transactions
 	rowSecurity bool
 }
 
-// ShareLock locks the second table's rows against any change: FOR KEY SHARE lets pass what
-// changes no key of the row, a new password for example.
+// ShareLock locks the user's row with FOR KEY SHARE, which holds it against a delete and lets the
+// application update the user's other columns meanwhile. The key's row needs FOR SHARE: FOR KEY
+// SHARE would let a new password pass.
 func (postgres) ShareLock(tables ...string) clause.Interface {
 	bare := func(table string) clause.Column { return clause.Column{Name: BareTable(table)} }
 	lock := shareLock{sql: "FOR KEY SHARE OF ?", vars: []any{bare(tables[0])}}
@@ -26,6 +28,7 @@ func (postgres) ShareLock(tables ...string) clause.Interface {
 	return lock
 }
 
+// ShareRows is the lock that PostgreSQL itself takes to check a foreign key.
 func (postgres) ShareRows() string { return " FOR KEY SHARE" }
 
 func (postgres) SameBytes(column clause.Column, id string) clause.Expression {
@@ -36,7 +39,7 @@ func (postgres) Among(column clause.Column, ids []string) clause.Expression {
 	return among(column, ids)
 }
 
-// SameColumns casts columns that are not alike, since PostgreSQL does not compare them.
+// SameColumns casts columns that are not alike. PostgreSQL has no operator for uuid = varchar.
 func (p postgres) SameColumns(a, b clause.Column, alike bool) clause.Expression {
 	if alike {
 		return sameColumns(a, b)
@@ -48,10 +51,14 @@ func (postgres) Text(column clause.Column) clause.Expression {
 	return clause.Expr{SQL: "?::text", Vars: []any{column}}
 }
 
-// HidesRows: row level security may have a policy for one command and not for another.
+// HidesRows: row level security may have a policy for SELECT that lets a row through, and none
+// for UPDATE or DELETE that does. The statement then changes no row, without an error.
 func (postgres) HidesRows() bool     { return true }
 func (p postgres) RowSecurity() bool { return p.rowSecurity }
 
+// Snapshot asks for the level of the transaction. PostgreSQL runs READ UNCOMMITTED as READ
+// COMMITTED. At the two higher levels each statement sees the state at the transaction's first
+// one.
 func (postgres) Snapshot(tx *gorm.DB) (level string, err error) {
 	if err := tx.Raw("SHOW transaction_isolation").Scan(&level).Error; err != nil {
 		return "", err
@@ -67,7 +74,8 @@ func (postgres) CurrentSchema(db *gorm.DB) (name string, err error) {
 	return name, err
 }
 
-// postgresServers are the servers that speak PostgreSQL's protocol.
+// postgresServers are the servers that speak PostgreSQL's protocol. Many others begin their
+// version with "PostgreSQL" as well, so those whose row locks differ are looked for first.
 var postgresServers = servers{
 	known: regexp.MustCompile(`^(PostgreSQL [0-9]|$)`),
 	broken: []brokenServer{
@@ -75,6 +83,8 @@ var postgresServers = servers{
 	},
 }
 
+// Ask reads the version, and whether row level security is on for one of the tables. It is asked
+// once here, since asking in every operation would cost a statement each time.
 func (p postgres) Ask(db *gorm.DB, s Settings) (Engine, error) {
 	var version string
 	if err := db.Raw("SELECT version()").Scan(&version).Error; err != nil {
@@ -94,8 +104,9 @@ func (p postgres) Ask(db *gorm.DB, s Settings) (Engine, error) {
 	return p, nil
 }
 
-// Migrate holds a lock of the transaction, which a pooler in transaction mode
-// keeps too.
+// Migrate is one transaction that holds an advisory lock. The lock belongs to the transaction and
+// not to the session, so it also holds through a pooler that gives each transaction another
+// connection.
 func (postgres) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
 	return db.Transaction(func(tx *gorm.DB) error {
 		tx = Clean(tx)

@@ -7,7 +7,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// ParseType reads format_type's words and an application's: both are those of SQL. A char(n)
+// ParseType reads the words of format_type and those of an application; both are SQL's. A char(n)
 // comes back with the blanks that fill it up.
 func (postgres) ParseType(sqlType string) Type { return serverType(sqlType) }
 
@@ -102,7 +102,8 @@ func (postgres) ExactAction(string, string, string) string {
 	return "change its type to text with a deterministic collation"
 }
 
-// AlterColumn is in the words of gorm.io/driver/postgres, which casts without text.
+// AlterColumn has the words of gorm.io/driver/postgres, which casts without going through text.
+// The statement has to be the same to the letter, or guardColumn would not recognise it.
 func (postgres) AlterColumn(db *gorm.DB, table string, f *schema.Field) string {
 	column, sqlType := db.Statement.Quote(f.DBName), db.Dialector.DataTypeOf(f)
 	return fmt.Sprintf("%s%s USING %s::%s", postgresAlter(db.Statement.Quote(table), column), sqlType, column, sqlType)

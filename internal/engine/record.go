@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// exportSetting marks a migration whose statements are written down.
+// exportSetting marks a migration whose statements are written down and not sent.
 const exportSetting = "gormkey:export"
 
 // Exporting reports whether the statements of tx are written down.
@@ -20,7 +20,8 @@ func Exporting(tx *gorm.DB) bool {
 	return ok
 }
 
-// NoStatement is sent in place of a statement that has nothing to do.
+// NoStatement is sent in place of a statement that would have nothing to do. A callback cannot
+// cancel a statement without an error, and GORM's migrator would stop at an error.
 const NoStatement = "SELECT 1"
 
 // RecordOffline returns the statements that work sends to a database in which there is
@@ -54,8 +55,8 @@ func record(db *gorm.DB, r *recorder, work func(tx *gorm.DB) error) ([]string, e
 	return r.statements, err
 }
 
-// recorder is a pool, and a transaction, that writes statements down. Queries go to the pool
-// that it is made of.
+// recorder is a connection pool, and a transaction, that writes statements down. Queries go to
+// the pool below it, so the migrator sees the tables that are there.
 type recorder struct {
 	gorm.ConnPool
 	explain    func(sql string, vars ...any) string
@@ -68,8 +69,8 @@ var (
 	_ gorm.TxCommitter      = (*recorder)(nil)
 )
 
-// ExecContext writes a statement down, unless it is the migrator's own, as savepoints and
-// pragmas are, or has nothing to do.
+// ExecContext writes a statement down. Savepoints and pragmas are the migrator's own and are left
+// out, as is NoStatement.
 func (r *recorder) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if r.send {
 		if result, err := r.ConnPool.ExecContext(ctx, query, args...); err != nil {

@@ -92,13 +92,15 @@ type Column struct {
 	Type    Type
 }
 
-// Fresh returns a handle for a statement of the library in the transaction of tx.
+// Fresh returns a handle for a statement of the library in the transaction of tx. It carries
+// nothing of the application's statement, and runs none of its hooks.
 func Fresh(tx *gorm.DB) *gorm.DB { return tx.Session(&gorm.Session{NewDB: true, SkipHooks: true}) }
 
 // BareTable returns a table's name without its schema.
 func BareTable(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// quoteName quotes the parts of a name.
+// quoteName quotes the parts of a name and doubles a quote inside, so a name can never end its
+// quotation.
 func quoteName(mark string, parts ...string) string {
 	quoted := make([]string, len(parts))
 	for i, part := range parts {
@@ -110,8 +112,8 @@ func quoteName(mark string, parts ...string) string {
 // quoteTable quotes a table's name, which may have a schema.
 func quoteTable(mark, table string) string { return quoteName(mark, strings.Split(table, ".")...) }
 
-// Unquoted returns the name at the start of an SQL text, without its quotes, and
-// without PostgreSQL's ONLY.
+// Unquoted returns the name at the start of an SQL text, without its quotes and without
+// PostgreSQL's ONLY: for `"shop"."auth_user" AS u` it is shop.auth_user.
 func Unquoted(sql string) string {
 	sql = strings.TrimSpace(sql)
 	if first, rest, ok := strings.Cut(sql, " "); ok && strings.EqualFold(first, "only") {
@@ -134,7 +136,8 @@ func Unquoted(sql string) string {
 	return name.String()
 }
 
-// encodingFault finds the names that GORM cut inside of a character.
+// encodingFault finds a name that GORM, which shortens long names by bytes, has cut inside a
+// character.
 func encodingFault(name string) string {
 	if utf8.ValidString(name) {
 		return ""

@@ -5,9 +5,9 @@ import (
 	"regexp"
 )
 
-// A server that speaks the protocol of MySQL or PostgreSQL need not keep its locks, and
-// without them a session may outlive its user or its password. So the server is asked who it
-// is, and one that is not known is refused.
+// A server may speak the protocol of MySQL or PostgreSQL and not keep its row locks. Without them a
+// session may outlive its user or its password, and nothing would look wrong. So the server is
+// asked for its name when the plugin is registered, and a server that is not known is refused.
 
 // servers are those that speak one protocol.
 type servers struct {
@@ -23,7 +23,8 @@ type brokenServer struct {
 	why     string // what happens there
 }
 
-// judge decides by what a server says that it is.
+// judge decides by what a server says about itself. The names of broken servers are looked for
+// first, since most of them also say "MySQL" or "PostgreSQL".
 func (s servers) judge(version, comment string, accepted bool) error {
 	if accepted {
 		return nil

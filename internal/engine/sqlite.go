@@ -23,9 +23,10 @@ func (sqlite) Snapshot(*gorm.DB) (string, error)    { return "", nil }
 func (sqlite) HidesRows() bool                      { return false }
 func (sqlite) RowSecurity() bool                    { return false }
 
-// LockWrites writes nothing, by which the transaction becomes the one that writes. The busy
-// timeout does not help a transaction that has read before: 107 of 1600 contended ones got
-// through, against 1600 with this.
+// LockWrites sends an UPDATE that changes no row. It makes the transaction the one that writes. A
+// transaction that reads first and writes later fails at once if another has written in between,
+// whatever its busy timeout is: of 1600 contended transactions 107 got through, and all 1600 with
+// this.
 func (sqlite) LockWrites(tx *gorm.DB, table, column string) error {
 	c := clause.Column{Name: column}
 	return tx.Exec("UPDATE ? SET ? = ? WHERE 1 = 0", clause.Table{Name: table}, c, c).Error
@@ -45,6 +46,8 @@ func (sqlite) Text(column clause.Column) clause.Expression {
 	return clause.Expr{SQL: "CAST(? AS TEXT)", Vars: []any{column}}
 }
 
+// Number reads an expiry that is stored as a text or a blob of digits, which SQLite takes for
+// greater than any number.
 func (sqlite) Number(column clause.Column) clause.Expression {
 	return clause.Expr{SQL: "CAST(? AS INTEGER)", Vars: []any{column}}
 }
@@ -65,4 +68,5 @@ func (sqlite) Enforces(tx *gorm.DB) (enforced bool, err error) {
 	return enforced, err
 }
 
+// CurrentSchema is the name that SQLite itself gives to the file that was opened.
 func (sqlite) CurrentSchema(*gorm.DB) (string, error) { return "main", nil }

@@ -13,7 +13,13 @@ import (
 	"gorm.io/gorm"
 )
 
-// Migrate holds the write lock from the start.
+// Migrate runs on one connection, with foreign keys unenforced, in a transaction that holds the
+// write lock from its start. The order matters: inside a transaction the pragma does nothing, so
+// it is set before. The pragma belongs to the connection, so it is restored before the connection
+// goes back to the pool.
+//
+// Foreign keys have to be off because GORM changes some columns by making a new table and
+// dropping the old one, and the drop would cascade to every key and session.
 func (sqlite) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
 	return db.Connection(func(conn *gorm.DB) (err error) {
 		ctx := conn.Statement.Context
@@ -25,7 +31,7 @@ func (sqlite) Migrate(db *gorm.DB, migrate func(*gorm.DB) error) error {
 		if err := sqlConn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced); err != nil {
 			return err
 		}
-		if enforced { // in a transaction the pragma would do nothing
+		if enforced {
 			if _, err := sqlConn.ExecContext(ctx, "PRAGMA foreign_keys = OFF"); err != nil {
 				return err
 			}
@@ -58,8 +64,8 @@ func (sqlite) MigratesInTransaction() bool { return false }
 // errUndo rolls back what was done to see what would be.
 var errUndo = errors.New("gormkey: undo")
 
-// Record migrates in a transaction that it rolls back. A table that is rebuilt twice is
-// rebuilt from what the first time left, so the statements have to be sent.
+// Record migrates in a transaction that it rolls back. The statements really have to run: if a
+// table is rebuilt twice, the second rebuild starts from the result of the first.
 func (s sqlite) Record(db *gorm.DB, migrate func(*gorm.DB) error) (statements []string, err error) {
 	err = s.Migrate(db, func(tx *gorm.DB) error {
 		r := &recorder{ConnPool: tx.Statement.ConnPool, explain: tx.Explain, send: true}
@@ -81,8 +87,8 @@ func (s sqlite) Record(db *gorm.DB, migrate func(*gorm.DB) error) (statements []
 // DropForeignKey is empty: a table is made again without it.
 func (sqlite) DropForeignKey() string { return "" }
 
-// restoreForeignKeys turns enforcement on again; a connection on which that fails is
-// not given back to the pool.
+// restoreForeignKeys turns enforcement on again. If that fails, the connection is thrown away:
+// the application must not get one on which a deleted user's sessions stay.
 func restoreForeignKeys(ctx context.Context, conn *sql.Conn, err error) error {
 	if _, restore := conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA foreign_keys = ON"); restore != nil {
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -93,8 +99,9 @@ func restoreForeignKeys(ctx context.Context, conn *sql.Conn, err error) error {
 	return err
 }
 
-// immediateTx is a transaction that has SQLite's write lock from its start, whatever
-// the DSN says. GORM takes it for a transaction and nests in it by savepoints.
+// immediateTx is a transaction that has SQLite's write lock from its start, whether the DSN has
+// _txlock=immediate or not. It has GORM's interface of a transaction, so GORM nests in it by
+// savepoints.
 type immediateTx struct {
 	*sql.Conn
 	ctx context.Context
@@ -102,6 +109,8 @@ type immediateTx struct {
 
 var _ gorm.TxCommitter = (*immediateTx)(nil)
 
+// beginImmediate begins one. COMMIT and ROLLBACK get a context that does not end, or a cancelled
+// request would leave the connection inside the transaction.
 func beginImmediate(ctx context.Context, conn *sql.Conn) (*immediateTx, error) {
 	err := untilFree(ctx, func() error {
 		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
@@ -113,7 +122,8 @@ func beginImmediate(ctx context.Context, conn *sql.Conn) (*immediateTx, error) {
 	return &immediateTx{conn, context.WithoutCancel(ctx)}, nil
 }
 
-// untilFree repeats what a busy database refuses, whatever busy timeout the DSN has.
+// untilFree repeats a statement that a busy database refuses, for a minute at most. The busy
+// timeout of the DSN may be 0.
 func untilFree(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(migrateLockWait)
 	for {

@@ -13,8 +13,13 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Register watches how GORM's SQLite migrator changes some columns: it makes a new table,
-// copies the rows, drops the old one and renames the new.
+// Register watches how GORM's SQLite migrator changes some columns, since SQLite has no ALTER
+// COLUMN. The migrator sends four statements, and each of them is looked at:
+//
+//	CREATE TABLE `t__temp` (…)
+//	INSERT INTO `t__temp`(…) SELECT … FROM `t`   copyAll, noteIndexes
+//	DROP TABLE `t`                               guard
+//	ALTER TABLE `t__temp` RENAME TO `t`          restoreIndexes
 func (sqlite) Register(db *gorm.DB, name string, tables []string) error {
 	r := &rebuilds{tables: tables}
 	return errors.Join(
@@ -27,14 +32,16 @@ func (sqlite) Register(db *gorm.DB, name string, tables []string) error {
 	)
 }
 
-// rebuilds gives rebuilt tables their indexes and triggers back, which go with the old
-// ones: GORM's AutoMigrate makes the model's indexes again, its DropColumn, AlterColumn
-// and DropConstraint none. An index on an expression of a column that is dropped fails.
+// rebuilds gives rebuilt tables their indexes and triggers back, which disappear with the old
+// table. GORM's AutoMigrate makes the model's indexes again; its DropColumn, AlterColumn and
+// DropConstraint make none. An index on an expression of a column that is dropped cannot be made
+// again, and is an error.
 type rebuilds struct {
 	tables []string
 	noted  sync.Map // rebuild → []index
 }
 
+// rebuild names one rebuild that is going on: in which transaction, of which table.
 type rebuild struct {
 	pool  gorm.ConnPool
 	table string
@@ -46,9 +53,9 @@ type index struct {
 	Columns string `gorm:"column:columns"` // separated by commas
 }
 
-// copyAll makes the copy take every column along: GORM reads the names out of the DDL by
-// expressions, and leaves out, or takes for another, one that has a letter outside ASCII,
-// a "-" or a blank.
+// copyAll makes the copy take every column along. GORM reads the names of the columns out of the
+// table's DDL by regular expressions. They miss a name with a letter outside ASCII, a "-" or a
+// blank, and such a column would lose its values.
 func (r *rebuilds) copyAll(tx *gorm.DB) {
 	if tx.Error != nil || tx.DryRun {
 		return
@@ -75,7 +82,8 @@ func (r *rebuilds) copyAll(tx *gorm.DB) {
 	}
 }
 
-// noteIndexes remembers the indexes that can be made on the new table.
+// noteIndexes remembers the indexes and triggers of the old table that the new one can have: an
+// index on a column that is dropped is not among them.
 func (r *rebuilds) noteIndexes(tx *gorm.DB) {
 	if tx.Error != nil || tx.DryRun {
 		return
@@ -101,9 +109,11 @@ func (r *rebuilds) noteIndexes(tx *gorm.DB) {
 	}
 }
 
+// createIndex finds the words after which IF NOT EXISTS is written.
 var createIndex = regexp.MustCompile(`(?i)^CREATE (UNIQUE INDEX|INDEX|TRIGGER)\b`)
 
-// restoreIndexes makes them.
+// restoreIndexes makes the remembered indexes and triggers again, once the new table has the old
+// name.
 func (r *rebuilds) restoreIndexes(tx *gorm.DB) {
 	if tx.Error != nil || tx.DryRun || !strings.HasPrefix(tx.Statement.SQL.String(), "ALTER TABLE `") {
 		return
@@ -125,9 +135,9 @@ func (r *rebuilds) restoreIndexes(tx *gorm.DB) {
 	}
 }
 
-// guard turns a loss of rows into an error: GORM's SQLite migrator changes some columns by
-// making a new table and dropping the old one, and with foreign keys enforced the drop
-// cascades to every key and session, without an error.
+// guard turns a loss of rows into an error. If foreign keys are enforced, the DROP TABLE of a
+// rebuild first deletes all rows, which cascades to every key and session, and GORM reports
+// success.
 func (r *rebuilds) guard(tx *gorm.DB) {
 	quoted, dropping := strings.CutPrefix(tx.Statement.SQL.String(), "DROP TABLE ")
 	if tx.Error == nil && !tx.DryRun && dropping && !Exporting(tx) {
@@ -135,8 +145,9 @@ func (r *rebuilds) guard(tx *gorm.DB) {
 	}
 }
 
-// refuseLoss refuses to drop a table if rows of the library's tables would go with it. That
-// also happens to a table that the users' table points at with a cascade.
+// refuseLoss refuses to drop a table if rows of the library's tables would go with it. A table of
+// the application is refused as well if the users' table refers to it with a cascade: if accounts
+// belong to teams, dropping teams drops every account, and with it its sessions.
 func (r *rebuilds) refuseLoss(tx *gorm.DB, table string) error {
 	enforced, err := sqlite{}.Enforces(Fresh(tx))
 	if err != nil || !enforced {
@@ -162,8 +173,9 @@ func (r *rebuilds) refuseLoss(tx *gorm.DB, table string) error {
 	return nil
 }
 
-// pointingAt returns the tables, in lower case, whose rows go with those of a table, by
-// one foreign key or several.
+// pointingAt returns the tables, in lower case, whose rows are deleted with those of a table, by
+// one foreign key or through several. It follows CASCADE alone. The list also ends the search in
+// a circle of tables.
 func pointingAt(tx *gorm.DB, table string) (reached []string, err error) {
 	for next := []string{table}; len(next) > 0; next = next[1:] {
 		var children []string
@@ -180,7 +192,8 @@ func pointingAt(tx *gorm.DB, table string) (reached []string, err error) {
 	return reached, nil
 }
 
-// rebuildChange describes how the new table, which is there by now, differs.
+// rebuildChange describes how the new table, which is there by now, differs from the old one. The
+// error so names the column that caused the rebuild, which the caller may not have expected.
 func rebuildChange(tx *gorm.DB, table string) string {
 	var ddl []string
 	err := Fresh(tx).Raw("SELECT sql FROM sqlite_master WHERE type = 'table' AND name IN (?, ?) ORDER BY length(name)",

@@ -8,8 +8,9 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Type is the type of a column as far as it matters for ids: what the column holds, and how
-// much of it.
+// Type is the type of a column as far as it matters for ids: which values it holds, and how long
+// they may be. "varchar(15)" is {Family: "text", Width: 15}; PostgreSQL's "bigint" is {Family:
+// "integer", Width: 64}.
 type Type struct {
 	// Family is "text", "bytes", "integer", "unsigned", "numeric", "uuid" or the type's own
 	// name. It is empty for a column that keeps any value as it is.

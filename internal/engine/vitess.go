@@ -7,7 +7,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// vitess is MySQL with Vitess in front of it, PlanetScale for example.
+// vitess is MySQL with Vitess in front of it, such as PlanetScale.
 type vitess struct{ mysql }
 
 func (v vitess) Ask(db *gorm.DB, s Settings) (Engine, error) { return v, checkMySQL(db, s) }

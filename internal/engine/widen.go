@@ -83,8 +83,9 @@ func (c Change) place() place {
 // finder returns the columns of all tables that refer to a column by a foreign key.
 type finder func(at place) ([]place, error)
 
-// withReferring returns the columns of the changes, each after the columns that refer to it.
-// So what was done before an interruption is seen in the ids. Without find nothing refers.
+// withReferring returns the columns of the changes, each after the columns that refer to it. If
+// the process ends in between, the ids are still narrow, and the next migration sees that it has
+// to go on. Without find, nothing refers to a column.
 func withReferring(types Types, changes []Change, find finder) (all []place, err error) {
 	for _, c := range changes {
 		places := []place{c.place()}
@@ -102,8 +103,9 @@ func withReferring(types Types, changes []Change, find finder) (all []place, err
 	return all, nil
 }
 
-// referring returns the columns that refer to an id, also through other tables, and are
-// narrower than the id is to be. The id itself is the last one.
+// referring returns the columns that refer to an id, also through other tables, and that are
+// narrower than the id is to be: a profile may refer to the user by its own primary key, and a
+// picture to the profile. The id itself comes last.
 func referring(types Types, id Change, find finder) (places []place, err error) {
 	wanted := id.Wanted
 	wanted.SQLType = plainType(wanted.SQLType)
