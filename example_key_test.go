@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
+	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/password"
@@ -205,4 +206,41 @@ func ExampleWithPasswordPolicy() {
 	_, err := auth.ChangePassword(ctx, exampleLogin, "password1", "")
 	fmt.Println(err)
 	// Output: gormkey: new password: is a common password
+}
+
+func ExampleRepositoryOf_GetUser() {
+	ctx, auth, ada, done := exampleAuth()
+	defer done()
+
+	user, err := auth.GetUser(ctx, ada.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(user.Email)
+	_, err = auth.GetUser(ctx, "nobody123456789")
+	fmt.Println(err)
+	// Output:
+	// ada@example.com
+	// gormkey: user not found
+}
+
+// A plain db.Create of a session is checked although the table has no foreign key.
+func ExampleWithoutForeignKeys() {
+	db, done := exampleDatabase()
+	defer done()
+	exampleMigrate(db, gormkey.New[Account](gormkey.WithoutForeignKeys()))
+
+	err := db.Create(&gormkey.Session[Account]{ID: "an-id", UserID: "nobody123456789"}).Error
+	fmt.Println(errors.Is(err, gorm.ErrForeignKeyViolated))
+	// Output: true
+}
+
+// The tables have names of the application's own.
+func ExampleWithTableNames() {
+	db, done := exampleDatabase()
+	defer done()
+	names := gormkey.TableNames{User: "accounts", Key: "account_keys", Session: "account_sessions"}
+	exampleMigrate(db, gormkey.New[Account](gormkey.WithTableNames(names)))
+	fmt.Println(db.Migrator().HasTable("account_keys"), db.Migrator().HasTable("user_key"))
+	// Output: true false
 }

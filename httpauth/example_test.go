@@ -94,7 +94,7 @@ func ExampleNew() {
 		_, _ = io.WriteString(w, web.User(r.Context()).Email) // a *Account
 	})))
 	mux.HandleFunc("POST /sign-in", func(w http.ResponseWriter, r *http.Request) {
-		_, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: r.PostFormValue("email"), Password: r.PostFormValue("password")})
+		_, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: gormkey.FoldEmail(r.PostFormValue("email")), Password: r.PostFormValue("password")})
 		if err != nil {
 			web.Error(w, r, err)
 			return
@@ -219,7 +219,7 @@ func ExampleAuth_SignIn() {
 	}
 
 	b := &browser{site: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		session, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: r.PostFormValue("email"), Password: r.PostFormValue("password")})
+		session, err := web.SignIn(w, r, gormkey.Credentials{Provider: "email", ID: gormkey.FoldEmail(r.PostFormValue("email")), Password: r.PostFormValue("password")})
 		if err != nil {
 			web.Error(w, r, err)
 			return
