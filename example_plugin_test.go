@@ -188,8 +188,9 @@ func ExamplePluginOf_Models() {
 }
 
 func ExamplePluginOf_Name() {
-	fmt.Println(gormkey.New[Account]().Name())
-	// Output: gormkey:github.com/gormkey/gormkey_test.Account
+	name, number, _ := strings.Cut(gormkey.New[Account]().Name(), "#")
+	fmt.Println(name, number != "")
+	// Output: gormkey:github.com/gormkey/gormkey_test.Account true
 }
 
 // The statements for a migration tool, without a database.

@@ -197,8 +197,8 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/authtest"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/httpauth"
 	"github.com/gormkey/gormkey/password"
 	"github.com/gormkey/gormkey/throttle"

@@ -22,7 +22,7 @@ var (
 )
 
 // ID returns the SHA-256 of the token in hexadecimal. It is the id of the token's session,
-// except with on Lucia's tables, and what that id shows when it is printed.
+// except on Lucia's tables, and what that id shows when it is printed.
 func (t Token) ID() SessionID {
 	// It is called for each session check, so it keeps what it can off the heap: a well-formed
 	// token fits into the array, and package hex would make the text twice.

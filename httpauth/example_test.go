@@ -331,11 +331,14 @@ func ExampleAuth_CheckOrigin() {
 	defer done()
 	r := httptest.NewRequest("POST", "https://example.com/newsletter", nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	fmt.Println(web.CheckOrigin(r))
+	err := web.CheckOrigin(r)
+	fmt.Println(errors.Is(err, httpauth.ErrCrossOrigin))
+	fmt.Println(err)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	fmt.Println(web.CheckOrigin(r))
 	// Output:
-	// httpauth: cross-origin request
+	// true
+	// httpauth: cross-origin request: Sec-Fetch-Site is "cross-site": the page that sent this is of another origin; if it is yours, give its origin to TrustedOrigins
 	// <nil>
 }
 

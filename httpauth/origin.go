@@ -67,7 +67,10 @@ func (a *Auth[U, S]) CheckOrigin(r *http.Request) error {
 	}
 	origin := strings.Join(origins, "")
 	if site := strings.Join(sites, ""); site != "" {
-		return refuseOrigin("Sec-Fetch-Site is %.20q: the page that sent this is of another origin, %.300q; if it is yours, give that origin to TrustedOrigins", site, origin)
+		if origin != "" {
+			origin = fmt.Sprintf(", %.300q", origin)
+		}
+		return refuseOrigin("Sec-Fetch-Site is %.20q: the page that sent this is of another origin%s; if it is yours, give its origin to TrustedOrigins", site, origin)
 	}
 	return refuseOrigin("Origin is %.300q and Host is %.300q: if that origin is yours, give it to TrustedOrigins; if a proxy changes Host, give TrustedOrigins the site's own origin", origin, r.Host)
 }

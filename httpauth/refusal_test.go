@@ -29,7 +29,7 @@ var refusals = []struct {
 	{"a browser on http and a LAN address", "192.0.2.2:8080", http.Header{"Origin": {"http://192.0.2.2:8080"}},
 		`Origin is "http://192.0.2.2:8080", on http, while the cookie is for https alone, which browsers keep on http for localhost only: serve https, or set InsecureCookie while you develop`},
 	{"a form of another port", "localhost:8080", http.Header{"Origin": {"http://localhost:3000"}, "Sec-Fetch-Site": {"same-site"}},
-		`Sec-Fetch-Site is "same-site": the page that sent this is of another origin, "http://localhost:3000"; if it is yours, give that origin to TrustedOrigins`},
+		`Sec-Fetch-Site is "same-site": the page that sent this is of another origin, "http://localhost:3000"; if it is yours, give its origin to TrustedOrigins`},
 	{"an old browser behind a proxy that changes Host", "backend:8080", http.Header{"Origin": {"https://app.example"}},
 		`Origin is "https://app.example" and Host is "backend:8080": if that origin is yours, give it to TrustedOrigins; if a proxy changes Host, give TrustedOrigins the site's own origin`},
 	{"Origin null", "app.example", http.Header{"Origin": {"null"}},
