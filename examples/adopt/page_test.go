@@ -148,6 +148,60 @@ func TestUnique(t *testing.T) {
 	must(t, plugin.AutoMigrate(db))
 }
 
+// TestRestrict: a foreign key without ON DELETE keeps the user and the posts.
+func TestRestrict(t *testing.T) {
+	for _, e := range engines[1:] {
+		t.Run(e.name, func(t *testing.T) {
+			dialector := e.open(t)
+			old := connect(t, dialector)
+			for _, statement := range []string{
+				"CREATE TABLE users (id uuid PRIMARY KEY, email varchar(255), password_hash varchar(255) NOT NULL, github_id varchar(32))",
+				"CREATE TABLE posts (id bigint PRIMARY KEY, user_id uuid NOT NULL, CONSTRAINT fk_posts_user FOREIGN KEY (user_id) REFERENCES users (id))",
+			} {
+				must(t, old.Exec(statement).Error)
+			}
+			db := connect(t, dialector)
+			plugin := newMembers(gormkey.WithUserIDType("uuid"))
+			must(t, db.Use(plugin))
+			must(t, plugin.AutoMigrate(db))
+			auth, err := plugin.Repository()
+			must(t, err)
+			grace := &Member{Email: "grace@example.com"}
+			must(t, auth.CreateUser(t.Context(), grace, email("grace@example.com", "a new password")))
+			must(t, old.Exec("INSERT INTO posts (id, user_id) VALUES (1, ?)", grace.ID).Error)
+			if err := auth.DeleteUser(t.Context(), grace.ID); !errors.Is(err, gorm.ErrForeignKeyViolated) {
+				t.Errorf("got %v", err)
+			}
+			_, err = auth.SignIn(t.Context(), email("grace@example.com", "a new password"))
+			must(t, err)
+		})
+	}
+}
+
+// TestLetterCase: ids that differ between the tables in letter case alone.
+func TestLetterCase(t *testing.T) {
+	db := connect(t, newMariaDB(t))
+	for _, statement := range []string{
+		"CREATE TABLE users (id char(36) PRIMARY KEY)",
+		"CREATE TABLE posts (id bigint PRIMARY KEY, user_id char(36) NOT NULL, CONSTRAINT fk_posts_user FOREIGN KEY (user_id) REFERENCES users (id))",
+		"INSERT INTO users VALUES ('0195D6F2-7C1E-7A3B-9F55-713058912981')",
+		"INSERT INTO posts VALUES (1, '0195d6f2-7c1e-7a3b-9f55-713058912981')",
+	} {
+		must(t, db.Exec(statement).Error)
+	}
+	statements := pageSQL(t, "varbinary")
+	must(t, db.Exec(statements[0]).Error)
+	must(t, db.Exec(statements[1]).Error)
+	if db.Exec(statements[2]).Error == nil {
+		t.Error("the foreign key was added")
+	}
+	must(t, db.Exec("ALTER TABLE users MODIFY id char(36) NOT NULL").Error)
+	must(t, db.Exec("UPDATE users SET id = LOWER(id)").Error) // as the page has it
+	must(t, db.Exec("UPDATE posts SET user_id = LOWER(user_id)").Error)
+	must(t, db.Exec(statements[1]).Error)
+	must(t, db.Exec(statements[2]).Error)
+}
+
 // TestUUIDs: each type of a uuid, and the statements of the page where it has to change.
 func TestUUIDs(t *testing.T) {
 	for name, c := range map[string]struct {
