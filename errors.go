@@ -105,16 +105,18 @@ type DatabaseError struct {
 	Op   string // the operation, such as "create user"
 	Code string // SQLSTATE, MySQL's number, or SQLite's extended code
 	err  error
+
+	missing, name string // "table", "column" or "schema", and its name
 }
 
 // Error returns the operation, the code, and which table or column is missing.
 func (e *DatabaseError) Error() string {
-	if what, name := engine.Missing(e.err); what != "" {
+	if e.missing != "" {
 		cure := "run plugin.AutoMigrate, or your migrations"
-		if what == "schema" {
+		if e.missing == "schema" {
 			cure = "create it"
 		}
-		return fmt.Sprintf("gormkey: %s: the %s %s does not exist: %s (database error %s)", e.Op, what, name, cure, e.Code)
+		return fmt.Sprintf("gormkey: %s: the %s %s does not exist: %s (database error %s)", e.Op, e.missing, e.name, cure, e.Code)
 	}
 	return fmt.Sprintf("gormkey: %s: database error %s", e.Op, e.Code)
 }

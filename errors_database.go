@@ -42,7 +42,8 @@ func callerError(ctx context.Context, op string, err error) error {
 		return &UsageError{"db", "is closed"}
 	}
 	if code := engine.Code(err); code != "" {
-		return &DatabaseError{Op: op, Code: code, err: engine.WithoutStatement(err)}
+		what, name := engine.Missing(err) // before the statement is cut out, as Vitess has both in one text
+		return &DatabaseError{Op: op, Code: code, err: engine.WithoutStatement(err), missing: what, name: name}
 	}
 	return fmt.Errorf("gormkey: %s: %w", op, err)
 }
