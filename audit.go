@@ -134,19 +134,7 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 			}
 		}
 	}
-	for _, name := range indexes {
-		if _, ok := table.Columns[name]; ok && !table.Leading[name] {
-			action := migrate
-			if slices.ContainsFunc(r.b.applications(), func(o owned) bool { return o.Schema == s }) {
-				action = "give its field the tag index, and " + migrate
-			}
-			// AutoMigrate adds no index to a table of Lucia's, so the statement is written out.
-			if r.b.frozen[s.Table] {
-				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", engine.BareTable(s.Table), name, s.Table, name)
-			}
-			findings = append(findings, tables.Finding{Problem: tables.ProblemMissingIndex, Table: s.Table, Column: name, Action: action})
-		}
-	}
+	findings = append(findings, r.auditIndexes(s, table, indexes, migrate)...)
 	for _, name := range ids {
 		// With WithLuciaV2 the statements compare bytes themselves. With WithUserIDType the
 		// application chose how users' ids compare.
@@ -160,6 +148,24 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 		if c, ok := table.Columns[name]; ok && !r.b.engine.HoldsMillis(c.SQLType) {
 			findings = append(findings, tables.Finding{Problem: tables.ProblemWrongExpiryType, Table: s.Table, Column: name, Found: c.SQLType,
 				Action: "change it to bigint (SQLite: INTEGER); the values are milliseconds since 1970"})
+		}
+	}
+	return findings
+}
+
+// auditIndexes looks for an index that begins with each of the columns.
+func (r *RepositoryOf[U, K, S]) auditIndexes(s *schema.Schema, table engine.Table, indexes []string, migrate string) (findings []tables.Finding) {
+	for _, name := range indexes {
+		if _, ok := table.Columns[name]; ok && !table.Leading[name] {
+			action := migrate
+			if slices.ContainsFunc(r.b.applications(), func(o owned) bool { return o.Schema == s }) {
+				action = "give its field the tag index, and " + migrate
+			}
+			// AutoMigrate adds no index to a table of Lucia's, so the statement is written out.
+			if r.b.frozen[s.Table] {
+				action = fmt.Sprintf("run CREATE INDEX idx_%s_%s ON %s (%s)", engine.BareTable(s.Table), name, s.Table, name)
+			}
+			findings = append(findings, tables.Finding{Problem: tables.ProblemMissingIndex, Table: s.Table, Column: name, Action: action})
 		}
 	}
 	return findings

@@ -81,6 +81,11 @@ type expired struct {
 // of thousands of rows runs none.
 func (e expired) model() any { return reflect.New(e.schema.ModelType).Interface() }
 
+// first is the order in which rows are deleted: that of the index, so that none is read in vain.
+func (e expired) first() clause.OrderByColumn {
+	return clause.OrderByColumn{Column: clause.Column{Name: e.column}}
+}
+
 // deleteInBatches deletes until a batch finds nothing, and adds to deleted. Each batch commits by
 // itself, so its rows stay deleted if a later batch fails.
 func (r *RepositoryOf[U, K, S]) deleteInBatches(ctx context.Context, deleted *int64, o cleanupOptions, e expired) error {
@@ -113,22 +118,9 @@ func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size
 	if err := r.checkReadsBack(); err != nil {
 		return 0, 0, err
 	}
-	first := clause.OrderByColumn{Column: clause.Column{Name: e.column}}
 	if r.b.engine.DeletesByQuery() {
-		var result *gorm.DB
-		err = r.doOne(ctx, e.op, false, func(u *unit) error {
-			u.then(func(tx *gorm.DB) error {
-				dead := tx.Session(&gorm.Session{NewDB: true}).Model(e.model()).Select("id").Where(e.where).Order(first).Limit(size)
-				result = tx.Where("? IN (?)", clause.Column{Name: "id"}, dead).Delete(e.model())
-				return result.Error
-			})
-			return nil
-		})
-		if err != nil {
-			return 0, 0, err
-		}
-		deleted = r.b.rowsOf([]*gorm.DB{result})
-		return int(deleted), deleted, nil
+		deleted, err = r.deleteByQuery(ctx, e, size)
+		return int(deleted), deleted, err
 	}
 	columns := []string{"id"}
 	if r.b.engine.Sharded() {
@@ -138,7 +130,7 @@ func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size
 		ID     string `gorm:"column:id"`
 		UserID string `gorm:"column:user_id"`
 	}
-	err = r.b.engine.ReadLatest(db).Model(e.model()).Select(columns).Where(e.where).Order(first).Limit(size).Scan(&rows).Error
+	err = r.b.engine.ReadLatest(db).Model(e.model()).Select(columns).Where(e.where).Order(e.first()).Limit(size).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return 0, 0, callerError(ctx, e.op, err)
 	}
@@ -165,4 +157,22 @@ func (r *RepositoryOf[U, K, S]) deleteBatch(ctx context.Context, e expired, size
 		return len(rows), 0, err
 	}
 	return len(rows), deleted, nil
+}
+
+// deleteByQuery deletes a batch in one statement, where no other writer can come between its query
+// and its delete.
+func (r *RepositoryOf[U, K, S]) deleteByQuery(ctx context.Context, e expired, size int) (deleted int64, err error) {
+	var result *gorm.DB
+	err = r.doOne(ctx, e.op, false, func(u *unit) error {
+		u.then(func(tx *gorm.DB) error {
+			dead := tx.Session(&gorm.Session{NewDB: true}).Model(e.model()).Select("id").Where(e.where).Order(e.first()).Limit(size)
+			result = tx.Where("? IN (?)", clause.Column{Name: "id"}, dead).Delete(e.model())
+			return result.Error
+		})
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return r.b.rowsOf([]*gorm.DB{result}), nil
 }
