@@ -82,7 +82,7 @@ func (a *Auth[U, S]) Error(w http.ResponseWriter, r *http.Request, err error) {
 	noStore(w)
 	switch {
 	case errors.Is(err, gormkey.ErrInvalidSession):
-		if a.o.signInPath != "" && navigates(r) {
+		if a.o.signInPath != "" && navigates(r) && !wantsJSON(r) {
 			a.redirectAnonymous(w, r)
 			return
 		}

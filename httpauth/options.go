@@ -58,9 +58,9 @@ func WithThrottle(limits *throttle.Throttle) Option {
 }
 
 // RedirectAnonymous sends a browser without a session to a local path, such as "/sign-in", by
-// 303. After a GET the query's "next" has the path for which it asked (see [LocalPath]). Scripts
-// and WebSockets, which cannot show a page, get 401 all the same, and so does a request with a
-// bearer token.
+// 303. After a GET the query's "next" has the path for which it asked (see [LocalPath]). Scripts,
+// WebSockets and clients that send or accept JSON, which cannot show a page, get 401 all the same,
+// and so does a request with a bearer token.
 func RedirectAnonymous(path string) Option { return func(o *options) { o.signInPath = path } }
 
 // WithAnonymous answers requests without a session; by default with 401. The reason is always the

@@ -149,3 +149,18 @@ func TestUserOutsideOfMiddleware(t *testing.T) {
 	}
 	equal(t, "times logged", strings.Count(log.String(), "passed neither RequireUser, OptionalUser nor RequireBearer"), 1)
 }
+
+// TestRedirectAnonymousAndJSON: a program gets 401 where a browser is sent to the sign-in page.
+func TestRedirectAnonymousAndJSON(t *testing.T) {
+	s := newSite(t)
+	page := s.with(httpauth.RedirectAnonymous("/sign-in")).RequireUser(http.NotFoundHandler())
+	for accept, want := range map[string]int{"": 303, "text/html,application/xhtml+xml,*/*;q=0.8": 303, "application/json": 401, "application/json, text/plain, */*": 401} {
+		r := httptest.NewRequest("GET", "http://localhost:8080/account", nil)
+		if accept != "" {
+			r.Header.Set("Accept", accept)
+		}
+		w := httptest.NewRecorder()
+		page.ServeHTTP(w, r)
+		equal(t, "status for "+accept, w.Code, want)
+	}
+}

@@ -46,7 +46,7 @@ func Check(t *testing.T) {
 	now := time.Now()
 	for email, verified := range map[string]*time.Time{"ada@example.com": &now, "bob@example.com": nil} {
 		account := &Account{Email: email, VerifiedAt: verified}
-		kit.Must(t, auth.CreateUser(ctx, account, gormkey.Proved("github", email)))
+		kit.Must(t, auth.CreateUser(ctx, account, gormkey.Proved("email", email)))
 		_, err := auth.OpenSession(ctx, account.ID)
 		kit.Must(t, err)
 		_, err = auth.IssueToken(ctx, account.ID, gormkey.PurposeMagicLink, "", time.Hour)
@@ -79,11 +79,12 @@ func Check(t *testing.T) {
 	}
 	kit.Equal(t, "told of dead sessions", ended, 0)
 
+	kit.Must(t, auth.CreateUser(ctx, &Account{}, gormkey.Proved("github", "1"))) // without an address
 	kit.Must(t, deleteUnverified(ctx, db, auth, now.Add(-time.Hour)))
-	kit.Equal(t, "users", rows("auth_user"), 2)
+	kit.Equal(t, "users", rows("auth_user"), 3)
 	kit.Must(t, deleteUnverified(ctx, db, auth, time.Now().Add(time.Hour)))
-	kit.Equal(t, "users", rows("auth_user"), 1)
-	kit.Equal(t, "keys", rows("user_key"), 1)
+	kit.Equal(t, "users", rows("auth_user"), 2)
+	kit.Equal(t, "keys", rows("user_key"), 2)
 	findings, err := auth.Audit(ctx)
 	kit.Must(t, err)
 	kit.Equal(t, "findings", len(findings), 0)

@@ -76,12 +76,15 @@ func Check(t *testing.T) {
 
 	session, err := auth.OpenSession(ctx, trap.ID)
 	kit.Must(t, err)
-	kit.Is(t, "another's key", a.link(ctx, session, identity{Subject: "4"}), gormkey.ErrDuplicateKey)
-	kit.Must(t, a.link(ctx, session, identity{Subject: "5"}))
-	kit.Equal(t, "linked", come(identity{Subject: "5"}).ID, trap.ID)
-	keys, err := auth.UserKeys(ctx, trap.ID)
+	kit.Is(t, "an account that is not verified", a.link(ctx, session, identity{Subject: "5"}), errNotVerified)
+	session, err = auth.OpenSession(ctx, eve.ID)
 	kit.Must(t, err)
-	kit.Equal(t, "keys", len(keys), 2)
+	kit.Is(t, "another's key", a.link(ctx, session, identity{Subject: "1"}), gormkey.ErrDuplicateKey)
+	kit.Must(t, a.link(ctx, session, identity{Subject: "5"}))
+	kit.Equal(t, "linked", come(identity{Subject: "5"}).ID, eve.ID)
+	keys, err := auth.UserKeys(ctx, eve.ID)
+	kit.Must(t, err)
+	kit.Equal(t, "keys", len(keys), 3)
 
 	// Proved signs in by keys without a password alone.
 	_, err = auth.SignIn(ctx, gormkey.Proved("email", address))
