@@ -108,6 +108,7 @@ func (o *oauth) finish(w http.ResponseWriter, r *http.Request, f flow) error {
 
 // linkTo adds a key to the account of the session that asked for it, if that is still the
 // browser's. A key that is another account's stays there.
+//
 // An application that resets passwords by mail must also ask here whether the account's address is
 // verified: whoever signed up with another's address would keep this key after the reset.
 func (o *oauth) linkTo(w http.ResponseWriter, r *http.Request, sessionID string, key gormkey.Credentials) error {
