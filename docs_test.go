@@ -25,7 +25,14 @@ func docPages(t *testing.T) []string {
 	if len(pages) < 10 {
 		t.Errorf("got %d guides", len(pages))
 	}
-	return append(pages, "docs/sqlite.md", "docs/migrations.md", "docs/passwords.md", "docs/http.md")
+	reference, err := filepath.Glob("docs/reference/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(pages, reference, []string{
+		"README.md", "docs/sqlite.md", "docs/migrations.md", "docs/passwords.md", "docs/http.md",
+		"docs/operations.md", "docs/upgrading.md", "docs/troubleshooting.md",
+	})
 }
 
 // TestDocPages makes a module of the pages, a package a page. The blocks of a page are its
@@ -116,8 +123,7 @@ func (m *docModule) page(file string) {
 	}
 	name := strings.TrimSuffix(filepath.Base(file), ".md")
 	blocks := 0 // that belong to no program
-	for i, block := range docBlock.FindAllStringSubmatch(string(text), -1) {
-		source := block[1]
+	for i, source := range docBlocks(file, string(text)) {
 		if strings.HasPrefix(source, "package main\n") && !strings.Contains(source, "ListenAndServe") {
 			m.programs = append(m.programs, fmt.Sprintf("programs/%s%d", name, i))
 			m.write(m.programs[len(m.programs)-1]+"/main.go", source)
@@ -145,6 +151,24 @@ func (m *docModule) page(file string) {
 		m.Errorf("%s: there is no %s", file, check)
 	}
 	m.copy("testdata/docs/common.go", "pages/"+name+"/check.go")
+}
+
+// taskRow is a row of README's table: a task, its lines of code, and the guide.
+var taskRow = regexp.MustCompile("(?m)^\\| [^|]+ \\| (`.+`) \\| .+ \\|$")
+
+// docBlocks returns the blocks of Go of a page. Of README it returns the code in the table of tasks,
+// since TestREADME runs its program.
+func docBlocks(file, text string) (blocks []string) {
+	if file == "README.md" {
+		for _, row := range taskRow.FindAllStringSubmatch(text, -1) {
+			blocks = append(blocks, strings.ReplaceAll(strings.Trim(row[1], "`"), "`<br>`", "\n")+"\n")
+		}
+		return blocks
+	}
+	for _, block := range docBlock.FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, block[1])
+	}
+	return blocks
 }
 
 // checks writes the test that runs the checks of all pages.

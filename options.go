@@ -266,7 +266,7 @@ func (o *options) validateUserID(e engine.Engine) error {
 		length := min(o.userIDLength, userIDLength)
 		if o.userIDType != "" {
 			if !o.idType.TakesText(8) {
-				return fmt.Errorf("WithUserIDType: %q wants WithUserIDGenerator beside it, since the default generator makes no such ids", o.userIDType)
+				return fmt.Errorf("WithUserIDType: %q wants WithUserIDGenerator too, since the default generator makes no such ids", o.userIDType)
 			}
 			length = userIDLength
 			if o.idType.Width > 0 {

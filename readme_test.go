@@ -16,68 +16,8 @@ import (
 	"time"
 )
 
-var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
-
-// snippets is a program of the pieces of README that stand inside a function.
-const snippets = `package main
-
-import (
-	"context"
-	"errors"
-	"log/slog"
-	"net/http"
-	"net/netip"
-	"time"
-
-	"gorm.io/gorm"
-
-	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/event"
-	"github.com/gormkey/gormkey/httpauth"
-	"github.com/gormkey/gormkey/password"
-	"github.com/gormkey/gormkey/throttle"
-)
-
-type Account struct {
-	gormkey.User
-	Email string
-}
-
-var oldKey, newKey []byte
-
-var (
-	_ password.Hasher
-	_ event.Event
-)
-
-type Profile struct{ AccountID string }
-
-var (
-	ctx         = context.Background()
-	db          *gorm.DB
-	plugin      *gormkey.Plugin[Account]
-	auth        *gormkey.Repository[Account]
-	account     *Account
-	login       gormkey.Credentials
-	token       gormkey.Token
-	session     *gormkey.Session[Account]
-	_           = errors.Is
-	_           = slog.Warn
-	_           time.Duration
-	_           netip.Addr
-	limits      *throttle.Throttle
-	web         *httpauth.Auth[Account, gormkey.Session[Account]]
-	r           *http.Request
-	w           http.ResponseWriter
-	accountPage, home, apiMe http.Handler
-)
-
-func use(...any) {}
-
-func main() {
-`
-
-// TestREADME is a client of README's program, by the commands of the page, and compiles its table.
+// TestREADME is a client of README's program, by the commands of the page. TestDocPages compiles
+// its table.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -87,29 +27,16 @@ func TestREADME(t *testing.T) {
 	if n := strings.Count(string(readme), "\n"); n > 200 {
 		t.Errorf("README has %d lines, over 200", n)
 	}
-	blocks := goBlock.FindAllStringSubmatch(string(readme), -1)
+	blocks := docBlock.FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) != 1 {
 		t.Fatalf("README has %d programs", len(blocks))
 	}
 	address := serve(t, blocks[0][1])
 	curl(t, address, string(readme))
 	browse(t, address)
-
-	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
-	pieces, rows := snippets, 0
-	for _, row := range regexp.MustCompile("(?m)^\\| [^|]+ \\| (`.+`) \\| .+ \\|$").FindAllStringSubmatch(string(readme), -1) {
-		source := strings.ReplaceAll(strings.Trim(row[1], "`"), "`<br>`", "\n")
-		var names []string
-		for _, m := range declared.FindAllStringSubmatch(source, -1) {
-			names = append(names, m[1])
-		}
-		pieces += "\tfunc() {\n" + source + "\nuse(" + strings.Join(names, ", ") + ")\n}()\n"
-		rows++
+	if n := len(taskRow.FindAllString(string(readme), -1)); n < 8 {
+		t.Errorf("the table of tasks has %d rows of code", n)
 	}
-	if rows < 8 {
-		t.Errorf("the table of tasks has %d rows of code", rows)
-	}
-	goFile(t, "build", pieces+"}\n")
 }
 
 // serve starts a program that serves, and returns its address.
@@ -207,7 +134,7 @@ func browse(t *testing.T, address string) {
 		body               string
 	}{
 		{"GET", "/account", "", browser, 200, "<form"}, // sent to the form
-		{"POST", "/sign-up", login, nil, 403, "a client that is no browser sends"},
+		{"POST", "/sign-up", login, nil, 403, "a client that is not a browser sends"},
 		{"POST", "/sign-up", login, browser, 200, "bob@example.com is signed in"},
 		{"POST", "/sign-up", login, browser, 409, "Conflict"},
 		{"POST", "/sign-out", "", browser, 200, "<form"},
@@ -255,24 +182,3 @@ func (j secureJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	j.CookieJar.SetCookies(https(u), cookies)
 }
 func (j secureJar) Cookies(u *url.URL) []*http.Cookie { return j.CookieJar.Cookies(https(u)) }
-
-// goFile runs or builds a program of one file against this module.
-func goFile(t *testing.T, verb, source string) string {
-	t.Helper()
-	folder := t.TempDir()
-	path := filepath.Join(folder, "main.go")
-	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{verb, path}
-	if verb == "build" {
-		args = []string{verb, "-o", os.DevNull, path}
-	}
-	cmd := exec.Command("go", args...)
-	cmd.Env = append(os.Environ(), "DATABASE_FILE="+filepath.Join(folder, "app.db"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("go %s: %v\n%s\n%s", verb, err, out, source)
-	}
-	return string(out)
-}

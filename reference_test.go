@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -180,101 +179,6 @@ func TestReferenceStatuses(t *testing.T) {
 		if status := strconv.Itoa(w.Code); status != cells[2] || body.Error != cells[3] {
 			t.Errorf("%s: the page says %s %s, and httpauth %s %s", cells[1], cells[2], cells[3], status, body.Error)
 		}
-	}
-}
-
-// pagePieces is a program of the pieces of these pages that stand inside a function.
-const pagePieces = `package main
-
-import (
-	"context"
-	"errors"
-	"log/slog"
-	"net/http"
-	"net/netip"
-	"time"
-
-	"gorm.io/gorm"
-
-	"github.com/gormkey/gormkey"
-	"github.com/gormkey/gormkey/authtest"
-	"github.com/gormkey/gormkey/event"
-	"github.com/gormkey/gormkey/httpauth"
-	"github.com/gormkey/gormkey/password"
-	"github.com/gormkey/gormkey/throttle"
-)
-
-type Account struct {
-	gormkey.User
-	Email string
-}
-
-type Admin struct{ gormkey.User }
-
-type Note struct {
-	ID        uint
-	AccountID string
-	Account   *Account
-}
-
-type AuditEntry struct {
-	UserID, Text string
-	At           time.Time
-}
-
-type Device struct{ gormkey.Session[Account] }
-
-var (
-	ctx                       = context.Background()
-	db                        *gorm.DB
-	plugin                    *gormkey.Plugin[Account]
-	auth                      *gormkey.Repository[Account]
-	web                       *httpauth.Auth[Account, gormkey.Session[Account]]
-	limits                    *throttle.Throttle
-	limiter                   *password.Limiter
-	account                   *Account
-	login                     gormkey.Credentials
-	r                         *http.Request
-	oldKey, newKey            []byte
-	newUUID                   func() string
-	isBreached                func(string) bool
-	mux                       *http.ServeMux
-	home, accountPage, signUp http.Handler
-	_                         = errors.Is
-	_                         = slog.Warn
-	_                         time.Duration
-	_                         netip.Addr
-	_                         event.Event
-	_                         authtest.Clock
-)
-
-func use(...any) {}
-
-func main() {
-`
-
-// TestReferenceCode compiles what the pages show.
-func TestReferenceCode(t *testing.T) {
-	t.Parallel()
-	pages, err := filepath.Glob("docs/reference/*.md")
-	must(t, err)
-	pages = append(pages, "docs/operations.md", "docs/upgrading.md", "docs/troubleshooting.md")
-	block := regexp.MustCompile("(?s)```go\n(.*?)```")
-	declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=`)
-	program := pagePieces
-	for _, page := range pages {
-		for _, piece := range block.FindAllStringSubmatch(readPage(t, page), -1) {
-			var names []string
-			for _, m := range declared.FindAllStringSubmatch(piece[1], -1) {
-				names = append(names, m[1])
-			}
-			program += "\tfunc() { // " + page + "\n" + piece[1] + "\tuse(" + strings.Join(names, ", ") + ")\n}()\n"
-		}
-	}
-	path := filepath.Join(t.TempDir(), "main.go")
-	must(t, os.WriteFile(path, []byte(program+"}\n"), 0o600))
-	if out, err := exec.Command("go", "build", "-o", os.DevNull, path).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
 	}
 }
 

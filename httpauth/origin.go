@@ -54,7 +54,7 @@ func (a *Auth[U, S]) CheckOrigin(r *http.Request) error {
 	case len(origins) > 1 || len(sites) > 1:
 		return refuseOrigin("the request has Origin or Sec-Fetch-Site more than once")
 	case len(origins) == 0 && (len(sites) == 0 || sites[0] == ""):
-		return refuseOrigin("the request has neither Sec-Fetch-Site nor Origin, one of which every browser sends; a client that is no browser sends %q, or uses RequireBearer", "Origin: "+a.origin(r))
+		return refuseOrigin("the request has neither Sec-Fetch-Site nor Origin, and every browser sends one of them; a client that is not a browser sends %q, or uses RequireBearer", "Origin: "+a.origin(r))
 	case len(sites) == 0 || sites[0] == "":
 		if err := a.checkPlausible(origins[0], r); err != nil {
 			return err
@@ -83,8 +83,8 @@ func (a *Auth[U, S]) origin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// checkPlausible refuses what no browser sends as its Origin, and what may be the site's origin by
-// its host but not by its scheme.
+// checkPlausible refuses an Origin that no browser sends, and one that has the site's host and
+// another scheme.
 func (a *Auth[U, S]) checkPlausible(origin string, r *http.Request) error {
 	scheme, host, ok := splitOrigin(origin)
 	switch {

@@ -23,9 +23,9 @@ var refusals = []struct {
 	reason string
 }{
 	{"curl, or a script", "localhost:8080", http.Header{},
-		`the request has neither Sec-Fetch-Site nor Origin, one of which every browser sends; a client that is no browser sends "Origin: http://localhost:8080", or uses RequireBearer`},
+		`the request has neither Sec-Fetch-Site nor Origin, and every browser sends one of them; a client that is not a browser sends "Origin: http://localhost:8080", or uses RequireBearer`},
 	{"a script, on the internet", "app.example", http.Header{},
-		`the request has neither Sec-Fetch-Site nor Origin, one of which every browser sends; a client that is no browser sends "Origin: https://app.example", or uses RequireBearer`},
+		`the request has neither Sec-Fetch-Site nor Origin, and every browser sends one of them; a client that is not a browser sends "Origin: https://app.example", or uses RequireBearer`},
 	{"a browser on http and a LAN address", "192.0.2.2:8080", http.Header{"Origin": {"http://192.0.2.2:8080"}},
 		`Origin is "http://192.0.2.2:8080", on http, while the cookie is for https alone, which browsers keep on http for localhost only: serve https, or set InsecureCookie while you develop`},
 	{"a form of another port", "localhost:8080", http.Header{"Origin": {"http://localhost:3000"}, "Sec-Fetch-Site": {"same-site"}},

@@ -205,8 +205,8 @@ func WithoutStatement(err error) error {
 	return safe.Interface().(error)
 }
 
-// mysqlError returns the struct of the driver's error behind err, or an invalid value. It goes by
-// the type's name, so that go-sql-driver/mysql is not linked.
+// mysqlError returns the struct of the driver's error behind err, or an invalid value. It compares
+// the name of the type, so that go-sql-driver/mysql is not linked.
 func mysqlError(err error) reflect.Value {
 	for e := err; e != nil; {
 		v := reflect.ValueOf(e)

@@ -41,7 +41,7 @@ type rebuilds struct {
 	noted  sync.Map // rebuild → []index
 }
 
-// rebuild names one rebuild that is going on: in which transaction, of which table.
+// rebuild identifies a rebuild in progress by its transaction and its table.
 type rebuild struct {
 	pool  gorm.ConnPool
 	table string
