@@ -51,14 +51,16 @@ func exampleReopen(db *gorm.DB) *gorm.DB {
 	return again
 }
 
-// exampleMigrate registers a plugin and makes its tables.
-func exampleMigrate(db *gorm.DB, plugin interface {
-	gorm.Plugin
-	AutoMigrate(db *gorm.DB, more ...any) error
-}) {
+// exampleMigrate registers a plugin, makes its tables, and returns its operations.
+func exampleMigrate[U, K, S any](db *gorm.DB, plugin *gormkey.PluginOf[U, K, S]) *gormkey.RepositoryOf[U, K, S] {
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}
+	auth, err := plugin.Repository()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return auth
 }
 
 func ExampleNew() {
@@ -83,11 +85,7 @@ func ExamplePluginOf_Repository() {
 
 	_, err := plugin.Repository()
 	fmt.Println(err)
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	fmt.Println(auth.CreateUser(context.Background(), &Account{Email: "ada@example.com"}, exampleLogin))
 	// Output:
 	// gormkey: plugin not registered: gormkey_test.Account: call db.Use right after gorm.Open, and look at its error
@@ -152,11 +150,7 @@ func ExamplePluginOf_Migrate() {
 	db, done := exampleDatabase()
 	defer done()
 	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	ctx, ada := context.Background(), &Account{Email: "ada@example.com"}
 	if err := auth.CreateUser(ctx, ada, exampleLogin); err != nil {
 		log.Fatal(err)
@@ -262,11 +256,7 @@ func ExamplePluginOf_DropForeignKeys() {
 
 	db = exampleReopen(db)
 	plugin := gormkey.New[Account](gormkey.WithoutForeignKeys())
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	ctx := context.Background()
 	findings, err := auth.Audit(ctx)
 	fmt.Println(len(findings), err)
@@ -311,11 +301,7 @@ func ExampleRepositoryOf_Repair() {
 func exampleOrphan() (*gormkey.Repository[Account], func()) {
 	db, done := exampleDatabase()
 	plugin := gormkey.New[Account](gormkey.WithoutForeignKeys(), gormkey.WithPasswordHasher(authtest.FastHasher()))
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	if err := auth.CreateUser(context.Background(), &Account{Email: "ada@example.com"}, exampleLogin); err != nil {
 		log.Fatal(err)
 	}
@@ -352,11 +338,7 @@ func ExampleWithOwned() {
 	db, done := exampleDatabase()
 	defer done()
 	plugin := gormkey.New[Account](gormkey.WithOwned(&Note{}), gormkey.WithoutForeignKeys())
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	ctx, ada := context.Background(), &Account{Email: "ada@example.com"}
 	if err := auth.CreateUser(ctx, ada); err != nil {
 		log.Fatal(err)

@@ -134,11 +134,7 @@ func ExampleRepositoryOf_UpdateSessionAttributes() {
 	db, done := exampleDatabase()
 	defer done()
 	plugin := gormkey.NewOf[Account, gormkey.Key[Account], exampleDevice](gormkey.WithPasswordHasher(authtest.FastHasher()))
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	ctx := context.Background()
 	if err := auth.CreateUser(ctx, &Account{Email: "ada@example.com"}, exampleLogin); err != nil {
 		log.Fatal(err)
@@ -165,14 +161,10 @@ func ExampleRepositoryOf_With() {
 	db, done := exampleDatabase()
 	defer done()
 	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
-	exampleMigrate(db, plugin)
-	auth, err := plugin.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, plugin)
 	ctx := context.Background()
 
-	err = db.Transaction(func(tx *gorm.DB) error {
+	err := db.Transaction(func(tx *gorm.DB) error {
 		if err := auth.With(tx).CreateUser(ctx, &Account{Email: "ada@example.com"}, exampleLogin); err != nil {
 			return err
 		}

@@ -11,7 +11,6 @@ import (
 
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/authtest"
@@ -22,32 +21,13 @@ var exampleLogin = gormkey.Credentials{Provider: "email", ID: "ada@example.com",
 
 // exampleAuth opens a database with one account, ada@example.com.
 func exampleAuth(opts ...gormkey.Option) (ctx context.Context, auth *gormkey.Repository[Account], ada *Account, done func()) {
-	folder, err := os.MkdirTemp("", "gormkey-example-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	dsn := "file:" + filepath.Join(folder, "app.db") + sqliteOptions
-	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		log.Fatal(err)
-	}
-	plugin := gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(authtest.FastHasher())}, opts...)...)
-	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
-		log.Fatal(err)
-	}
-	if auth, err = plugin.Repository(); err != nil {
-		log.Fatal(err)
-	}
+	db, done := exampleDatabase()
+	auth = exampleMigrate(db, gormkey.New[Account](append([]gormkey.Option{gormkey.WithPasswordHasher(authtest.FastHasher())}, opts...)...))
 	ada = &Account{Email: "ada@example.com"}
 	if err := auth.CreateUser(context.Background(), ada, exampleLogin); err != nil {
 		log.Fatal(err)
 	}
-	return context.Background(), auth, ada, func() {
-		if pool, err := db.DB(); err == nil {
-			_ = pool.Close()
-		}
-		_ = os.RemoveAll(folder)
-	}
+	return context.Background(), auth, ada, done
 }
 
 func ExampleRepositoryOf_CreateUser() {

@@ -165,11 +165,7 @@ func ExampleRepositoryOf_HashStoredTokens() {
 	db, done := exampleDatabase()
 	defer done()
 	before := gormkey.New[Account](gormkey.WithLuciaV2(), gormkey.WithPasswordHasher(authtest.FastHasher()))
-	exampleMigrate(db, before)
-	auth, err := before.Repository()
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleMigrate(db, before)
 	ctx := context.Background()
 	if err := auth.CreateUser(ctx, &Account{Email: "ada@example.com"}, exampleLogin); err != nil {
 		log.Fatal(err)
@@ -182,10 +178,7 @@ func ExampleRepositoryOf_HashStoredTokens() {
 	// The next release of the program, on the same database:
 	db = exampleReopen(db)
 	after := gormkey.New[Account](gormkey.WithLuciaV2(), gormkey.WithHashedTokens(), gormkey.WithPasswordHasher(authtest.FastHasher()))
-	exampleMigrate(db, after)
-	if auth, err = after.Repository(); err != nil {
-		log.Fatal(err)
-	}
+	auth = exampleMigrate(db, after)
 	fmt.Println(auth.HashStoredTokens(ctx))
 	_, err = auth.ValidateSession(ctx, session.Token)
 	fmt.Println(err)
