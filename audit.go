@@ -19,7 +19,7 @@ import (
 // says in its Action what to do.
 //
 // It reads the catalog, and the keys and sessions once by their index on user_id. Its memory does
-// not grow with the tables. With a million sessions it took 0.1 to 0.8 seconds, so run it from a
+// not grow with the tables. With a million sessions it took 0.1 to 0.7 seconds, so run it from a
 // job or a command and not in a request.
 func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, error) {
 	db, err := r.session(ctx)

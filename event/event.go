@@ -7,17 +7,17 @@ import (
 	"github.com/gormkey/gormkey/authtype"
 )
 
-// Event is something that happened to a user. It holds no secret; KeyID holds what the
-// user typed to name themself, an email address say.
+// Event is something that happened to a user. It holds no secret, but KeyID holds the name that
+// was typed, such as an email address.
 type Event struct {
 	Type      Type
 	At        authtype.UnixMilli // by the plugin's clock
-	UserID    string             // empty where the user is not known
-	KeyID     authtype.KeyID     // where a key is concerned
-	SessionID authtype.SessionID // where one session is concerned; it prints as the SHA-256 of the token
+	UserID    string             // empty if the user is not known
+	KeyID     authtype.KeyID     // set if the event is about a key
+	SessionID authtype.SessionID // set if the event is about one session; the SHA-256 of its token
 	Purpose   authtype.Purpose   // of a one-time token
 	// Err is why a sign-in failed: gormkey.ErrKeyNotFound (no such key, or its user is gone
-	// or soft-deleted), gormkey.ErrInvalidPassword, or what the hasher said of the hash.
+	// or soft-deleted), gormkey.ErrInvalidPassword, or the hasher's error about the stored hash.
 	Err error
 }
 
@@ -25,8 +25,8 @@ type Event struct {
 type Type string
 
 // The points at which hooks run. All but SignInFailed run after the statements of the
-// operation and inside its transaction: a hook's error rolls the operation back and is
-// what its caller gets.
+// operation and inside its transaction: a hook's error rolls the operation back, and the caller
+// gets that error.
 const (
 	UserCreated     Type = "user created"     // CreateUser; its keys' KeyAdded come after
 	UserDeleted     Type = "user deleted"     // DeleteUser, with its keys and sessions; not for an unknown id
@@ -38,18 +38,17 @@ const (
 	SignedIn        Type = "signed in"        // SignIn, after SessionOpened; SignInWithToken, without a KeyID
 	// SignInFailed follows a failed SignIn, UseKey or ChangePassword, outside any transaction of the
 	// library: there is nothing to undo, and a hook's error is joined to
-	// ErrInvalidCredentials. In a caller's transaction what a hook writes goes with it.
+	// ErrInvalidCredentials. In a transaction of the caller, a rollback undoes what a hook wrote.
 	SignInFailed   Type = "sign-in failed"
 	SessionOpened  Type = "session opened"  // OpenSession, SignIn, SignInWithToken
 	SessionRenewed Type = "session renewed" // ValidateSession, by the call that renewed it
-	// SessionEnded follows every call but DeleteUser that ends sessions, once a call;
-	// SessionID is empty where it may have ended several. Dead sessions end without it.
+	// SessionEnded follows every call that ends sessions, except DeleteUser, once for each
+	// call. SessionID is empty if the call may have ended several. Dead sessions end without it.
 	SessionEnded Type = "session ended"
 )
 
-// Hook is told of events. It writes through tx, which is in the operation's transaction
-// where there is one; it must not keep tx. It may run again if the transaction is
-// retried after a deadlock, so effects outside the database belong after the call. On
-// Cloudflare D1 it runs before the batch that the operation is, and cannot read through tx
-// what that will write.
+// Hook is told of events. It writes through tx, which is in the operation's transaction if there
+// is one, and it must not keep tx. It may run again if the transaction is retried after a
+// deadlock, so effects outside the database, such as a mail, belong after the call. On Cloudflare
+// D1, where an operation is one batch, it runs before that batch and cannot read what it will write.
 type Hook func(tx *gorm.DB, e Event) error

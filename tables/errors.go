@@ -31,20 +31,20 @@ func (e *InexactIDError) Error() string {
 // Unwrap returns [ErrInexactID].
 func (e *InexactIDError) Unwrap() error { return ErrInexactID }
 
-// ColumnError refuses a column of the plugin's tables that a migration would cut or turn
-// into something else: one of users' ids that is wider than the options say, or any of
-// another type, as a second program with other options finds it.
+// ColumnError refuses a column of the plugin's tables whose values a migration would cut or
+// change: a column of users' ids that is wider than the options say, or a column of another type.
+// A second program with other options meets it.
 type ColumnError struct {
 	Table, Column string
 	Type          string // the column's
 	Wanted        string // what the options say
 	Wider         bool   // the column is wider, so that what it holds would be cut
-	// Option is the option that makes users' ids what they are, "WithUserIDLength(36)" say,
-	// or which of them to leave out; "" where a statement alone has to change the column.
+	// Option is the option that fits the ids, such as "WithUserIDLength(36)", or the option to leave
+	// out. It is "" if only a statement can change the column.
 	Option string
-	// Statement gives the column its type, where no option does; "" on SQLite, where the
-	// table has to be made again. Restore first what a program before has cut. With an Option,
-	// both are needed: the column holds users' ids in a type that no option takes.
+	// Statement gives the column its type. It is "" if an option is enough, and on SQLite, where
+	// the table has to be rebuilt. Restore first the values that an earlier program has cut. If
+	// there is an Option too, both are needed: no option takes the type that the column has now.
 	Statement string
 }
 
