@@ -117,7 +117,7 @@ func (p *PluginOf[U, K, S]) refuse(db *gorm.DB, cause error) {
 	}
 	tables := p.tableNames(db)
 	_ = db.Callback().Raw().Before("gorm:raw").Register(name, func(tx *gorm.DB) {
-		if tx.Error != nil || pluginFor[U](tx) != nil {
+		if tx.Error != nil || pluginFor(tx, p.userType()) != nil {
 			return
 		}
 		sql := tx.Statement.SQL.String()
@@ -165,7 +165,7 @@ func (p *PluginOf[U, K, S]) tableNames(db *gorm.DB) (tables []string) {
 	for _, t := range []string{defaultUserTable, defaultKeyTable, defaultSessionTable, defaultTokenTable} {
 		tables = append(tables, db.NamingStrategy.JoinTableName(t))
 	}
-	if own, ok := any(new(U)).(schema.Tabler); ok {
+	if own, ok := any(p.users.make()).(schema.Tabler); ok {
 		tables = append(tables, own.TableName())
 	}
 	return tables

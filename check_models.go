@@ -75,9 +75,9 @@ func (p *PluginOf[U, K, S]) checkEmbedding() error {
 		base  string
 		isNil func() bool
 	}{
-		{reflect.TypeFor[U](), "User", func() bool { return p.bases.user(new(U)) == nil }},
-		{reflect.TypeFor[K](), fmt.Sprintf("Key[%s]", typeName[U]()), func() bool { return p.bases.key(new(K)) == nil }},
-		{reflect.TypeFor[S](), fmt.Sprintf("Session[%s]", typeName[U]()), func() bool { return p.bases.session(new(S)) == nil }},
+		{p.userType(), "User", func() bool { return p.users.base(p.users.make()) == nil }},
+		{reflect.TypeFor[K]().Elem(), fmt.Sprintf("Key[%v]", p.userType()), func() bool { return p.keys.base(p.keys.make()) == nil }},
+		{reflect.TypeFor[S]().Elem(), fmt.Sprintf("Session[%v]", p.userType()), func() bool { return p.sessions.base(p.sessions.make()) == nil }},
 	} {
 		if m.model.Kind() != reflect.Struct || embeddedByPointer(m.isNil) {
 			return fmt.Errorf("%v must embed gormkey.%s by value", m.model, m.base)
@@ -100,7 +100,7 @@ func embeddedByPointer(isNil func() bool) (yes bool) {
 // explainParse says what to do about the parse error that every has-many field gets: for Sessions
 // []gormkey.Session[Account] GORM expects a foreign key AccountID, and the column is user_id.
 func (p *PluginOf[U, K, S]) explainParse(err error) error {
-	t := reflect.TypeFor[U]()
+	t := p.userType()
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Type.Kind() != reflect.Slice {
@@ -111,10 +111,10 @@ func (p *PluginOf[U, K, S]) explainParse(err error) error {
 			elem = elem.Elem()
 		}
 		value := reflect.New(elem).Interface()
-		_, isKey := value.(interface{ mustEmbedKey() *Key[U] })
-		_, isSession := value.(interface{ mustEmbedSession() *Session[U] })
+		_, isKey := value.(interface{ mustEmbedKey() *KeyOf[U] })
+		_, isSession := value.(interface{ mustEmbedSession() *SessionOf[U] })
 		if (isKey || isSession) && !strings.Contains(strings.ReplaceAll(f.Tag.Get("gorm"), " ", ""), "foreignKey:UserID") {
-			return fmt.Errorf("field %s.%s wants the tag `gorm:\"foreignKey:UserID\"`: %w", typeName[U](), f.Name, err)
+			return fmt.Errorf("field %v.%s wants the tag `gorm:\"foreignKey:UserID\"`: %w", t, f.Name, err)
 		}
 	}
 	return err
@@ -215,11 +215,11 @@ func (p *PluginOf[U, K, S]) checkColumns(m model, s *schema.Schema) error {
 	var base any
 	probe := reflect.New(s.ModelType)
 	switch v := probe.Interface().(type) {
-	case *U:
-		base = p.bases.user(v)
-	case interface{ mustEmbedKey() *Key[U] }:
+	case U:
+		base = p.users.base(v)
+	case interface{ mustEmbedKey() *KeyOf[U] }:
 		base = v.mustEmbedKey()
-	case interface{ mustEmbedSession() *Session[U] }:
+	case interface{ mustEmbedSession() *SessionOf[U] }:
 		base = v.mustEmbedSession()
 	default:
 		base = v // a one-time token, which the application does not embed

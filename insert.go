@@ -50,7 +50,7 @@ func (r *RepositoryOf[U, K, S]) ownerQuery(db *gorm.DB, s owner, columns []claus
 			list[i] = userID
 		}
 	}
-	query := db.Model(new(U)).
+	query := db.Model(r.plugin.users.make()).
 		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
 		Where(r.b.userIs(s.userID))
 	if s.key != (KeyID{}) {

@@ -26,36 +26,36 @@ import (
 //   - [ErrDuplicateKey]: somebody, this user too, has this provider and id already.
 //   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
 //   - [ErrBusy]: too many passwords are being hashed.
-func (r *RepositoryOf[U, K, S]) AddKey(ctx context.Context, userID string, c Credentials, set ...func(*K)) (*K, error) {
+func (r *RepositoryOf[U, K, S]) AddKey(ctx context.Context, userID string, c Credentials, set ...func(K)) (K, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[K](r.err)
 	}
 	if err := r.checkUserID(userID); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	keys, err := r.newKeys(ctx, []Credentials{c})
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
-	key := new(K)
+	key := r.plugin.keys.make()
 	if err := apply(key, set); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	base := r.keyOf(key)
 	*base = *keys[0]
 	base.UserID = userID
 	if err := r.insertKey(ctx, key); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	return key, nil
 }
 
 // insertKey inserts a key that is complete. It is one statement, which reads and locks the user,
 // unless a hook of the model needs a transaction.
-func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
+func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key K) error {
 	const op = "add key"
 	hooked := r.b.key.BeforeCreate || r.b.key.AfterCreate || r.b.key.BeforeSave || r.b.key.AfterSave
-	base, asGiven := r.keyOf(key), *key
+	base, asGiven := r.keyOf(key), r.plugin.keys.clone(key)
 	id := base.ID
 	err := r.doOne(ctx, op, hooked, func(u *unit) error {
 		if hooked { // a hook may read first
@@ -66,7 +66,7 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 		if err := r.checkFree(u.tx, id); err != nil {
 			return err
 		}
-		*key = asGiven // a hook may have changed it in an earlier try
+		r.plugin.keys.copy(key, asGiven) // a hook may have changed it in an earlier try
 		u.then(func(tx *gorm.DB) error {
 			return r.insertFor(tx, key, owner{userID: base.UserID}, ErrUserNotFound, errDuplicate)
 		})
@@ -74,7 +74,7 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 		return nil
 	})
 	return r.explainDuplicate(ctx, op, err, ErrDuplicateKey, r.b.key, r.b.baseKey, func(db *gorm.DB) (bool, error) {
-		return find(db, new(Key[U]), column("id", id))
+		return find(db, new(KeyOf[U]), column("id", id))
 	})
 }
 
@@ -89,14 +89,14 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key *K) error {
 //   - [ErrInvalidPassword]: the existing key has no password.
 //   - [ErrUserNotFound]: the user is soft-deleted.
 //   - [ErrDuplicateKey]: somebody has the added key already.
-func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing KeyID) (*K, error) {
+func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing KeyID) (K, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[K](r.err)
 	}
 	if err := cmp.Or(checkKeyID(added), checkKeyID(existing)); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
-	created := new(K)
+	created := r.plugin.keys.make()
 	err := r.do(ctx, "share key", func(u *unit) error {
 		locked, err := r.lockKey(u.tx, existing, ErrKeyNotFound)
 		if err != nil {
@@ -112,7 +112,7 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 		// Keys share a password by having the same salted hash. A new hash of the same password
 		// would have another salt, and then setPassword could not tell that the two belong
 		// together.
-		key := &Key[U]{ID: added.String(), UserID: other.UserID, HashedPassword: other.HashedPassword}
+		key := &KeyOf[U]{ID: added.String(), UserID: other.UserID, HashedPassword: other.HashedPassword}
 		u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, other.ID, other.UserID, other.HashedPassword) })
 		u.then(func(tx *gorm.DB) error {
 			if err := r.insertFor(tx, key, owner{userID: other.UserID}, ErrUserNotFound, ErrDuplicateKey); err != nil {
@@ -125,34 +125,34 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	return created, nil
 }
 
 // GetKey returns a key (Lucia's getKey), without its user. It returns [ErrKeyNotFound] if there
 // is no such key, and an [ArgumentError] if the id is malformed.
-func (r *RepositoryOf[U, K, S]) GetKey(ctx context.Context, id KeyID) (*K, error) {
+func (r *RepositoryOf[U, K, S]) GetKey(ctx context.Context, id KeyID) (K, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[K](r.err)
 	}
 	if err := checkKeyID(id); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	db, err := r.session(ctx)
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
-	key, found := new(K), false
+	key, found := r.plugin.keys.make(), false
 	err = r.read(db, func() (err error) {
 		found, err = find(db, key, r.b.idIs(id.String()))
 		return err
 	})
 	switch {
 	case err != nil:
-		return nil, callerError(ctx, "get key", err)
+		return failed[K](callerError(ctx, "get key", err))
 	case !found || r.keyOf(key).ID != id.String():
-		return nil, ErrKeyNotFound
+		return failed[K](ErrKeyNotFound)
 	}
 	return key, nil
 }
@@ -186,10 +186,10 @@ func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, ke
 		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID) })
 		u.then(func(tx *gorm.DB) error {
-			result := tx.Model(new(Key[U])).Where(r.b.idIs(key.String())).Where(r.b.ownerIs(userID)).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(renamed.String())}))
+			result := tx.Model(new(KeyOf[U])).Where(r.b.idIs(key.String())).Where(r.b.ownerIs(userID)).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"id": r.b.engine.NewID(renamed.String())}))
 			result.Error = duplicateAs(result, ErrDuplicateKey)
 			return r.mustChange(tx, result, ErrKeyNotFound, func() error {
-				return r.checkWritable(tx.Model(new(Key[U])).Where(r.b.ownerIs(userID)), key.String())
+				return r.checkWritable(tx.Model(new(KeyOf[U])).Where(r.b.ownerIs(userID)), key.String())
 			})
 		})
 		u.tell(event.Event{Type: event.KeyRemoved, UserID: userID, KeyID: key}, event.Event{Type: event.KeyAdded, UserID: userID, KeyID: renamed})
@@ -263,9 +263,9 @@ func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id
 		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, key.UserID) })
 		u.then(func(tx *gorm.DB) error {
-			deleted, err := r.b.changed(tx, r.b.onShard(tx, key.UserID).Where(r.b.idIs(key.ID)).Delete(new(Key[U])), errStale)
+			deleted, err := r.b.changed(tx, r.b.onShard(tx, key.UserID).Where(r.b.idIs(key.ID)).Delete(new(KeyOf[U])), errStale)
 			if err == nil && !deleted {
-				err = r.checkWritable(tx.Model(new(Key[U])), key.ID)
+				err = r.checkWritable(tx.Model(new(KeyOf[U])), key.ID)
 			}
 			return err
 		})
@@ -277,9 +277,9 @@ func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id
 // requireOther returns [ErrLastKey] unless the user of a key has another. The user is locked, so
 // of two calls that remove the last two keys at once one fails. A batch takes no lock: there the
 // other key is required to exist when the batch runs.
-func (r *RepositoryOf[U, K, S]) requireOther(u *unit, key *Key[U]) error {
+func (r *RepositoryOf[U, K, S]) requireOther(u *unit, key *KeyOf[U]) error {
 	id := clause.Column{Table: clause.CurrentTable, Name: "id"}
-	others, err := find(r.b.engine.ForUpdate(u.tx), new(Key[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
+	others, err := find(r.b.engine.ForUpdate(u.tx), new(KeyOf[U]), r.b.ownerIs(key.UserID), clause.Neq{Column: id, Value: key.ID})
 	switch {
 	case err != nil:
 		return err
@@ -297,7 +297,7 @@ func (r *RepositoryOf[U, K, S]) requireOther(u *unit, key *Key[U]) error {
 // before the first is hashed, so a mistake in the last of them costs no work. It is called
 // outside any transaction of ours: hashing takes tens of milliseconds, during which SQLite could
 // serve no other writer.
-func (r *RepositoryOf[U, K, S]) newKeys(ctx context.Context, credentials []Credentials) ([]*Key[U], error) {
+func (r *RepositoryOf[U, K, S]) newKeys(ctx context.Context, credentials []Credentials) ([]*KeyOf[U], error) {
 	if err := checkContext(ctx); err != nil {
 		return nil, err
 	}
@@ -306,9 +306,9 @@ func (r *RepositoryOf[U, K, S]) newKeys(ctx context.Context, credentials []Crede
 			return nil, err
 		}
 	}
-	keys := make([]*Key[U], len(credentials))
+	keys := make([]*KeyOf[U], len(credentials))
 	for i, c := range credentials {
-		keys[i] = &Key[U]{ID: c.KeyID().String()}
+		keys[i] = &KeyOf[U]{ID: c.KeyID().String()}
 		hash, err := r.newHash(ctx, c)
 		if err != nil {
 			return nil, err

@@ -32,7 +32,7 @@ func (b *binding) lockWrites(tx *gorm.DB) error {
 // sessions of a soft-deleted user can still be removed.
 func (r *RepositoryOf[U, K, S]) lockUser(tx *gorm.DB, userID string) error {
 	user := func() *gorm.DB {
-		return tx.Session(&gorm.Session{SkipHooks: true}).Model(new(U)).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
+		return tx.Session(&gorm.Session{SkipHooks: true}).Model(r.plugin.users.make()).Unscoped().Select(r.b.userID.DBName).Where(r.b.userIs(userID))
 	}
 	var ids []string
 	err := r.b.engine.ForUpdate(user()).Scan(&ids).Error
@@ -54,27 +54,27 @@ func (r *RepositoryOf[U, K, S]) lockOwner(tx *gorm.DB, userID string) error {
 // lockForDelete locks the user who is to be deleted, deletes what belongs to the user, and
 // returns the user, or errAbsent. The user is read by the application's model, since its delete
 // hooks get the struct.
-func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (*U, error) {
+func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (U, error) {
 	if len(r.b.applications()) > 0 { // release reads the rows of a table that restricts the delete
 		if err := r.b.lockWrites(u.tx); err != nil {
-			return nil, err
+			return failed[U](err)
 		}
 	}
 	if r.b.engine.RowLocks() || r.b.engine.Batches() {
 		u.then(func(tx *gorm.DB) error { return r.deleteChildren(tx, userID) })
 	} else if err := r.deleteChildren(u.tx, userID); err != nil { // its first DELETE takes the lock of the one writer
-		return nil, err
+		return failed[U](err)
 	}
 	if r.b.engine.Batches() && !r.inTransaction() && r.deletesUnseen() {
-		user := new(U) // the delete itself tells whether there is one
+		user := r.plugin.users.make() // the delete itself tells whether there is one
 		r.userOf(user).ID = userID
 		return user, nil
 	}
 	tx := u.tx
 	user, err := r.loadUser(r.b.engine.ForUpdate(tx), userID, errAbsent)
 	if err == errAbsent {
-		if rights := r.checkLockable(tx.Model(new(U)).Select(r.b.userID.DBName).Where(r.b.userIs(userID))); rights != nil {
-			return nil, rights
+		if rights := r.checkLockable(tx.Model(r.plugin.users.make()).Select(r.b.userID.DBName).Where(r.b.userIs(userID))); rights != nil {
+			return failed[U](rights)
 		}
 	}
 	return user, err
@@ -88,13 +88,13 @@ func (r *RepositoryOf[U, K, S]) lockForDelete(u *unit, userID string) (*U, error
 // since another call may have changed the password or removed the key in between. It locks the
 // key as well, so it sees the row as it is now, whatever the isolation level of a caller's
 // transaction is.
-func (r *RepositoryOf[U, K, S]) lockKey(tx *gorm.DB, id KeyID, none error) (*K, error) {
+func (r *RepositoryOf[U, K, S]) lockKey(tx *gorm.DB, id KeyID, none error) (K, error) {
 	if err := r.b.lockWrites(tx); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	wanted := id.String()
-	read := func(tx *gorm.DB) (*K, error) {
-		key := new(K)
+	read := func(tx *gorm.DB) (K, error) {
+		key := r.plugin.keys.make()
 		found, err := find(tx.Session(&gorm.Session{SkipHooks: true}), key, r.b.idIs(wanted))
 		if err == nil && (!found || r.keyOf(key).ID != wanted) {
 			err = none
@@ -107,11 +107,11 @@ func (r *RepositoryOf[U, K, S]) lockKey(tx *gorm.DB, id KeyID, none error) (*K, 
 	}
 	userID := r.keyOf(key).UserID
 	if err := r.lockUser(tx, userID); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	locked, err := read(r.b.engine.ForUpdate(r.b.onShard(tx, userID)))
 	if err == none {
-		err = cmp.Or(r.checkWritable(tx.Model(new(Key[U])), wanted), none)
+		err = cmp.Or(r.checkWritable(tx.Model(new(KeyOf[U])), wanted), none)
 	}
 	return locked, err
 }
@@ -127,7 +127,7 @@ func (r *RepositoryOf[U, K, S]) lockTokens(tx *gorm.DB, userID string) error {
 
 // lockToken returns a token under its user's lock, ready to be used up. The DELETE that uses it
 // up decides which of several calls gets it: see consume.
-func (r *RepositoryOf[U, K, S]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+func (r *RepositoryOf[U, K, S]) lockToken(tx *gorm.DB, purpose Purpose, token Token) (*OneTimeTokenOf[U], error) {
 	if err := r.b.lockWrites(tx); err != nil {
 		return nil, err
 	}

@@ -165,7 +165,7 @@ func (r *RepositoryOf[U, K, S]) hashTokens(ctx context.Context, op string, ids [
 				continue
 			}
 			u.then(func(tx *gorm.DB) error {
-				result := tx.Model(new(Session[U])).Where(r.b.idIs(id)).UpdateColumn("id", string(Token(id).ID()))
+				result := tx.Model(new(SessionOf[U])).Where(r.b.idIs(id)).UpdateColumn("id", string(Token(id).ID()))
 				results = append(results, result)
 				return result.Error
 			})

@@ -94,7 +94,7 @@ func (p *PluginOf[U, K, S]) Migrate(db *gorm.DB, migrate func(tx *gorm.DB) error
 func (p *PluginOf[U, K, S]) migrationHandle(db *gorm.DB) (*binding, *gorm.DB, error) {
 	b := p.bound.Load()
 	if b == nil {
-		return nil, nil, fmt.Errorf("%w: %s: call db.Use first, and look at its error", ErrNotRegistered, typeName[U]())
+		return nil, nil, fmt.Errorf("%w: %v: call db.Use first, and look at its error", ErrNotRegistered, p.userType())
 	}
 	if db == nil || db.Config == nil || db.Statement == nil {
 		return nil, nil, &UsageError{"db", "is nil or not opened by gorm.Open"}

@@ -72,7 +72,11 @@ func (User) TableName(namer schema.Namer) string { return namer.JoinTableName(de
 
 // Key is one way for a user of type U to sign in: a provider, the user's id there, and the hash
 // of a password if there is one. Embed it in a struct of your own, for [NewOf], to add columns.
-type Key[U any] struct {
+// Its fields are those of [KeyOf].
+type Key[U any] = KeyOf[*U]
+
+// KeyOf has the fields of a [Key]. P is the pointer to the application's user type.
+type KeyOf[P any] struct {
 	// ID is provider + ":" + the user's id at the provider, at most 255 bytes.
 	ID string `gorm:"column:id;primaryKey;not null;size:255" json:"id"`
 	// UserID is the owner's id. It is always indexed.
@@ -80,27 +84,31 @@ type Key[U any] struct {
 	// HashedPassword is nil for a key without a password.
 	HashedPassword *password.Hash `gorm:"column:hashed_password;size:255" json:"-"`
 	// User is the owner where the key was loaded with it (Preload, Joins, UseKey).
-	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User P `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // mustEmbedKey returns k; see mustEmbedUser.
-func (k *Key[U]) mustEmbedKey() *Key[U] { return k }
+func (k *KeyOf[P]) mustEmbedKey() *KeyOf[P] { return k }
 
 // KeyID returns the key's id in its two parts.
-func (k *Key[U]) KeyID() KeyID {
+func (k *KeyOf[P]) KeyID() KeyID {
 	provider, id, _ := strings.Cut(k.ID, ":")
 	return KeyID{Provider: provider, ID: id}
 }
 
 // PasswordDefined reports whether the key has a password.
-func (k *Key[U]) PasswordDefined() bool { return k.HashedPassword != nil && *k.HashedPassword != "" }
+func (k *KeyOf[P]) PasswordDefined() bool { return k.HashedPassword != nil && *k.HashedPassword != "" }
 
 // TableName returns the default table name; see [WithTableNames].
-func (Key[U]) TableName(namer schema.Namer) string { return namer.JoinTableName(defaultKeyTable) }
+func (KeyOf[P]) TableName(namer schema.Namer) string { return namer.JoinTableName(defaultKeyTable) }
 
 // Session is a signed-in device of a user of type U: active, then idle, then dead.
-// Embed it in a struct of your own, for [NewOf], to add columns.
-type Session[U any] struct {
+// Embed it in a struct of your own, for [NewOf], to add columns. Its fields are those of
+// [SessionOf].
+type Session[U any] = SessionOf[*U]
+
+// SessionOf has the fields of a [Session]. P is the pointer to the application's user type.
+type SessionOf[P any] struct {
 	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters. It
 	// signs nobody in, so it may be listed, logged and used to end the session. With
 	// [WithLuciaV2] the row holds the token itself; see [SessionID] for what is shown.
@@ -122,7 +130,7 @@ type Session[U any] struct {
 	Fresh bool `gorm:"-" json:"-"`
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
-	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User P `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 	// replaced returns the tokens whose sessions end when this one is opened. It is set only
 	// while a session is being made. It is a function and no slice because fmt would print the
 	// tokens.
@@ -130,13 +138,13 @@ type Session[U any] struct {
 }
 
 // mustEmbedSession returns s; see mustEmbedUser.
-func (s *Session[U]) mustEmbedSession() *Session[U] { return s }
+func (s *SessionOf[P]) mustEmbedSession() *SessionOf[P] { return s }
 
 // State returns whether the session is active, idle or dead at a time.
-func (s *Session[U]) State(at time.Time) SessionState { return s.stateAt(UnixMilli(at.UnixMilli())) }
+func (s *SessionOf[P]) State(at time.Time) SessionState { return s.stateAt(UnixMilli(at.UnixMilli())) }
 
 // stateAt compares the stored milliseconds, without a conversion that could lose one.
-func (s *Session[U]) stateAt(now UnixMilli) SessionState {
+func (s *SessionOf[P]) stateAt(now UnixMilli) SessionState {
 	switch {
 	case now > s.IdleExpires:
 		return StateDead
@@ -148,13 +156,18 @@ func (s *Session[U]) stateAt(now UnixMilli) SessionState {
 }
 
 // TableName returns the default table name; see [WithTableNames].
-func (Session[U]) TableName(namer schema.Namer) string {
+func (SessionOf[P]) TableName(namer schema.Namer) string {
 	return namer.JoinTableName(defaultSessionTable)
 }
 
 // OneTimeToken is a secret that was sent to a user of type U, to be used once, for one purpose: a
-// link to reset a password, for example. Its table exists with [WithOneTimeTokens].
-type OneTimeToken[U any] struct {
+// link to reset a password, for example. Its table exists with [WithOneTimeTokens]. Its fields are
+// those of [OneTimeTokenOf].
+type OneTimeToken[U any] = OneTimeTokenOf[*U]
+
+// OneTimeTokenOf has the fields of a [OneTimeToken]. P is the pointer to the application's user
+// type.
+type OneTimeTokenOf[P any] struct {
 	// ID is the SHA-256 of the token in lower-case hexadecimal, 64 characters.
 	ID string `gorm:"column:id;primaryKey;not null;size:64" json:"id"`
 	// UserID is the owner's id. It is always indexed.
@@ -167,11 +180,11 @@ type OneTimeToken[U any] struct {
 	// Expires is the last millisecond in which it can be used.
 	Expires UnixMilli `gorm:"column:expires;not null;type:bigint;index" json:"expires"`
 	// User is the owner where the token was loaded with it (GetToken, UseToken, Preload).
-	User *U `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
+	User P `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
 }
 
 // TableName returns the default table name; see [WithTableNames].
-func (OneTimeToken[U]) TableName(namer schema.Namer) string {
+func (OneTimeTokenOf[P]) TableName(namer schema.Namer) string {
 	return namer.JoinTableName(defaultTokenTable)
 }
 

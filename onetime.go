@@ -51,7 +51,7 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
 		u.then(func(tx *gorm.DB) error {
-			row := &OneTimeToken[U]{ID: string(token.ID()), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
+			row := &OneTimeTokenOf[U]{ID: string(token.ID()), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
 			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate)
 		})
 		u.tell(event.Event{Type: event.TokenIssued, UserID: userID, Purpose: purpose})
@@ -68,7 +68,7 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 //
 // It returns [ErrInvalidToken] for a token that is unknown, used, expired, voided, or of another
 // purpose, and for one whose user is gone. A malformed token gets it without a statement.
-func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, token Token) (*OneTimeTokenOf[U], error) {
 	if err := errors.Join(r.checkTokens(), checkPurpose(purpose)); err != nil {
 		return nil, err
 	}
@@ -88,11 +88,11 @@ func (r *RepositoryOf[U, K, S]) GetToken(ctx context.Context, purpose Purpose, t
 // If several calls come at once, one of them gets the token. The others, and every later call,
 // get [ErrInvalidToken] as from [RepositoryOf.GetToken]. On Cloudflare D1 a loser learns it at
 // the end of the transaction, so work may have run there for nothing.
-func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, token Token, work func(tx *gorm.DB, t *OneTimeToken[U]) error) (*OneTimeToken[U], error) {
+func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, token Token, work func(tx *gorm.DB, t *OneTimeTokenOf[U]) error) (*OneTimeTokenOf[U], error) {
 	if err := errors.Join(r.checkTokens(), checkPurpose(purpose)); err != nil {
 		return nil, err
 	}
-	var t *OneTimeToken[U]
+	var t *OneTimeTokenOf[U]
 	err := r.do(ctx, "use token", func(u *unit) (err error) {
 		if t, err = r.lockToken(u.tx, purpose, token); err != nil {
 			return err
@@ -123,21 +123,21 @@ func (r *RepositoryOf[U, K, S]) UseToken(ctx context.Context, purpose Purpose, t
 //     to another user by now.
 //   - [ArgumentError]: the policy refuses the "new password". The token can still be used.
 //   - [ErrBusy]: too many passwords are being hashed. The token can still be used.
-func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, newPassword string) (*K, error) {
+func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, newPassword string) (K, error) {
 	if err := r.checkTokens(); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	if err := r.opts.checkNewPassword("new password", newPassword); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	if _, err := r.GetToken(ctx, PurposeResetPassword, token); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	hash, err := r.hash(ctx, newPassword)
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
-	var key *K
+	var key K
 	err = r.do(ctx, "reset password", func(u *unit) error {
 		if err := r.b.lockWrites(u.tx); err != nil {
 			return err
@@ -161,7 +161,7 @@ func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, 
 		return r.replacePassword(u, r.keyOf(key), &hash, "")
 	})
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	r.keyOf(key).HashedPassword = &hash
 	return key, nil
@@ -175,22 +175,22 @@ func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, 
 // about other keys that somebody may have set before.
 //
 // It returns [ErrInvalidToken] as [RepositoryOf.GetToken] does.
-func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token, set ...func(*S)) (*S, error) {
+func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token, set ...func(S)) (S, error) {
 	if err := r.checkTokens(); err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	seen, err := r.GetToken(ctx, PurposeMagicLink, token)
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	session, replaced, err := r.newSession(set)
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	r.sessionOf(session).Token = newToken() // whatever set has written there
 	o := opening{replaced: replaced, source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
 	if err := r.openSession(ctx, "sign in with token", session, o); err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	r.sessionOf(session).User = seen.User
 	return session, nil
@@ -232,11 +232,11 @@ func (r *RepositoryOf[U, K, S]) checkTokens() error {
 
 // loadToken reads a token that can be used, with its user. All reasons against it are one error:
 // a stranger with a link learns nothing about it.
-func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*OneTimeToken[U], error) {
+func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token Token) (*OneTimeTokenOf[U], error) {
 	if !wellFormed(token) {
 		return nil, ErrInvalidToken
 	}
-	t, id := new(OneTimeToken[U]), string(token.ID())
+	t, id := new(OneTimeTokenOf[U]), string(token.ID())
 	found, err := r.loadWithUser(db, id, t)
 	switch {
 	case err != nil:
@@ -252,10 +252,10 @@ func (r *RepositoryOf[U, K, S]) loadToken(db *gorm.DB, purpose Purpose, token To
 
 // consume uses a token up, by one DELETE of its row. That DELETE decides which of several calls
 // has the token: a row is deleted once.
-func (r *RepositoryOf[U, K, S]) consume(u *unit, t *OneTimeToken[U]) {
+func (r *RepositoryOf[U, K, S]) consume(u *unit, t *OneTimeTokenOf[U]) {
 	u.then(func(tx *gorm.DB) error {
-		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeToken[U]))
-		return r.mustChange(tx, result, ErrInvalidToken, func() error { return r.checkWritable(tx.Model(new(OneTimeToken[U])), t.ID) })
+		result := r.b.onShard(tx, t.UserID).Where(r.b.idIs(t.ID)).Delete(new(OneTimeTokenOf[U]))
+		return r.mustChange(tx, result, ErrInvalidToken, func() error { return r.checkWritable(tx.Model(new(OneTimeTokenOf[U])), t.ID) })
 	})
 	u.tell(event.Event{Type: event.TokenUsed, UserID: t.UserID, Purpose: t.Purpose})
 }
@@ -267,7 +267,7 @@ func (r *RepositoryOf[U, K, S]) voidPending(tx *gorm.DB, userID string) error {
 		return nil
 	}
 	kept := clause.Neq{Column: clause.Column{Table: clause.CurrentTable, Name: "purpose"}, Value: string(PurposeVerifyEmail)}
-	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeToken[U])).Error
+	return tx.Where(r.b.ownerIs(userID)).Where(kept).Delete(new(OneTimeTokenOf[U])).Error
 }
 
 // voidTokens deletes the tokens of a user for some purposes, or for all if none is named.
@@ -283,7 +283,7 @@ func (r *RepositoryOf[U, K, S]) voidTokens(tx *gorm.DB, userID string, purposes 
 		}
 		query = query.Where(in)
 	}
-	return query.Delete(new(OneTimeToken[U])).Error
+	return query.Delete(new(OneTimeTokenOf[U])).Error
 }
 
 // checkPurpose bounds a purpose by the width of its column, and by the characters that a URL

@@ -82,9 +82,9 @@ func (p *PluginOf[U, K, S]) checkOwned(db *gorm.DB, models []model) ([]model, er
 		if err != nil {
 			return nil, fmt.Errorf("WithOwned: %w", err)
 		}
-		relations := ownerRelations(s, reflect.TypeFor[U]())
+		relations := ownerRelations(s, p.userType())
 		if len(relations) == 0 {
-			return nil, fmt.Errorf("WithOwned: %v has no belongs-to relation to %s: give it a field of that type, and a field for its id", s.ModelType, typeName[U]())
+			return nil, fmt.Errorf("WithOwned: %v has no belongs-to relation to %v: give it a field of that type, and a field for its id", s.ModelType, p.userType())
 		}
 		for _, rel := range relations {
 			if rel.ParseConstraint() == nil {

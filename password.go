@@ -26,45 +26,45 @@ import (
 //   - [ArgumentError]: the policy refuses the "new password", or the credentials are malformed.
 //   - [UsageError]: the credentials are of [Proved], which have no old password.
 //   - [ErrBusy]: too many passwords are being hashed.
-func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credentials, newPassword string, keep SessionID) (*K, error) {
+func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credentials, newPassword string, keep SessionID) (K, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[K](r.err)
 	}
 	if keep != "" {
 		if err := checkSessionID(keep); err != nil {
-			return nil, err
+			return failed[K](err)
 		}
 	}
 	if err := r.opts.checkNewPassword("new password", newPassword); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	if c.proved {
-		return nil, &UsageError{"credentials", "are of Proved, which have no old password; use OverwritePassword"}
+		return failed[K](&UsageError{"credentials", "are of Proved, which have no old password; use OverwritePassword"})
 	}
 	// Hashing happens outside the transaction. If the stored hash was replaced between the check and
 	// the change, by a sign-in that improved it for example, the second round checks again.
 	for range 2 {
 		verified, err := r.verify(ctx, c)
 		if err != nil {
-			return nil, err
+			return failed[K](err)
 		}
 		hash, err := r.hash(ctx, newPassword)
 		if err != nil {
-			return nil, err
+			return failed[K](err)
 		}
 		key, err := r.setVerified(ctx, r.keyOf(verified), &hash, keep)
 		if !errors.Is(err, errChanged) {
 			return key, err
 		}
 	}
-	return nil, r.failSignIn(ctx, c, "", ErrInvalidPassword)
+	return failed[K](r.failSignIn(ctx, c, "", ErrInvalidPassword))
 }
 
 // setVerified replaces the password of a key that still has the hash that was verified, or
 // returns errChanged. The hash is compared under the user's lock, so two changes at once do not
 // both succeed with the same old password.
-func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U], hash *password.Hash, keep SessionID) (*K, error) {
-	var key *K
+func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *KeyOf[U], hash *password.Hash, keep SessionID) (K, error) {
+	var key K
 	err := r.do(ctx, "change password", func(u *unit) (err error) {
 		if key, err = r.lockKey(u.tx, verified.KeyID(), errChanged); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U
 		return r.replacePassword(u, now, hash, keep)
 	})
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	r.keyOf(key).HashedPassword = hash
 	return key, nil
@@ -97,26 +97,26 @@ func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *Key[U
 //   - [ArgumentError]: the policy refuses the password, or the credentials or the hash are
 //     malformed.
 //   - [ErrBusy]: too many passwords are being hashed.
-func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credentials, keep SessionID) (*K, error) {
+func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credentials, keep SessionID) (K, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[K](r.err)
 	}
 	if keep != "" {
 		if err := checkSessionID(keep); err != nil {
-			return nil, err
+			return failed[K](err)
 		}
 	}
 	if err := checkContext(ctx); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	if err := r.opts.checkNew(c); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	hash, err := r.newHash(ctx, c)
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
-	var key *K
+	var key K
 	err = r.do(ctx, "overwrite password", func(u *unit) error {
 		if key, err = r.lockKey(u.tx, c.KeyID(), ErrKeyNotFound); err != nil {
 			return err
@@ -124,7 +124,7 @@ func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credent
 		return r.replacePassword(u, r.keyOf(key), hash, keep)
 	})
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	r.keyOf(key).HashedPassword = hash
 	return key, nil
@@ -134,7 +134,7 @@ func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credent
 // one to keep ("" keeps none), and voids the one-time tokens by which somebody could still come
 // in. It is the end of ChangePassword, OverwritePassword and ResetPassword, so that no way to
 // change a password forgets one of the three.
-func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *password.Hash, keep SessionID) error {
+func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *KeyOf[U], hash *password.Hash, keep SessionID) error {
 	u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, key.ID, key.UserID, key.HashedPassword) })
 	u.then(func(tx *gorm.DB) error { return r.voidPending(tx, key.UserID) })
 	u.then(func(tx *gorm.DB) error { return r.setPassword(tx, key, hash) })
@@ -147,7 +147,7 @@ func (r *RepositoryOf[U, K, S]) replacePassword(u *unit, key *Key[U], hash *pass
 
 // setPassword writes hash to a key and to the user's keys that share its password. Those have the
 // same salted hash, and two passwords that were hashed separately never have.
-func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *password.Hash) error {
+func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *KeyOf[U], hash *password.Hash) error {
 	condition := r.b.idIs(key.ID)
 	if key.PasswordDefined() {
 		condition = clause.Or(condition, column("hashed_password", string(*key.HashedPassword)))
@@ -156,7 +156,7 @@ func (r *RepositoryOf[U, K, S]) setPassword(tx *gorm.DB, key *Key[U], hash *pass
 	if hash != nil {
 		value = string(*hash)
 	}
-	return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
+	return tx.Model(new(KeyOf[U])).Where(r.b.ownerIs(key.UserID)).Where(condition).UpdateColumns(statement.Touched(tx, r.b.key, map[string]any{"hashed_password": value})).Error
 }
 
 // hash makes a new hash when the limiter admits it. It notes which kind of hash that is, so that

@@ -14,30 +14,46 @@ import (
 	"github.com/gormkey/gormkey/internal/timing"
 )
 
-// PluginOf is the auth system of one user type U on one database, with keys of type K and
-// sessions of type S. It implements [gorm.Plugin]. Make it with [New] or [NewOf], register it
-// with db.Use right after gorm.Open, migrate, and get its operations with [PluginOf.Repository].
-// It is safe for concurrent use once it is registered.
+// PluginOf is the auth system of one user type on one database. Its type arguments are the
+// pointers to the application's structs for users, keys and sessions, for example
+// PluginOf[*Account, *Key[Account], *Device]. It implements [gorm.Plugin]. Make it with [New] or
+// [NewOf], register it with db.Use right after gorm.Open, migrate, and get its operations with
+// [PluginOf.Repository]. It is safe for concurrent use once it is registered.
 type PluginOf[U, K, S any] struct {
-	name  string
-	opts  options
-	bases bases[U, K, S]
-	bound atomic.Pointer[binding]
-	equal timing.Equal
+	name     string
+	opts     options
+	users    kind[U, *User]
+	keys     kind[K, *KeyOf[U]]
+	sessions kind[S, *SessionOf[U]]
+	bound    atomic.Pointer[binding]
+	equal    timing.Equal
 }
 
 // Plugin is a [PluginOf] whose keys and sessions have no columns of the application's own.
-type Plugin[U any] = PluginOf[U, Key[U], Session[U]]
+type Plugin[U any] = PluginOf[*U, *Key[U], *Session[U]]
 
 var _ gorm.Plugin = (*Plugin[User])(nil)
 
-// bases return the library's struct inside each struct of the application. They are made by
-// [NewOf], where the compiler knows that the types embed it, so no operation needs reflection for
-// it.
-type bases[U, K, S any] struct {
-	user    func(*U) *User
-	key     func(*K) *Key[U]
-	session func(*S) *Session[U]
+// kind has what the operations do with one of the application's structs. P points to it, and B to
+// the library's struct inside it. It is made by [NewOf], where the compiler knows the struct, so
+// no operation needs reflection for it. The operations themselves have pointers for type
+// arguments, since Go compiles code once for all pointers and again for each struct.
+type kind[P, B any] struct {
+	base func(P) B
+	make func() P
+	copy func(to, from P)
+}
+
+// kindOf returns the kind of a struct T.
+func kindOf[T, B any](base func(*T) B) kind[*T, B] {
+	return kind[*T, B]{base, func() *T { return new(T) }, func(to, from *T) { *to = *from }}
+}
+
+// clone returns a copy of the struct.
+func (k kind[P, B]) clone(from P) P {
+	to := k.make()
+	k.copy(to, from)
+	return to
 }
 
 // New returns a plugin for the application's user type U, a struct that embeds [User] by value. A
@@ -58,14 +74,16 @@ func New[U any, P UserModel[U]](opts ...Option) *Plugin[U] {
 //
 // CreateUser and ShareKey insert the columns of [Key] only. So give other columns a default, or
 // let them be NULL.
-func NewOf[U, K, S any, PU UserModel[U], PK KeyModel[U, K], PS SessionModel[U, S]](opts ...Option) *PluginOf[U, K, S] {
+func NewOf[U, K, S any, PU UserModel[U], PK KeyModel[U, K], PS SessionModel[U, S]](opts ...Option) *PluginOf[*U, *K, *S] {
 	user := reflect.TypeFor[U]()
 	name := fmt.Sprintf("gormkey:%s.%s#%d", user.PkgPath(), user.Name(), pluginCount.Add(1))
-	p := &PluginOf[U, K, S]{name: name, opts: defaultOptions(), bases: bases[U, K, S]{
-		user:    func(u *U) *User { return PU(u).mustEmbedUser() },
-		key:     func(k *K) *Key[U] { return PK(k).mustEmbedKey() },
-		session: func(s *S) *Session[U] { return PS(s).mustEmbedSession() },
-	}}
+	p := &PluginOf[*U, *K, *S]{
+		name:     name,
+		opts:     defaultOptions(),
+		users:    kindOf(func(u *U) *User { return PU(u).mustEmbedUser() }),
+		keys:     kindOf(func(k *K) *Key[U] { return PK(k).mustEmbedKey() }),
+		sessions: kindOf(func(s *S) *Session[U] { return PS(s).mustEmbedSession() }),
+	}
 	for _, option := range opts {
 		option(&p.opts)
 	}
@@ -105,16 +123,16 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 		if b.cache != nil && b.cache == schemaCache(db) {
 			return p.registerCallbacks(db, b) // for a handle opened with a copy of the configuration
 		}
-		return fmt.Errorf("gormkey: the plugin for %s serves another database; call New for each", typeName[U]())
+		return fmt.Errorf("gormkey: the plugin for %v serves another database; call New for each", p.userType())
 	}
 	b, err := p.bind(db)
 	if err != nil {
-		err = fmt.Errorf("gormkey: plugin for %s: %w", typeName[U](), err)
+		err = fmt.Errorf("gormkey: plugin for %v: %w", p.userType(), err)
 		p.refuse(db, err)
 		return err
 	}
 	if !p.bound.CompareAndSwap(nil, b) {
-		return fmt.Errorf("gormkey: the plugin for %s is being registered twice at once", typeName[U]())
+		return fmt.Errorf("gormkey: the plugin for %v is being registered twice at once", p.userType())
 	}
 	return p.registerCallbacks(db, b)
 }
@@ -122,7 +140,7 @@ func (p *PluginOf[U, K, S]) Initialize(db *gorm.DB) error {
 // bind takes the steps of db.Use in their order: it checks the options and the models, asks the
 // database, and writes into GORM's schemas last, when nothing is left to refuse.
 func (p *PluginOf[U, K, S]) bind(db *gorm.DB) (*binding, error) {
-	if other := pluginFor[U](db); other != nil && other != gorm.Plugin(p) {
+	if other := pluginFor(db, p.userType()); other != nil && other != gorm.Plugin(p) {
 		return nil, errors.New("the database has a plugin for this user type already; get its operations with its Repository method or with gormkey.From")
 	}
 	if err := p.opts.validate(); err != nil {
@@ -168,7 +186,7 @@ func (p *PluginOf[U, K, S]) Models() []any {
 }
 
 // userType returns the user type that the plugin is for.
-func (p *PluginOf[U, K, S]) userType() reflect.Type { return reflect.TypeFor[U]() }
+func (p *PluginOf[U, K, S]) userType() reflect.Type { return reflect.TypeFor[U]().Elem() }
 
 // Repository returns the operations on the database with which the plugin is registered.
 // [RepositoryOf.With] returns those on a transaction. Before db.Use, or after db.Use returned an
@@ -176,7 +194,7 @@ func (p *PluginOf[U, K, S]) userType() reflect.Type { return reflect.TypeFor[U](
 func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 	b := p.bound.Load()
 	if b == nil {
-		return nil, notRegistered[U](nil)
+		return nil, notRegistered(nil, p.userType())
 	}
 	r := newRepository(p, b, b.root)
 	return r, r.err
@@ -194,35 +212,36 @@ func (p *PluginOf[U, K, S]) Repository() (*RepositoryOf[U, K, S], error) {
 func From[U any](db *gorm.DB) (*Repository[U], error) { return FromOf[U, Key[U], Session[U]](db) }
 
 // FromOf is [From] for a plugin that [NewOf] made.
-func FromOf[U, K, S any](db *gorm.DB) (*RepositoryOf[U, K, S], error) {
+func FromOf[U, K, S any](db *gorm.DB) (*RepositoryOf[*U, *K, *S], error) {
 	if db == nil || db.Config == nil || db.Statement == nil {
 		return nil, &UsageError{"db", "is nil or not opened by gorm.Open"}
 	}
+	user := reflect.TypeFor[U]()
 	for _, plugin := range db.Plugins {
-		if p, ok := plugin.(*PluginOf[U, K, S]); ok {
+		if p, ok := plugin.(*PluginOf[*U, *K, *S]); ok {
 			if b := p.bound.Load(); b != nil {
 				r := newRepository(p, b, db)
 				return r, r.err
 			}
-		} else if servesUser[U](plugin) {
-			return nil, fmt.Errorf("%w: the plugin for %s has other keys or sessions than %v and %v: use FromOf with its types, or its Repository method",
-				ErrNotRegistered, typeName[U](), reflect.TypeFor[K](), reflect.TypeFor[S]())
+		} else if servesUser(plugin, user) {
+			return nil, fmt.Errorf("%w: the plugin for %v has other keys or sessions than %v and %v: use FromOf with its types, or its Repository method",
+				ErrNotRegistered, user, reflect.TypeFor[K](), reflect.TypeFor[S]())
 		}
 	}
-	return nil, notRegistered[U](db)
+	return nil, notRegistered(db, user)
 }
 
 // servesUser reports whether a plugin of GORM is one for the user type, whatever its keys and
 // sessions are.
-func servesUser[U any](plugin gorm.Plugin) bool {
+func servesUser(plugin gorm.Plugin, user reflect.Type) bool {
 	q, ok := plugin.(interface{ userType() reflect.Type })
-	return ok && q.userType() == reflect.TypeFor[U]()
+	return ok && q.userType() == user
 }
 
 // pluginFor returns the handle's plugin for the user type, or nil.
-func pluginFor[U any](db *gorm.DB) gorm.Plugin {
+func pluginFor(db *gorm.DB, user reflect.Type) gorm.Plugin {
 	for _, plugin := range db.Plugins {
-		if servesUser[U](plugin) {
+		if servesUser(plugin, user) {
 			return plugin
 		}
 	}
@@ -231,7 +250,7 @@ func pluginFor[U any](db *gorm.DB) gorm.Plugin {
 
 // notRegistered names the user types that the handle has plugins for, since the type asked for may be
 // a pointer to one, or a session.
-func notRegistered[U any](db *gorm.DB) error {
+func notRegistered(db *gorm.DB, user reflect.Type) error {
 	var have []string
 	if db != nil {
 		for _, plugin := range db.Plugins {
@@ -242,13 +261,10 @@ func notRegistered[U any](db *gorm.DB) error {
 	}
 	if len(have) > 0 {
 		slices.Sort(have)
-		return fmt.Errorf("%w: %s is no user type of this database, which has plugins for %s", ErrNotRegistered, typeName[U](), strings.Join(have, ", "))
+		return fmt.Errorf("%w: %v is no user type of this database, which has plugins for %s", ErrNotRegistered, user, strings.Join(have, ", "))
 	}
-	return fmt.Errorf("%w: %s: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, typeName[U]())
+	return fmt.Errorf("%w: %v: call db.Use right after gorm.Open, and look at its error", ErrNotRegistered, user)
 }
-
-// typeName is the type as errors show it, such as "main.Account".
-func typeName[T any]() string { return reflect.TypeFor[T]().String() }
 
 // newLike returns a pointer to a new value of the type that model points at.
 func newLike(model any) any { return reflect.New(reflect.TypeOf(model).Elem()).Interface() }

@@ -14,9 +14,10 @@ import (
 	"github.com/gormkey/gormkey/internal/engine"
 )
 
-// RepositoryOf runs the auth operations for user type U, with keys of type K and sessions of type
-// S, on one handle. Get it from [PluginOf.Repository] or [From]. It is safe for concurrent use as
-// far as its handle is: a transaction belongs to one goroutine.
+// RepositoryOf runs the auth operations of one user type on one handle. Its type arguments are the
+// pointers to the application's structs for users, keys and sessions, for example
+// RepositoryOf[*Account, *Key[Account], *Device]. Get it from [PluginOf.Repository] or [From]. It
+// is safe for concurrent use as far as its handle is: a transaction belongs to one goroutine.
 //
 // On a root handle, each operation that writes more than one row has a transaction of its own, at
 // READ COMMITTED. After a deadlock or a busy database it runs again, five times at most. In a
@@ -40,7 +41,7 @@ type RepositoryOf[U, K, S any] struct {
 
 // Repository is a [RepositoryOf] whose keys and sessions have no columns of the application's
 // own.
-type Repository[U any] = RepositoryOf[U, Key[U], Session[U]]
+type Repository[U any] = RepositoryOf[*U, *Key[U], *Session[U]]
 
 // handleSettings are the settings of the application's handle that differ in the library's. Hooks
 // get a handle with the application's.
@@ -76,7 +77,7 @@ func (r *RepositoryOf[U, K, S]) With(tx *gorm.DB) *RepositoryOf[U, K, S] {
 	if tx == nil || tx.Config == nil || tx.Statement == nil {
 		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is nil or not opened by gorm.Open"}}
 	}
-	if p := pluginFor[U](tx); p != nil && p != gorm.Plugin(r.plugin) || schemaCache(tx) != r.b.cache {
+	if p := pluginFor(tx, r.plugin.userType()); p != nil && p != gorm.Plugin(r.plugin) || schemaCache(tx) != r.b.cache {
 		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is of another database"}}
 	}
 	return newRepository(r.plugin, r.b, tx)
@@ -102,14 +103,14 @@ func checkHandle(db *gorm.DB) error {
 
 // SessionOf returns the library's part of a session, whichever columns of its own S has: code that
 // is generic over S reads the id, the token and the owner there.
-func (r *RepositoryOf[U, K, S]) SessionOf(session *S) *Session[U] { return r.sessionOf(session) }
+func (r *RepositoryOf[U, K, S]) SessionOf(session S) *SessionOf[U] { return r.sessionOf(session) }
 
 // userOf, keyOf and sessionOf return the library's part of a struct of the application.
-func (r *RepositoryOf[U, K, S]) userOf(u *U) *User { return r.plugin.bases.user(u) }
+func (r *RepositoryOf[U, K, S]) userOf(u U) *User { return r.plugin.users.base(u) }
 
-func (r *RepositoryOf[U, K, S]) keyOf(k *K) *Key[U] { return r.plugin.bases.key(k) }
+func (r *RepositoryOf[U, K, S]) keyOf(k K) *KeyOf[U] { return r.plugin.keys.base(k) }
 
-func (r *RepositoryOf[U, K, S]) sessionOf(s *S) *Session[U] { return r.plugin.bases.session(s) }
+func (r *RepositoryOf[U, K, S]) sessionOf(s S) *SessionOf[U] { return r.plugin.sessions.base(s) }
 
 // userIs, idIs and ownerIs are the conditions of all statements. A caller's string is always a
 // value in them: GORM takes a bare string for SQL, and drops a condition whose struct field is

@@ -26,7 +26,7 @@ type binding struct {
 	user, key, session   *schema.Schema // as registered
 	token                *schema.Schema // nil without WithOneTimeTokens
 	owned                []owned        // the tables whose rows belong to users, in the order in which they are deleted
-	baseKey, baseSession *schema.Schema // of Key[U] and Session[U]
+	baseKey, baseSession *schema.Schema // of KeyOf[U] and SessionOf[U]
 	userID               *schema.Field
 	lookups, uncompiled  sync.Map // reflect.Type → *lookup, without and with Query callbacks of the application
 
@@ -48,7 +48,7 @@ type model struct {
 	value  any
 	option string // the option that names its table
 	table  string // the name given there, or ""
-	base   bool   // it is Key[U] or Session[U], next to the one that was registered
+	base   bool   // it is KeyOf[U] or SessionOf[U], next to the one that was registered
 }
 
 // models returns the structs of the plugin: as registered, then the base types [Key] and
@@ -57,16 +57,16 @@ type model struct {
 func (p *PluginOf[U, K, S]) models() []model {
 	t := p.opts.tables
 	models := []model{
-		{value: new(U), option: "User", table: t.User},
-		{value: new(K), option: "Key", table: t.Key},
-		{value: new(S), option: "Session", table: t.Session},
+		{value: p.users.make(), option: "User", table: t.User},
+		{value: p.keys.make(), option: "Key", table: t.Key},
+		{value: p.sessions.make(), option: "Session", table: t.Session},
 	}
 	if p.opts.tokens {
-		models = append(models, model{value: new(OneTimeToken[U]), option: "Token", table: t.Token})
+		models = append(models, model{value: new(OneTimeTokenOf[U]), option: "Token", table: t.Token})
 	}
 	return append(models,
-		model{value: new(Key[U]), option: "Key", table: t.Key, base: true},
-		model{value: new(Session[U]), option: "Session", table: t.Session, base: true})
+		model{value: new(KeyOf[U]), option: "Key", table: t.Key, base: true},
+		model{value: new(SessionOf[U]), option: "Session", table: t.Session, base: true})
 }
 
 // registered returns one model for each table, without the base types. These may be one Go type

@@ -34,27 +34,27 @@ import (
 //   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
 //   - [ArgumentError]: the user id is malformed.
 //   - [UsageError]: the token that set gave is malformed, or set has nil.
-func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, set ...func(*S)) (*S, error) {
+func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, set ...func(S)) (S, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[S](r.err)
 	}
 	if err := r.checkUserID(userID); err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	session, replaced, err := r.newSession(set)
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	base := r.sessionOf(session)
 	switch {
 	case base.Token == "":
 		base.Token = newToken()
 	case !wellFormed(base.Token):
-		return nil, &UsageError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""}
+		return failed[S](&UsageError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""})
 	}
 	err = r.openSession(ctx, "open session", session, opening{replaced: replaced, source: owner{userID: userID}, none: ErrUserNotFound})
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	return session, nil
 }
@@ -64,8 +64,8 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 // know (session fixation, OWASP ASVS 7.2.4). If several tokens are given, or Replacing is given
 // several times, then each of these sessions ends: a browser may send two cookies of one name. A
 // malformed token is skipped.
-func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(*S) {
-	return func(session *S) {
+func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(S) {
+	return func(session S) {
 		base := r.sessionOf(session)
 		all := slices.Clone(tokens)
 		if base.replaced != nil {
@@ -77,10 +77,10 @@ func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(*S) {
 
 // newSession applies set to a new session, and returns it with the tokens whose sessions end with
 // it.
-func (r *RepositoryOf[U, K, S]) newSession(set []func(*S)) (session *S, replaced []Token, err error) {
-	session = new(S)
+func (r *RepositoryOf[U, K, S]) newSession(set []func(S)) (session S, replaced []Token, err error) {
+	session = r.plugin.sessions.make()
 	if err := apply(session, set); err != nil {
-		return nil, nil, err
+		return session, nil, err
 	}
 	// The function is removed again, so that the session that is stored and returned holds no old
 	// token.
@@ -90,8 +90,11 @@ func (r *RepositoryOf[U, K, S]) newSession(set []func(*S)) (session *S, replaced
 	return session, replaced, nil
 }
 
+// failed returns an error of an operation that has nothing to return with it.
+func failed[T any](err error) (nothing T, _ error) { return nothing, err }
+
 // apply calls each function of set with the new struct.
-func apply[T any](made *T, set []func(*T)) error {
+func apply[P any](made P, set []func(P)) error {
 	for i, f := range set {
 		if f == nil {
 			return &UsageError{"set", fmt.Sprintf("has nil at %d", i)}
@@ -124,8 +127,8 @@ func (o opening) ends(token Token) (all []Token) {
 
 // openSession inserts a session, which has its token already, for its owner. The INSERT reads the
 // owner's row and locks it, so a plain sign-in is one statement without a transaction.
-func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest *S, o opening) error {
-	s, asGiven := r.b.session, *dest
+func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest S, o opening) error {
+	s, asGiven := r.b.session, r.plugin.sessions.clone(dest)
 	token := r.sessionOf(dest).Token
 	ends := o.ends(token)
 	hooked := s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
@@ -135,7 +138,7 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 				return err
 			}
 		}
-		*dest = asGiven // a hook may have changed it in an earlier try
+		r.plugin.sessions.copy(dest, asGiven) // a hook may have changed it in an earlier try
 		if o.link != "" {
 			t, err := r.lockToken(u.tx, PurposeMagicLink, o.link)
 			if err != nil {
@@ -148,7 +151,7 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 	})
 	if err != nil {
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
-			return find(db, new(Session[U]), column("id", r.opts.sessionID(token)))
+			return find(db, new(SessionOf[U]), column("id", r.opts.sessionID(token)))
 		})
 	}
 	base := r.sessionOf(dest)
@@ -159,9 +162,9 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 // insertSession lists the INSERT of a session, whose lifetime begins now. It overwrites every
 // column of the library, whatever set has written there. A sign-in is two events: the session was
 // opened, and somebody signed in.
-func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest *S, token Token, o opening) {
+func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest S, token Token, o opening) {
 	now, session := r.opts.now(), r.sessionOf(dest)
-	*session = Session[U]{ID: SessionID(r.opts.sessionID(token)), UserID: o.source.userID}
+	*session = SessionOf[U]{ID: SessionID(r.opts.sessionID(token)), UserID: o.source.userID}
 	if r.opts.hasAbsolute {
 		session.AbsoluteExpires = now + milli(r.opts.absolute)
 	}
@@ -205,31 +208,31 @@ func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
 //     without a statement.
 //   - Any other error comes from the database or from your own hooks: answer 5xx, and keep the
 //     client's cookie.
-func (r *RepositoryOf[U, K, S]) ValidateSession(ctx context.Context, token Token) (*S, error) {
+func (r *RepositoryOf[U, K, S]) ValidateSession(ctx context.Context, token Token) (S, error) {
 	return r.readSession(ctx, token, true)
 }
 
 // GetSession is [RepositoryOf.ValidateSession] without the renewal (Lucia's getSession). Use it
 // where nothing may be written.
-func (r *RepositoryOf[U, K, S]) GetSession(ctx context.Context, token Token) (*S, error) {
+func (r *RepositoryOf[U, K, S]) GetSession(ctx context.Context, token Token) (S, error) {
 	return r.readSession(ctx, token, false)
 }
 
 // readSession looks for a session under each id that its token may have: one id, or two while
 // HashStoredTokens moves the rows of a Lucia. The application's AfterFind hooks run only once the
 // session is known to be valid, so no hook sees the user of a dead session.
-func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, renew bool) (*S, error) {
+func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, renew bool) (S, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[S](r.err)
 	}
 	if !wellFormed(token) {
-		return nil, ErrInvalidSession
+		return failed[S](ErrInvalidSession)
 	}
 	db, err := r.session(ctx)
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
-	session := new(S)
+	session := r.plugin.sessions.make()
 	base := r.sessionOf(session)
 	ids, n := r.opts.sessionIDs(token)
 	for _, id := range ids[:n] {
@@ -244,7 +247,7 @@ func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, re
 		err = r.afterFind(db, session, base.User)
 	}
 	if err != nil {
-		return nil, callerError(ctx, "validate session", err)
+		return failed[S](callerError(ctx, "validate session", err))
 	}
 	base.Token = token
 	return session, nil
@@ -253,7 +256,7 @@ func (r *RepositoryOf[U, K, S]) readSession(ctx context.Context, token Token, re
 // loadSession reads a session that is not dead. An expiry that cannot be read makes the session
 // invalid instead of an error: the client can then sign in again, and 5xx would lock them out for
 // good.
-func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest *S) error {
+func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest S) error {
 	found, err := r.loadWithUser(db, id, dest)
 	switch {
 	case errors.Is(err, ErrInvalidExpiry):
@@ -271,7 +274,7 @@ func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest *S) err
 
 // isDead also looks at the absolute end. A process without the option, an older release for
 // example, may have renewed the session past it.
-func (r *RepositoryOf[U, K, S]) isDead(session *Session[U]) bool {
+func (r *RepositoryOf[U, K, S]) isDead(session *SessionOf[U]) bool {
 	now := r.opts.now()
 	return session.stateAt(now) == StateDead || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
 }
@@ -279,7 +282,7 @@ func (r *RepositoryOf[U, K, S]) isDead(session *Session[U]) bool {
 // renew moves the expiries of an idle session on, by one UPDATE whose condition guards it: the
 // session is not dead, and its expiry becomes later. Without that guard two renewals at once
 // moved an expiry backwards in 124 of 300 rounds.
-func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session *Session[U]) error {
+func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session *SessionOf[U]) error {
 	now := r.opts.now()
 	if session.stateAt(now) != StateIdle {
 		return nil
@@ -304,7 +307,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 	renewed, written := false, false
 	err := r.doOne(ctx, "validate session", false, func(u *unit) error {
 		u.then(func(tx *gorm.DB) (err error) {
-			result := r.b.onShard(tx, session.UserID).Model(new(Session[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(statement.Touched(tx, r.b.session, values))
+			result := r.b.onShard(tx, session.UserID).Model(new(SessionOf[U])).Where(r.b.idIs(string(session.ID))).Where(guard).UpdateColumns(statement.Touched(tx, r.b.session, values))
 			written = result.Error == nil // an error after this one is a hook's
 			if r.b.engine.Pending(result) && r.inTransaction() {
 				renewed = true // if another call renews it first, the expiry of that call stays
@@ -334,8 +337,8 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 // renewedMeanwhile reads a session whose renewal changed no row. Either another call renewed it,
 // and the new expiries are taken over; or another call ended it; or row level security does not
 // let the role renew it, and it is valid as it is.
-func (r *RepositoryOf[U, K, S]) renewedMeanwhile(db *gorm.DB, session *Session[U]) error {
-	stored := new(Session[U])
+func (r *RepositoryOf[U, K, S]) renewedMeanwhile(db *gorm.DB, session *SessionOf[U]) error {
+	stored := new(SessionOf[U])
 	found, err := find(r.b.engine.ReadLatest(db), stored, r.b.idIs(string(session.ID)))
 	switch {
 	case errors.Is(err, ErrInvalidExpiry):
@@ -376,11 +379,11 @@ func (r *RepositoryOf[U, K, S]) UserSessions(ctx context.Context, userID string)
 	// isDead reads an expiry in whatever form a SQLite column holds it, and knows the absolute
 	// end.
 	sessions = slices.DeleteFunc(sessions, func(s S) bool {
-		base := r.sessionOf(&s)
+		base := r.sessionOf(s)
 		return r.isDead(base) || base.UserID != userID
 	})
 	slices.SortFunc(sessions, func(one, two S) int {
-		a, b := r.sessionOf(&one), r.sessionOf(&two)
+		a, b := r.sessionOf(one), r.sessionOf(two)
 		return cmp.Or(cmp.Compare(b.IdleExpires, a.IdleExpires), cmp.Compare(a.ID, b.ID))
 	})
 	return sessions, nil
@@ -395,18 +398,18 @@ func (r *RepositoryOf[U, K, S]) UserSessions(ctx context.Context, userID string)
 //   - [ErrInvalidSession]: there is no such session, or it is dead.
 //   - [ArgumentError]: a name is no column, or is the id, user_id or an expiry.
 //   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
-func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, sessionID SessionID, values map[string]any) (*S, error) {
+func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, sessionID SessionID, values map[string]any) (S, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[S](r.err)
 	}
 	if err := checkSessionID(sessionID); err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	columns, err := attributes(ctx, r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
-	session := new(S)
+	session := r.plugin.sessions.make()
 	err = r.do(ctx, "update session attributes", func(u *unit) error {
 		if len(columns) > 0 {
 			if err := r.setSessionColumns(u, sessionID, columns); err != nil {
@@ -422,7 +425,7 @@ func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, ses
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	return session, nil
 }
@@ -433,14 +436,14 @@ func (r *RepositoryOf[U, K, S]) setSessionColumns(u *unit, id SessionID, columns
 	if err := r.b.lockWrites(u.tx); err != nil {
 		return err
 	}
-	stored := new(Session[U])
+	stored := new(SessionOf[U])
 	if r.b.engine.Sharded() {
 		if found, err := find(u.tx.Select("user_id"), stored, r.b.idIs(string(id))); err != nil || !found {
 			return err // if there is none, the read after the UPDATE says so
 		}
 	}
 	u.then(func(tx *gorm.DB) error {
-		return duplicateAs(r.b.onShard(tx, stored.UserID).Model(new(S)).Where(r.b.idIs(string(id))).Updates(columns), ErrDuplicateAttribute)
+		return duplicateAs(r.b.onShard(tx, stored.UserID).Model(r.plugin.sessions.make()).Where(r.b.idIs(string(id))).Updates(columns), ErrDuplicateAttribute)
 	})
 	return nil
 }

@@ -85,7 +85,7 @@ func (r *RepositoryOf[U, K, S]) checkStored(ctx context.Context, id string) erro
 	if err != nil {
 		return err
 	}
-	found, err := find(db.Select("id"), new(Session[U]), r.b.idIs(id))
+	found, err := find(db.Select("id"), new(SessionOf[U]), r.b.idIs(id))
 	if err == nil && !found {
 		return &ArgumentError{"session id", "is no stored session's; with WithLuciaV2 the text that an id shows is found by EndSession alone"}
 	}
@@ -105,7 +105,7 @@ func (r *RepositoryOf[U, K, S]) storedIDs(db *gorm.DB, userID string, id Session
 		return []string{given, string(Token(given).ID())}, nil
 	}
 	var ids []string
-	if err := db.Model(new(Session[U])).Where(r.b.ownerIs(userID)).Pluck("id", &ids).Error; err != nil {
+	if err := db.Model(new(SessionOf[U])).Where(r.b.ownerIs(userID)).Pluck("id", &ids).Error; err != nil {
 		return nil, err
 	}
 	for _, stored := range ids {
@@ -129,7 +129,7 @@ func (b *binding) idIn(ids []string) clause.Expression {
 // somebody needs to know: hooks, the one-time tokens that are voided, or a shard that has to be
 // found. Otherwise it is one DELETE.
 func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error {
-	session := new(Session[U])
+	session := new(SessionOf[U])
 	if len(r.opts.hooks) > 0 || void || r.b.engine.Sharded() {
 		if err := r.b.lockWrites(u.tx); err != nil {
 			return err
@@ -146,13 +146,13 @@ func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error 
 		u.then(func(tx *gorm.DB) error { return r.voidPending(tx, session.UserID) })
 	}
 	u.then(func(tx *gorm.DB) error {
-		result := r.b.onShard(tx, session.UserID).Where(r.b.idIs(id)).Delete(new(Session[U]))
+		result := r.b.onShard(tx, session.UserID).Where(r.b.idIs(id)).Delete(new(SessionOf[U]))
 		ended, err := r.ended(tx, result)
 		switch {
 		// Nothing was deleted: there is no such session, or the role may read it and not delete
 		// it.
 		case err == nil && result.RowsAffected == 0:
-			return r.checkWritable(tx.Model(new(Session[U])), id)
+			return r.checkWritable(tx.Model(new(SessionOf[U])), id)
 		case err != nil || !ended:
 			return err
 		}
@@ -203,9 +203,9 @@ func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, s
 			u.then(func(tx *gorm.DB) error { return r.voidPending(tx, userID) })
 		}
 		u.then(func(tx *gorm.DB) error {
-			result := tx.Where(r.b.idIn(ids)).Where(r.b.ownerIs(userID)).Delete(new(Session[U]))
+			result := tx.Where(r.b.idIn(ids)).Where(r.b.ownerIs(userID)).Delete(new(SessionOf[U]))
 			return r.mustChange(tx, result, ErrInvalidSession, func() error {
-				return r.checkWritable(tx.Model(new(Session[U])).Where(r.b.ownerIs(userID)), ids[0])
+				return r.checkWritable(tx.Model(new(SessionOf[U])).Where(r.b.ownerIs(userID)), ids[0])
 			})
 		})
 		u.tell(event.Event{Type: event.SessionEnded, UserID: userID, SessionID: sessionID})
@@ -299,7 +299,7 @@ func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, 
 	if !r.b.engine.Batches() || len(r.opts.hooks) == 0 {
 		return false, nil
 	}
-	found, err := find(sessions.Select("id"), new(Session[U]))
+	found, err := find(sessions.Select("id"), new(SessionOf[U]))
 	return !found, err
 }
 
@@ -321,14 +321,14 @@ func (r *RepositoryOf[U, K, S]) checkDeletable(tx, query *gorm.DB) error {
 		return nil
 	}
 	var ids []string
-	if err := query.Model(new(Session[U])).Limit(1).Pluck("id", &ids).Error; err != nil || len(ids) == 0 {
+	if err := query.Model(new(SessionOf[U])).Limit(1).Pluck("id", &ids).Error; err != nil || len(ids) == 0 {
 		return err
 	}
-	result := tx.Where(r.b.idIs(ids[0])).Delete(new(Session[U]))
+	result := tx.Where(r.b.idIs(ids[0])).Delete(new(SessionOf[U]))
 	if result.Error != nil || result.RowsAffected > 0 {
 		return result.Error
 	}
-	return r.checkWritable(tx.Model(new(Session[U])), ids[0])
+	return r.checkWritable(tx.Model(new(SessionOf[U])), ids[0])
 }
 
 // deadAt is the condition that a session is dead. If an expiry is stored as a text or a blob,

@@ -60,7 +60,7 @@ func (r *RepositoryOf[U, K, S]) loadWithUser(db *gorm.DB, id string, dest any) (
 		err = r.read(db, func() error { found, err = r.loadInTwo(db, id, l, v); return err })
 		return found, err
 	}
-	user := new(U)
+	user := r.plugin.users.make()
 	err = r.read(db, func() error {
 		found, err = l.load(db, r.b.plans.comment(), id, v, reflect.ValueOf(user).Elem())
 		return err
@@ -82,7 +82,7 @@ func (r *RepositoryOf[U, K, S]) loadInTwo(db *gorm.DB, id string, l *lookup, v r
 		return false, err
 	}
 	userID, _ := l.dest.FieldsByDBName["user_id"].ValueOf(db.Statement.Context, v)
-	user := new(U)
+	user := r.plugin.users.make()
 	found, err = find(db, user, r.b.userIs(userID.(string)))
 	if err != nil || !found || r.userOf(user).ID != userID {
 		return false, err
@@ -93,7 +93,7 @@ func (r *RepositoryOf[U, K, S]) loadInTwo(db *gorm.DB, id string, l *lookup, v r
 
 // afterFind runs the AfterFind hooks that a query by GORM would have run: those of the user, and
 // those of dest.
-func (r *RepositoryOf[U, K, S]) afterFind(db *gorm.DB, dest any, user *U) error {
+func (r *RepositoryOf[U, K, S]) afterFind(db *gorm.DB, dest any, user U) error {
 	if db.Statement.SkipHooks {
 		return nil
 	}

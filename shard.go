@@ -45,7 +45,7 @@ func (r *RepositoryOf[U, K, S]) checkFree(tx *gorm.DB, id string) error {
 	if !r.b.engine.Sharded() {
 		return nil
 	}
-	found, err := find(tx.Session(&gorm.Session{SkipHooks: true}).Select("user_id"), new(Key[U]), r.b.idIs(id))
+	found, err := find(tx.Session(&gorm.Session{SkipHooks: true}).Select("user_id"), new(KeyOf[U]), r.b.idIs(id))
 	if err == nil && found {
 		err = ErrDuplicateKey
 	}

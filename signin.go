@@ -26,13 +26,13 @@ import (
 //   - [ArgumentError]: the credentials are malformed, for example by an id that is too long. No
 //     statement is sent.
 //   - [ErrBusy]: too many passwords are being hashed. Answer 503.
-func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set ...func(*S)) (*S, error) {
+func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set ...func(S)) (S, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[S](r.err)
 	}
 	given, replaced, err := r.newSession(set)
 	if err != nil {
-		return nil, err
+		return failed[S](err)
 	}
 	r.sessionOf(given).Token = newToken() // whatever set has written there
 	// The INSERT requires the hash that was verified. If the hash was replaced in between, by another
@@ -40,24 +40,24 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 	for range 2 {
 		verified, err := r.verify(ctx, c)
 		if err != nil {
-			return nil, err
+			return failed[S](err)
 		}
-		key, session := r.keyOf(verified), *given
+		key, session := r.keyOf(verified), r.plugin.sessions.clone(given)
 		source := owner{userID: key.UserID, key: c.KeyID()}
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
 		}
-		err = r.openSession(ctx, "sign in", &session, opening{replaced: replaced, source: source, none: errChanged})
+		err = r.openSession(ctx, "sign in", session, opening{replaced: replaced, source: source, none: errChanged})
 		if errors.Is(err, errChanged) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return failed[S](err)
 		}
-		r.sessionOf(&session).User = key.User
-		return &session, r.rehash(ctx, key, c.Password)
+		r.sessionOf(session).User = key.User
+		return session, r.rehash(ctx, key, c.Password)
 	}
-	return nil, r.failSignIn(ctx, c, "", ErrInvalidPassword)
+	return failed[S](r.failSignIn(ctx, c, "", ErrInvalidPassword))
 }
 
 // errChanged: the key or its user changed after the credentials were verified. It never leaves
@@ -70,16 +70,16 @@ var errChanged = errors.New("gormkey: key changed during sign-in")
 //
 // Do not follow it by OpenSession to sign somebody in: a session that is opened so may outlive a
 // password change that happens in between.
-func (r *RepositoryOf[U, K, S]) UseKey(ctx context.Context, c Credentials) (*K, error) {
+func (r *RepositoryOf[U, K, S]) UseKey(ctx context.Context, c Credentials) (K, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[K](r.err)
 	}
 	key, err := r.verify(ctx, c)
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	if err := r.rehash(ctx, r.keyOf(key), c.Password); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	return key, nil
 }
@@ -111,30 +111,30 @@ func (r *RepositoryOf[U, K, S]) checkSignIn(c Credentials) error {
 
 // verify returns the key, with its user, to which these credentials belong. The AfterFind hooks
 // of the application run last, so no hook loads anything for somebody who only guesses.
-func (r *RepositoryOf[U, K, S]) verify(ctx context.Context, c Credentials) (*K, error) {
+func (r *RepositoryOf[U, K, S]) verify(ctx context.Context, c Credentials) (K, error) {
 	if err := r.checkSignIn(c); err != nil {
-		return nil, err
+		return failed[K](err)
 	}
 	db, err := r.session(ctx)
 	if err != nil {
-		return nil, err
+		return failed[K](err)
 	}
-	key, id := new(K), c.KeyID().String()
+	key, id := r.plugin.keys.make(), c.KeyID().String()
 	base := r.keyOf(key)
 	found, err := r.loadWithUser(db, id, key)
 	if err != nil {
-		return nil, callerError(ctx, "sign in", err)
+		return failed[K](callerError(ctx, "sign in", err))
 	}
 	found = found && base.ID == id
 	reason, err := r.checkCredentials(ctx, c, base, found)
 	if err != nil {
-		return nil, callerError(ctx, "sign in", err)
+		return failed[K](callerError(ctx, "sign in", err))
 	}
 	if reason != nil {
-		return nil, r.failSignIn(ctx, c, base.UserID, reason)
+		return failed[K](r.failSignIn(ctx, c, base.UserID, reason))
 	}
 	if err := r.afterFind(db, key, base.User); err != nil {
-		return nil, callerError(ctx, "sign in", err)
+		return failed[K](callerError(ctx, "sign in", err))
 	}
 	return key, nil
 }
@@ -143,7 +143,7 @@ func (r *RepositoryOf[U, K, S]) verify(ctx context.Context, c Credentials) (*K, 
 // Every failure of a password does the same work (OWASP ASVS 6.3.8): it checks one hash of each
 // kind that the process has met. Without that an unknown key would be answered in less than a
 // millisecond and a wrong password in tens, and the time would tell who has an account.
-func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credentials, key *Key[U], found bool) (reason, err error) {
+func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credentials, key *KeyOf[U], found bool) (reason, err error) {
 	if c.proved {
 		switch {
 		case !found:
@@ -220,7 +220,7 @@ func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, u
 // The sign-in stands whether the rehash succeeds or not; the next sign-in tries again. Only
 // inside a caller's transaction is a failed write returned, since a deadlock there has undone the
 // whole transaction.
-func (r *RepositoryOf[U, K, S]) rehash(ctx context.Context, key *Key[U], plain string) error {
+func (r *RepositoryOf[U, K, S]) rehash(ctx context.Context, key *KeyOf[U], plain string) error {
 	if !key.PasswordDefined() || !r.opts.hasher.Outdated(string(*key.HashedPassword)) {
 		return nil
 	}
@@ -234,7 +234,7 @@ func (r *RepositoryOf[U, K, S]) rehash(ctx context.Context, key *Key[U], plain s
 			return err
 		}
 		u.then(func(tx *gorm.DB) error {
-			return tx.Model(new(Key[U])).Where(r.b.ownerIs(key.UserID)).Where(column("hashed_password", old)).
+			return tx.Model(new(KeyOf[U])).Where(r.b.ownerIs(key.UserID)).Where(column("hashed_password", old)).
 				UpdateColumn("hashed_password", string(hash)).Error
 		})
 		return nil

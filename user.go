@@ -3,6 +3,7 @@ package gormkey
 import (
 	"context"
 	"errors"
+	"reflect"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -30,14 +31,14 @@ import (
 //     value already.
 //   - [ErrBusy]: too many passwords are being hashed.
 //   - [ErrOutcomeUnknown]: the connection was lost during the commit.
-func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credentials ...Credentials) (err error) {
+func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user U, credentials ...Credentials) (err error) {
 	if r.err != nil {
 		return r.err
 	}
-	if user == nil {
+	if reflect.ValueOf(user).IsNil() {
 		return &UsageError{"user", "is nil"}
 	}
-	base, asGiven := r.userOf(user), *user
+	base, asGiven := r.userOf(user), r.plugin.users.clone(user)
 	given := base.ID
 	if given != "" {
 		if err := r.checkUserID(given); err != nil {
@@ -50,7 +51,7 @@ func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credent
 	}
 	defer func() {
 		if err != nil {
-			*user = asGiven
+			r.plugin.users.copy(user, asGiven)
 		}
 	}()
 	// The id that the database refused. A hook may have set another one than the caller gave.
@@ -61,7 +62,7 @@ func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credent
 				return err
 			}
 		}
-		*user = asGiven                                   // a hook may have changed it in an earlier try
+		r.plugin.users.copy(user, asGiven)                // a hook may have changed it in an earlier try
 		if r.b.user.BeforeCreate || r.b.user.BeforeSave { // a hook may read first
 			if err := r.b.lockWrites(u.tx); err != nil {
 				return err
@@ -77,14 +78,14 @@ func (r *RepositoryOf[U, K, S]) CreateUser(ctx context.Context, user *U, credent
 	})
 	return r.explainDuplicate(ctx, "create user", err, ErrDuplicateUser, r.b.user, nil, func(db *gorm.DB) (bool, error) {
 		var ids []string
-		err := db.Model(new(U)).Unscoped().Where(column(r.b.userID.DBName, tried)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error
+		err := db.Model(r.plugin.users.make()).Unscoped().Where(column(r.b.userID.DBName, tried)).Limit(1).Pluck(r.b.userID.DBName, &ids).Error
 		return len(ids) == 1, err
 	})
 }
 
 // createKeys inserts the keys of a user who was created in the same transaction, and tells the
 // hooks of both.
-func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*Key[U]) error {
+func (r *RepositoryOf[U, K, S]) createKeys(tx *gorm.DB, userID string, keys []*KeyOf[U]) error {
 	insert := tx
 	if !r.b.user.AfterCreate && !r.b.user.AfterSave { // such a hook may have deleted the user
 		insert = trusted(tx)
@@ -153,13 +154,13 @@ func (r *RepositoryOf[U, K, S]) explainDuplicate(ctx context.Context, op string,
 // GetUser returns the user, read by the application's model with its hooks, scopes and soft
 // delete (Lucia's getUser). It returns [ErrUserNotFound] if there is no such user, and an
 // [ArgumentError] if the id is malformed.
-func (r *RepositoryOf[U, K, S]) GetUser(ctx context.Context, userID string) (*U, error) {
+func (r *RepositoryOf[U, K, S]) GetUser(ctx context.Context, userID string) (U, error) {
 	if err := r.checkUserID(userID); r.err == nil && err != nil {
-		return nil, err
+		return failed[U](err)
 	}
 	db, err := r.session(ctx)
 	if err != nil {
-		return nil, err
+		return failed[U](err)
 	}
 	user, err := r.loadUser(db, userID, ErrUserNotFound)
 	return user, callerError(ctx, "get user", err)
@@ -169,17 +170,17 @@ func (r *RepositoryOf[U, K, S]) GetUser(ctx context.Context, userID string) (*U,
 // user. An operation that acts on the absence passes a private error. An error of the query may
 // come from the application's hooks and wrap any public one: DeleteUser once took such an error
 // for "not there", and reported a deletion that had not happened.
-func (r *RepositoryOf[U, K, S]) loadUser(db *gorm.DB, userID string, none error) (*U, error) {
-	user, found := new(U), false
+func (r *RepositoryOf[U, K, S]) loadUser(db *gorm.DB, userID string, none error) (U, error) {
+	user, found := r.plugin.users.make(), false
 	err := r.read(db, func() (err error) {
 		found, err = find(db, user, r.b.userIs(userID))
 		return err
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return failed[U](err)
 	case !found || r.userOf(user).ID != userID:
-		return nil, none
+		return failed[U](none)
 	}
 	return user, nil
 }
@@ -196,18 +197,18 @@ var errAbsent = errors.New("gormkey: no such row")
 //   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
 //   - [ErrDuplicateAttribute]: a unique column has this value already.
 //   - [ArgumentError]: a name is no column, or is the id.
-func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID string, values map[string]any) (*U, error) {
+func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID string, values map[string]any) (U, error) {
 	if r.err != nil {
-		return nil, r.err
+		return failed[U](r.err)
 	}
 	if err := r.checkUserID(userID); err != nil {
-		return nil, err
+		return failed[U](err)
 	}
 	columns, err := attributes(ctx, r.b.user, values)
 	if err != nil {
-		return nil, err
+		return failed[U](err)
 	}
-	var user *U
+	var user U
 	s := r.b.user
 	err = r.do(ctx, "update user attributes", func(u *unit) error {
 		if len(columns) > 0 {
@@ -217,7 +218,7 @@ func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID
 				}
 			}
 			u.then(func(tx *gorm.DB) error {
-				model := new(U)
+				model := r.plugin.users.make()
 				r.userOf(model).ID = userID
 				return duplicateAs(tx.Model(model).Updates(columns), ErrDuplicateAttribute)
 			})
@@ -229,7 +230,7 @@ func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return failed[U](err)
 	}
 	return user, nil
 }
@@ -331,14 +332,14 @@ func (r *RepositoryOf[U, K, S]) deleteChildren(tx *gorm.DB, userID string) error
 		}
 	}
 	if r.b.token != nil {
-		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(OneTimeToken[U])).Error; err != nil {
+		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(OneTimeTokenOf[U])).Error; err != nil {
 			return err
 		}
 	}
 	if err := r.deleteSessions(tx.Where(r.b.ownerIs(userID))).Error; err != nil {
 		return err
 	}
-	return tx.Where(r.b.ownerIs(userID)).Delete(new(Key[U])).Error
+	return tx.Where(r.b.ownerIs(userID)).Delete(new(KeyOf[U])).Error
 }
 
 // deleteSessions deletes the sessions that a query's conditions name, in parts where an engine
@@ -347,8 +348,8 @@ func (r *RepositoryOf[U, K, S]) deleteSessions(query *gorm.DB) *gorm.DB {
 	query = query.Session(&gorm.Session{})
 	return r.b.deleteAll(func(limit int) *gorm.DB {
 		if limit > 0 {
-			return query.Limit(limit).Delete(new(Session[U]))
+			return query.Limit(limit).Delete(new(SessionOf[U]))
 		}
-		return query.Delete(new(Session[U]))
+		return query.Delete(new(SessionOf[U]))
 	})
 }

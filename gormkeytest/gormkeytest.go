@@ -147,9 +147,9 @@ type fixtureOf[U, K, S any] struct {
 }
 
 type (
-	fixture[U any] = fixtureOf[U, gormkey.Key[U], gormkey.Session[U]]
-	accounts       = fixtureOf[account, login, device]
-	accountsAuth   = gormkey.RepositoryOf[account, login, device]
+	fixture[U any] = fixtureOf[*U, *gormkey.Key[U], *gormkey.Session[U]]
+	accounts       = fixtureOf[*account, *login, *device]
+	accountsAuth   = gormkey.RepositoryOf[*account, *login, *device]
 )
 
 // accounts opens a database for account, login and device.
@@ -164,7 +164,7 @@ func openAccounts(s *suite, db *gorm.DB, opts ...gormkey.Option) *accounts {
 }
 
 // newAccounts returns a plugin with the run's options and more.
-func newAccounts(s *suite, opts ...gormkey.Option) *gormkey.PluginOf[account, login, device] {
+func newAccounts(s *suite, opts ...gormkey.Option) *gormkey.PluginOf[*account, *login, *device] {
 	return gormkey.NewOf[account, login, device](append(slices.Clone(s.options), opts...)...)
 }
 
@@ -175,7 +175,7 @@ func open[U any, P gormkey.UserModel[U]](s *suite, db *gorm.DB, opts ...gormkey.
 	return openOf[U, gormkey.Key[U], gormkey.Session[U], P](s, db, opts...)
 }
 
-func openOf[U, K, S any, PU gormkey.UserModel[U], PK gormkey.KeyModel[U, K], PS gormkey.SessionModel[U, S]](s *suite, db *gorm.DB, opts ...gormkey.Option) *fixtureOf[U, K, S] {
+func openOf[U, K, S any, PU gormkey.UserModel[U], PK gormkey.KeyModel[U, K], PS gormkey.SessionModel[U, S]](s *suite, db *gorm.DB, opts ...gormkey.Option) *fixtureOf[*U, *K, *S] {
 	s.Helper()
 	clock := NewClock()
 	opts = append([]gormkey.Option{gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(FastHasher())}, opts...)
@@ -184,7 +184,7 @@ func openOf[U, K, S any, PU gormkey.UserModel[U], PK gormkey.KeyModel[U, K], PS 
 	must(s, plugin.AutoMigrate(db))
 	auth, err := gormkey.FromOf[U, K, S](db)
 	must(s, err)
-	return &fixtureOf[U, K, S]{auth, db, plugin, clock}
+	return &fixtureOf[*U, *K, *S]{auth, db, plugin, clock}
 }
 
 // again opens the same database once more, as another process would, without a plugin.
@@ -212,7 +212,7 @@ func as[T any](like T) func(*T) { return func(t *T) { *t = like } }
 func keyID(provider, id string) gormkey.KeyID { return gormkey.KeyID{Provider: provider, ID: id} }
 
 // signUp creates an account that has the key email:<name>@example.com.
-func signUp[K, S any](s *suite, f *fixtureOf[account, K, S], name string) *account {
+func signUp[K, S any](s *suite, f *fixtureOf[*account, K, S], name string) *account {
 	s.Helper()
 	a := &account{Email: name + "@example.com", Name: name}
 	must(s, f.CreateUser(s.Context(), a, email(a.Email)))

@@ -91,7 +91,7 @@ type visit struct {
 }
 
 // luciaTables makes the tables of a schema, and a plugin for them.
-func luciaTables(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB, *gormkey.PluginOf[reader, gormkey.Key[reader], visit]) {
+func luciaTables(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB, *gormkey.PluginOf[*reader, *gormkey.Key[reader], *visit]) {
 	s.Helper()
 	db := s.newDB(s.T)
 	for _, statement := range schema.ddl {
@@ -152,7 +152,7 @@ func luciaSchemas(s *suite) {
 }
 
 // luciaFlow takes users through every stage, with rows as Lucia writes them between.
-func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.RepositoryOf[reader, gormkey.Key[reader], visit], clock *Clock) {
+func luciaFlow(s *suite, schema luciaSchema, db *gorm.DB, auth *gormkey.RepositoryOf[*reader, *gormkey.Key[reader], *visit], clock *Clock) {
 	s.Helper()
 	ctx := s.Context()
 	step := func(what string, err error) {

@@ -135,7 +135,11 @@ func luciaShownIDs(s *suite) {
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("ended", "id", session.ID, "sessions", list)
 	shown := []string{string(encoded), logged.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		shown = append(shown, fmt.Sprintf(verb, session.ID), fmt.Sprintf(verb, *session), fmt.Sprintf(verb, list))
+		shown = append(shown, fmt.Sprintf(verb, session.ID), fmt.Sprintf(verb, *session))
+		// Not %s and %q of the list: vet refuses them for pointers, since fmt then calls no method.
+		if verb != "%s" && verb != "%q" {
+			shown = append(shown, fmt.Sprintf(verb, list))
+		}
 	}
 	for i, text := range shown {
 		for _, secret := range []string{string(session.Token), fmt.Sprintf("%x", string(session.Token))} {

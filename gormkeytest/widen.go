@@ -197,7 +197,7 @@ func widenIntegersInterrupted(s *suite) {
 }
 
 func interrupt(s *suite, before, then []gormkey.Option) {
-	wide := func(db *gorm.DB) *gormkey.PluginOf[account, login, device] {
+	wide := func(db *gorm.DB) *gormkey.PluginOf[*account, *login, *device] {
 		plugin := newAccounts(s, then...)
 		must(s, db.Use(plugin))
 		return plugin

@@ -39,7 +39,7 @@ type repository[U, S any] interface {
 
 // New returns the request side of a repository. An option that is out of bounds is an error,
 // which names all of them.
-func New[U, K, S any](auth *gormkey.RepositoryOf[U, K, S], opts ...Option) (*Auth[U, S], error) {
+func New[U, K, S any](auth *gormkey.RepositoryOf[*U, *K, *S], opts ...Option) (*Auth[U, S], error) {
 	if auth == nil {
 		return nil, errors.New("httpauth: the repository is nil")
 	}

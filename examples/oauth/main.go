@@ -151,7 +151,7 @@ var page = template.Must(template.New("page").Parse(pageHTML))
 
 func (a *app) index(w http.ResponseWriter, r *http.Request) {
 	account := a.web.User(r.Context())
-	var keys []gormkey.Key[Account]
+	var keys []*gormkey.Key[Account]
 	if account != nil {
 		var err error
 		if keys, err = a.auth.UserKeys(r.Context(), account.ID); err != nil {

@@ -32,7 +32,7 @@ type Device struct {
 }
 
 // repository has the operations, on accounts and their devices.
-type repository = gormkey.RepositoryOf[Account, gormkey.Key[Account], Device]
+type repository = gormkey.RepositoryOf[*Account, *gormkey.Key[Account], *Device]
 
 // openDatabase opens a SQLite file and brings its tables up to date.
 func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*gorm.DB, *repository, error) {

@@ -121,7 +121,7 @@ func eachPair(t *testing.T, test func(t *testing.T, p *pair, a, b side)) {
 // limiter waits for long: under the race detector a hash takes a second.
 var limiter = password.NewLimiter(runtime.GOMAXPROCS(0), 100, time.Minute)
 
-func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*gorm.DB, *gormkey.RepositoryOf[member, gormkey.Key[member], visit]) {
+func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*gorm.DB, *gormkey.RepositoryOf[*member, *gormkey.Key[member], *visit]) {
 	t.Helper()
 	var dialector gorm.Dialector
 	switch s.engine {
@@ -150,7 +150,7 @@ func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*
 // goSide is gormkey.
 type goSide struct {
 	t    testing.TB
-	auth *gormkey.RepositoryOf[member, gormkey.Key[member], visit]
+	auth *gormkey.RepositoryOf[*member, *gormkey.Key[member], *visit]
 }
 
 var _ side = goSide{}
