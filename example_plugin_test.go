@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gorm.io/driver/sqlite"
+	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
@@ -26,7 +26,7 @@ func exampleDatabase() (db *gorm.DB, done func()) {
 		log.Fatal(err)
 	}
 	dsn := "file:" + filepath.Join(folder, "app.db") + sqliteOptions
-	db, err = gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{Logger: logger.Discard})
+	db, err = gorm.Open(sqlite.Open(dsn), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -176,9 +176,9 @@ func ExamplePluginOf_Models() {
 	}
 	// Output:
 	// *gormkey_test.Account
-	// *gormkey.Key
-	// *gormkey.Session
-	// *gormkey.OneTimeToken
+	// *gormkey.KeyOf
+	// *gormkey.SessionOf
+	// *gormkey.OneTimeTokenOf
 }
 
 func ExamplePluginOf_Name() {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"gorm.io/driver/sqlite"
+	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
@@ -255,7 +255,7 @@ func ExampleNewOf() {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	dsn := "file:" + filepath.Join(folder, "app.db") + sqliteOptions
-	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{})
+	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -10,11 +10,9 @@ import (
 	"sync"
 	"testing"
 
-	libtnb "github.com/libtnb/sqlite"
-	"gorm.io/driver/sqlite"
+	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
-	_ "modernc.org/sqlite"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/authtest"
@@ -30,7 +28,7 @@ func newDB(t testing.TB) *gorm.DB { return newDBWith(t, &gorm.Config{}) }
 
 func newDBWith(t testing.TB, config *gorm.Config) *gorm.DB {
 	t.Helper()
-	return openSQLite(t, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: sqliteDSN(t)}), config)
+	return openSQLite(t, sqlite.Open(sqliteDSN(t)), config)
 }
 
 func sqliteDSN(t testing.TB) string {
@@ -57,26 +55,11 @@ func TestContract(t *testing.T) {
 	gormkeytest.Run(t, newDB)
 }
 
-// TestContractLibtnb runs it on the driver of the examples.
-func TestContractLibtnb(t *testing.T) {
-	t.Parallel()
-	gormkeytest.Run(t, func(t testing.TB) *gorm.DB { return openSQLite(t, libtnb.Open(sqliteDSN(t)), &gorm.Config{}) })
-}
-
 // TestContractWithoutForeignKeys runs it in the mode that keeps keys and sessions whole
 // without them.
 func TestContractWithoutForeignKeys(t *testing.T) {
 	t.Parallel()
 	gormkeytest.Run(t, newDB, gormkeytest.WithoutForeignKeys())
-}
-
-// TestContractUnenforced runs it with the constraints declared, and the pragma off.
-func TestContractUnenforced(t *testing.T) {
-	t.Parallel()
-	gormkeytest.Run(t, func(t testing.TB) *gorm.DB {
-		dsn := strings.Replace(sqliteDSN(t), "foreign_keys(1)", "foreign_keys(0)", 1)
-		return openSQLite(t, libtnb.Open(dsn), &gorm.Config{})
-	}, gormkeytest.Unenforced())
 }
 
 type Account struct {
@@ -213,7 +196,7 @@ func TestExpiryStorageClasses(t *testing.T) {
 // DSN without _txlock=immediate works too.
 func TestSQLiteWithoutTxLock(t *testing.T) {
 	dsn := strings.TrimSuffix(sqliteDSN(t), "&_txlock=immediate")
-	db := openSQLite(t, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{})
+	db := openSQLite(t, sqlite.Open(dsn), &gorm.Config{})
 	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
