@@ -81,7 +81,7 @@ func Check(t *testing.T) {
 	if user, err := auth.GetUser(ctx, ada.ID); err != nil || user.Email != login.ID {
 		t.Errorf("before the link: got %v, %v", user, err)
 	}
-	reset, err := auth.IssueToken(ctx, ada.ID, gormkey.PurposeResetPassword, "email:"+login.ID, time.Hour)
+	reset, err := auth.IssueToken(ctx, ada.ID, gormkey.PurposeResetPassword, login.KeyID().String(), time.Hour)
 	kit.Must(t, err)
 	step(other, "/account/email/confirm", 422, "token", token)
 	step(b, "/account/email/confirm", 200, "token", token)

@@ -26,6 +26,12 @@ var (
 	auth *gormkey.Repository[Account]
 )
 
+type app struct {
+	db              *gorm.DB
+	auth            *gormkey.Repository[Account]
+	limits, signUps *throttle.Throttle
+}
+
 func use(...any) {}
 
 func Check(t *testing.T) {
@@ -43,6 +49,10 @@ func Check(t *testing.T) {
 	kit.Must(t, err)
 	limits, err := throttle.New(db, throttle.WithClock(clock.Now))
 	kit.Must(t, err)
+	signUps, err := throttle.New(db, throttle.WithTable("sign_up_throttle"), throttle.WithClock(clock.Now))
+	kit.Must(t, err)
+	kit.Must(t, signUps.AutoMigrate())
+	a := &app{db, auth, limits, signUps}
 	now := time.Now()
 	for email, verified := range map[string]*time.Time{"ada@example.com": &now, "bob@example.com": nil} {
 		account := &Account{Email: email, VerifiedAt: verified}
@@ -51,7 +61,9 @@ func Check(t *testing.T) {
 		kit.Must(t, err)
 		_, err = auth.IssueToken(ctx, account.ID, gormkey.PurposeMagicLink, "", time.Hour)
 		kit.Must(t, err)
-		kit.Is(t, "a guess", limits.Do(ctx, "email:"+email, throttle.Client{}, func() error { return gormkey.ErrInvalidCredentials }), gormkey.ErrInvalidCredentials)
+		for _, counts := range a.throttles() {
+			kit.Is(t, "a guess", counts.Do(ctx, "email:"+email, throttle.Client{}, func() error { return gormkey.ErrInvalidCredentials }), gormkey.ErrInvalidCredentials)
+		}
 	}
 	rows := func(table string) (n int64) {
 		kit.Must(t, db.Table(table).Count(&n).Error)
@@ -59,10 +71,10 @@ func Check(t *testing.T) {
 	}
 	jobs, cancel := context.WithCancel(ctx)
 	hourly, stopped := make(chan time.Time), make(chan struct{})
-	go func() { cleanUp(jobs, auth, limits, hourly); close(stopped) }()
+	go func() { a.cleanUp(jobs, hourly); close(stopped) }()
 	hourly <- now
 	hourly <- now // the first is over
-	for _, table := range []string{"user_session", "user_token", "auth_throttle"} {
+	for _, table := range []string{"user_session", "user_token", "auth_throttle", "sign_up_throttle"} {
 		kit.Equal(t, table+" before its time", rows(table), 2)
 	}
 	clock.Advance(16 * 24 * time.Hour)
@@ -72,17 +84,19 @@ func Check(t *testing.T) {
 	if _, err := auth.DeleteExpired(ctx); err != nil { // as the last run was canceled on its way
 		t.Error(err)
 	}
-	_, err = limits.DeleteExpired(ctx)
-	kit.Must(t, err)
-	for _, table := range []string{"user_session", "user_token", "auth_throttle"} {
+	for _, counts := range a.throttles() {
+		_, err = counts.DeleteExpired(ctx)
+		kit.Must(t, err)
+	}
+	for _, table := range []string{"user_session", "user_token", "auth_throttle", "sign_up_throttle"} {
 		kit.Equal(t, table, rows(table), 0)
 	}
 	kit.Equal(t, "told of dead sessions", ended, 0)
 
 	kit.Must(t, auth.CreateUser(ctx, &Account{}, gormkey.Proved("github", "1"))) // without an address
-	kit.Must(t, deleteUnverified(ctx, db, auth, now.Add(-time.Hour)))
+	kit.Must(t, a.deleteUnverified(ctx, now.Add(-time.Hour)))
 	kit.Equal(t, "users", rows("auth_user"), 3)
-	kit.Must(t, deleteUnverified(ctx, db, auth, time.Now().Add(time.Hour)))
+	kit.Must(t, a.deleteUnverified(ctx, time.Now().Add(time.Hour)))
 	kit.Equal(t, "users", rows("auth_user"), 2)
 	kit.Equal(t, "keys", rows("user_key"), 2)
 	findings, err := auth.Audit(ctx)

@@ -120,6 +120,17 @@ func Check(t *testing.T) {
 	status, _ = b.Post("/sign-in", "password", "another good password")
 	kit.Equal(t, "the new password", status, 200)
 
+	// The payload.
+	payload := gormkey.KeyID{Provider: "email", ID: "ada@example.com"}.String()
+	kit.Equal(t, "payload", payload, "email:ada@example.com")
+	kit.Must(t, a.sendReset(ctx, login.ID))
+	_, token = box.Next()
+	issued, err := auth.GetToken(ctx, gormkey.PurposeResetPassword, gormkey.Token(token))
+	kit.Must(t, err)
+	kit.Equal(t, "the payload of a reset", issued.Payload, payload)
+	_, err = auth.IssueToken(ctx, session.UserID, gormkey.PurposeResetPassword, "ada@example.com", time.Hour)
+	kit.Is(t, "an address as payload", err, gormkey.ErrInvalidArgument)
+
 	// The address changes after the mail.
 	kit.Must(t, a.sendReset(ctx, login.ID))
 	_, token = box.Next()

@@ -19,6 +19,10 @@ var (
 	userID string
 )
 
+type app struct {
+	web *httpauth.Auth[Account, gormkey.Session[Account]]
+}
+
 func use(...any) {}
 
 func Check(t *testing.T) {
@@ -35,7 +39,8 @@ func Check(t *testing.T) {
 		_, err := web.OpenSession(w, r, r.PostFormValue("id"))
 		kit.Is(t, "sign-in", err, nil)
 	})
-	mux.Handle("/", routes(web, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	a := &app{web}
+	mux.Handle("/", a.adminRoutes(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	b := kit.Serve(t, mux)
 	admin := func(want int) {
 		t.Helper()

@@ -2,6 +2,7 @@ package page
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,6 +43,21 @@ func Check(t *testing.T) {
 	}
 	step(eve, "/sign-in", 429, "email", "ada@example.com", "password", kit.Password)
 	step(ada, "/sign-in", 303, "email", "ada@example.com", "password", kit.Password) // a known device
+
+	// Sign-ups. What is malformed, or comes from another site, is not counted.
+	for range 30 {
+		step(eve, "/sign-up", 400, "email", "", "password", kit.Password)
+		step(eve.With("Sec-Fetch-Site", "cross-site"), "/sign-up", 403, "email", "eve@example.com", "password", kit.Password)
+	}
+	for range 2 { // with the three above they are five
+		step(eve, "/sign-up", 409, "email", "ada@example.com", "password", kit.Password)
+	}
+	step(eve, "/sign-up", 429, "email", "ada@example.com", "password", kit.Password)
+	for i := range 20 - 5 {
+		step(eve, "/sign-up", 400, "email", fmt.Sprintf("%d@example.com", i), "password", "short")
+	}
+	step(eve, "/sign-up", 429, "email", "eve@example.com", "password", kit.Password)
+	step(ada, "/sign-in", 303, "email", "ada@example.com", "password", kit.Password) // sign-ins go on
 
 	err = a.auth.CreateUser(t.Context(), &Account{}, gormkey.Credentials{Provider: "email", ID: "bob@example.com", Password: "short"})
 	w := httptest.NewRecorder()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/httpauth"
+	"github.com/gormkey/gormkey/throttle"
 )
 
 type Account struct {
@@ -83,7 +84,10 @@ func Check(t *testing.T) {
 	}
 
 	// Without TrustedOrigins CORS alone lets nothing be changed.
-	web, err := httpauth.New(auth)
+	limits, err := throttle.New(db)
+	kit.Must(t, err)
+	kit.Must(t, limits.AutoMigrate())
+	web, err := httpauth.New(auth, httpauth.WithThrottle(limits))
 	kit.Must(t, err)
 	plain := kit.Serve(t, cors(web.OptionalUser(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))))
 	status, _ = plain.With("Origin", pages, "Sec-Fetch-Site", "same-site").Post("/data")
@@ -104,6 +108,7 @@ func Check(t *testing.T) {
 		kit.Is(t, "localhost:3000", local.CheckOrigin(r), nil)
 		kit.Is(t, "localhost:3000, not trusted", web.CheckOrigin(r), httpauth.ErrCrossOrigin)
 	}
+	checkJSON(t, web)
 	redirect, err := httpauth.New(auth, httpauth.RedirectAnonymous("/sign-in"))
 	kit.Must(t, err)
 	script := kit.Serve(t, redirect.RequireUser(http.NotFoundHandler()))
@@ -111,4 +116,52 @@ func Check(t *testing.T) {
 	kit.Equal(t, "a script", status, 401)
 	status, _ = script.With("Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "none").Get("/data")
 	kit.Equal(t, "a page", status, 303)
+}
+
+// checkJSON signs in as a script of the own page does.
+func checkJSON(t *testing.T, web *httpauth.Auth[Account, gormkey.Session[Account]]) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/sign-in", signInJSON(web))
+	mux.Handle("GET /api/me", web.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, web.User(r.Context()).Email)
+	})))
+	b := kit.Serve(t, mux)
+	type answer struct{ ID, Email, Token, Error, Message string }
+	post := func(b *kit.Browser, value any, status int, name string) (got answer) {
+		t.Helper()
+		kit.Equal(t, "status", b.JSON("POST", "/api/sign-in", value, &got), status)
+		kit.Equal(t, "error", got.Error, name)
+		kit.Equal(t, "there is a message", got.Message != "", status != 200)
+		return got
+	}
+	login := map[string]string{"email": "ada@example.com", "password": kit.Password}
+	wrong := map[string]string{"email": "ada@example.com", "password": "wrong"}
+	evil := b.With("Content-Type", "application/json", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example")
+	post(evil, login, 403, "cross_origin")
+	got := post(b, "no object", 400, "invalid_argument")
+	kit.Equal(t, "message", got.Message, "body: is not the JSON of a sign-in")
+	post(b, map[string]string{"password": "x"}, 400, "invalid_argument")
+	post(b, map[string]string{"email": "ada@example.com", "password": kit.Password, "more": strings.Repeat("x", 64<<10)}, 400, "invalid_argument")
+	got = post(b, wrong, 401, "invalid_credentials")
+	kit.Equal(t, "message", got.Message, "Unauthorized")
+	kit.Equal(t, "cookies", len(b.Cookies()), 0)
+
+	me := b.With("Sec-Fetch-Site", "same-origin", "Accept", "application/json")
+	status, text := me.Get("/api/me")
+	kit.Equal(t, "nobody", status, 401)
+	kit.Equal(t, "nobody", strings.HasPrefix(text, `{"error":"unauthenticated","message":`), true)
+	_, text = b.Get("/api/me")
+	kit.Equal(t, "nobody, without Accept", strings.HasPrefix(text, "{"), false)
+
+	got = post(b, map[string]string{"email": " Ada@example.com", "password": kit.Password}, 200, "")
+	kit.Equal(t, "who", got.Email, "ada@example.com")
+	kit.Equal(t, "an id", got.ID != "" && got.Token == "", true)
+	_, text = me.Get("/api/me")
+	kit.Equal(t, "me", text, "ada@example.com")
+
+	stranger := b.Another()
+	for range 4 { // after the one above
+		post(stranger, wrong, 401, "invalid_credentials")
+	}
+	post(stranger, login, 429, "too_many_requests")
 }

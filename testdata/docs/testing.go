@@ -20,6 +20,7 @@ type Account struct {
 func Check(t *testing.T) {
 	t.Run("session", TestSessionEnds)
 	t.Run("page", TestAccountPage)
+	t.Run("sign-in", TestSignIn)
 	t.Run("two databases", func(t *testing.T) {
 		auth, _ := newAuth(t)
 		signUp(t, auth, "ada")
@@ -47,6 +48,9 @@ func Check(t *testing.T) {
 			session = opened
 			jar, _ := cookiejar.New(nil)
 			jar.SetCookies(site, w.Result().Cookies())
+			if n := len(jar.Cookies(&url.URL{Scheme: "http", Host: "example.com"})); n != 0 {
+				t.Errorf("over http: got %d cookies", n)
+			}
 			return len(jar.Cookies(site))
 		}
 		if n := kept(); n != 0 {

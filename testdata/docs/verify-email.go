@@ -1,6 +1,7 @@
 package page
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -24,6 +25,15 @@ type app struct {
 var db *gorm.DB
 
 func use(...any) {}
+
+func (a *app) count(r *http.Request, limits *throttle.Throttle, account string) error {
+	client := throttle.Client{Address: a.web.ClientAddress(r)}
+	err := limits.Do(r.Context(), account, client, func() error { return gormkey.ErrInvalidCredentials })
+	if errors.Is(err, gormkey.ErrInvalidCredentials) {
+		return nil
+	}
+	return err
+}
 
 func (a *app) answer(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
