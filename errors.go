@@ -20,6 +20,9 @@ var (
 	// ErrInvalidSession: there is no such session, it is dead, or its user is gone, soft-deleted
 	// or not of the caller's tenant. AUTH_INVALID_SESSION_ID.
 	ErrInvalidSession = errors.New("gormkey: invalid session")
+	// ErrNotRecent: the user showed too long ago who they are, or not by their password. Ask for it
+	// by [RepositoryOf.Reauthenticate], and try again. See [RepositoryOf.As].
+	ErrNotRecent = errors.New("gormkey: the user has to re-authenticate")
 	// ErrKeyNotFound: there is no such key. AUTH_INVALID_KEY_ID.
 	ErrKeyNotFound = errors.New("gormkey: key not found")
 	// ErrInvalidPassword: the key has another password, or none. Hooks get it, and callers of

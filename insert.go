@@ -19,11 +19,13 @@ import (
 // check and the INSERT cannot come apart: a user who is gone, soft-deleted or filtered out gives
 // no row, and then the error is none. A violated unique constraint is the error taken. The
 // application's create hooks and columns work as in any Create.
-func (r *RepositoryOf[U, K, S]) insertFor(tx *gorm.DB, dest any, source owner, none, taken error) error {
+//
+// More are columns that GORM does not write, with their values.
+func (r *RepositoryOf[U, K, S]) insertFor(tx *gorm.DB, dest any, source owner, none, taken error, more []clause.Column, values []any) error {
 	query := func(columns []clause.Column, values []any) *gorm.DB {
 		return r.ownerQuery(tx, source, columns, values).Clauses(r.ownerLock(source))
 	}
-	result := trusted(tx).Clauses(statement.InsertSelect{Query: query}).Omit(clause.Associations).Create(dest)
+	result := trusted(tx).Clauses(statement.InsertSelect{Query: query, Columns: more, Values: values}).Omit(clause.Associations).Create(dest)
 	result.Error = duplicateAs(result, taken)
 	return r.mustChange(tx, result, none, func() error {
 		return r.checkLockable(r.ownerQuery(tx, source, []clause.Column{{Name: "user_id"}}, []any{""}))

@@ -63,12 +63,15 @@ func (r *RepositoryOf[U, K, S]) insertKey(ctx context.Context, key K) error {
 				return err
 			}
 		}
+		if err := r.lockFor(u, base.UserID); err != nil {
+			return err
+		}
 		if err := r.checkFree(u.tx, id); err != nil {
 			return err
 		}
 		r.plugin.keys.copy(key, asGiven) // a hook may have changed it in an earlier try
 		u.then(func(tx *gorm.DB) error {
-			return r.insertFor(tx, key, owner{userID: base.UserID}, ErrUserNotFound, errDuplicate)
+			return r.insertFor(tx, key, owner{userID: base.UserID}, ErrUserNotFound, errDuplicate, nil, nil)
 		})
 		u.tell(event.Event{Type: event.KeyAdded, UserID: base.UserID, KeyID: base.KeyID()})
 		return nil
@@ -103,6 +106,9 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 			return err
 		}
 		other := r.keyOf(locked)
+		if err := r.lockFor(u, other.UserID); err != nil {
+			return err
+		}
 		if !other.PasswordDefined() {
 			return ErrInvalidPassword
 		}
@@ -115,7 +121,7 @@ func (r *RepositoryOf[U, K, S]) ShareKey(ctx context.Context, added, existing Ke
 		key := &KeyOf[U]{ID: added.String(), UserID: other.UserID, HashedPassword: other.HashedPassword}
 		u.then(func(tx *gorm.DB) error { return r.b.requireUnchanged(tx, other.ID, other.UserID, other.HashedPassword) })
 		u.then(func(tx *gorm.DB) error {
-			if err := r.insertFor(tx, key, owner{userID: other.UserID}, ErrUserNotFound, ErrDuplicateKey); err != nil {
+			if err := r.insertFor(tx, key, owner{userID: other.UserID}, ErrUserNotFound, ErrDuplicateKey, nil, nil); err != nil {
 				return err
 			}
 			*r.keyOf(created) = *key
@@ -179,6 +185,9 @@ func (r *RepositoryOf[U, K, S]) RenameKey(ctx context.Context, userID string, ke
 	}
 	return r.do(ctx, "rename key", func(u *unit) error {
 		if err := r.lockOwner(u.tx, userID); err != nil {
+			return err
+		}
+		if err := r.lockFor(u, userID); err != nil {
 			return err
 		}
 		if err := r.checkFree(u.tx, renamed.String()); err != nil {
@@ -255,6 +264,9 @@ func (r *RepositoryOf[U, K, S]) RemoveKey(ctx context.Context, userID string, id
 		key := r.keyOf(locked)
 		if key.UserID != userID {
 			return ErrKeyNotFound
+		}
+		if err := r.lockFor(u, userID); err != nil {
+			return err
 		}
 		if !o.allowLast {
 			if err := r.requireOther(u, key); err != nil {

@@ -122,6 +122,19 @@ type SessionOf[P any] struct {
 	// AbsoluteExpires is the moment that no renewal passes. The column exists only with
 	// [WithAbsoluteLifetime]. NULL reads as zero, and means that none is set yet.
 	AbsoluteExpires UnixMilli `gorm:"column:absolute_expires;type:bigint" json:"-"`
+	// OpenedAt is when the session was opened. This column and the four that follow exist only
+	// with [WithSessionFacts]. The library alone writes them, so GORM's Create, Save and Updates
+	// leave them out. NULL, in a row that something else wrote, reads as zero.
+	OpenedAt UnixMilli `gorm:"column:opened_at;->;type:bigint" json:"-"`
+	// AuthenticatedAt is when the user last showed who they are: at the sign-in, or by
+	// Reauthenticate. Zero is never.
+	AuthenticatedAt UnixMilli `gorm:"column:authenticated_at;->;type:bigint" json:"-"`
+	// FactorAt is when the user last showed a second factor. Zero is never.
+	FactorAt UnixMilli `gorm:"column:factor_at;->;type:bigint" json:"-"`
+	// Methods are those by which the user showed it.
+	Methods authtype.Methods `gorm:"column:methods;->;size:64" json:"-"`
+	// Remembered is what was chosen at the sign-in by [RepositoryOf.Remembered], nil for nothing.
+	Remembered *bool `gorm:"column:remembered;->;type:smallint" json:"-"`
 	// Token is what the client keeps, for example in a cookie. It is set by the call that
 	// received or made it, and is never stored.
 	Token Token `gorm:"-" json:"-"`
@@ -131,10 +144,8 @@ type SessionOf[P any] struct {
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
 	User P `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
-	// replaced returns the tokens whose sessions end when this one is opened. It is set only
-	// while a session is being made. It is a function and no slice because fmt would print the
-	// tokens.
-	replaced func() []Token
+	// wishes are what the caller asked for while the session is being made, and nil otherwise.
+	wishes *wishes
 }
 
 // mustEmbedSession returns s; see mustEmbedUser.

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/event"
 )
 
@@ -49,10 +50,13 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 		if err := r.lockOwner(u.tx, userID); err != nil {
 			return err
 		}
+		if err := r.lockFor(u, userID); err != nil {
+			return err
+		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
 		u.then(func(tx *gorm.DB) error {
 			row := &OneTimeTokenOf[U]{ID: string(token.ID()), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
-			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate)
+			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate, nil, nil)
 		})
 		u.tell(event.Event{Type: event.TokenIssued, UserID: userID, Purpose: purpose})
 		return nil
@@ -183,12 +187,13 @@ func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token
 	if err != nil {
 		return failed[S](err)
 	}
-	session, replaced, err := r.newSession(set)
+	session, asked, err := r.newSession(set)
 	if err != nil {
 		return failed[S](err)
 	}
 	r.sessionOf(session).Token = newToken() // whatever set has written there
-	o := opening{replaced: replaced, source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
+	asked.by = []authtype.Method{authtype.MethodMail}
+	o := opening{wishes: asked, source: owner{userID: seen.UserID}, link: token, none: ErrInvalidToken}
 	if err := r.openSession(ctx, "sign in with token", session, o); err != nil {
 		return failed[S](err)
 	}

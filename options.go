@@ -42,6 +42,7 @@ type options struct {
 	active, idle     time.Duration
 	absolute         time.Duration
 	hasAbsolute      bool
+	facts            bool // sessions have the columns of factColumns
 	clock            func() time.Time
 	hasher           password.Any
 	limiter          *password.Limiter

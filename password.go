@@ -73,6 +73,9 @@ func (r *RepositoryOf[U, K, S]) setVerified(ctx context.Context, verified *KeyOf
 		if now.UserID != verified.UserID || !now.PasswordDefined() || *now.HashedPassword != *verified.HashedPassword {
 			return errChanged
 		}
+		if err := r.lockFor(u, now.UserID); err != nil {
+			return err
+		}
 		return r.replacePassword(u, now, hash, keep)
 	})
 	if err != nil {
@@ -119,6 +122,9 @@ func (r *RepositoryOf[U, K, S]) OverwritePassword(ctx context.Context, c Credent
 	var key K
 	err = r.do(ctx, "overwrite password", func(u *unit) error {
 		if key, err = r.lockKey(u.tx, c.KeyID(), ErrKeyNotFound); err != nil {
+			return err
+		}
+		if err := r.lockFor(u, r.keyOf(key).UserID); err != nil {
 			return err
 		}
 		return r.replacePassword(u, r.keyOf(key), hash, keep)

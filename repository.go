@@ -36,6 +36,7 @@ type RepositoryOf[U, K, S any] struct {
 	opts   *options
 	db     *gorm.DB
 	app    handleSettings
+	acting *acting // the session that has to allow it, nil for none: see As
 	err    error
 }
 
@@ -80,7 +81,11 @@ func (r *RepositoryOf[U, K, S]) With(tx *gorm.DB) *RepositoryOf[U, K, S] {
 	if p := pluginFor(tx, r.plugin.userType()); p != nil && p != gorm.Plugin(r.plugin) || schemaCache(tx) != r.b.cache {
 		return &RepositoryOf[U, K, S]{plugin: r.plugin, b: r.b, opts: r.opts, err: &UsageError{"tx", "is of another database"}}
 	}
-	return newRepository(r.plugin, r.b, tx)
+	bound := newRepository(r.plugin, r.b, tx)
+	if bound.acting = r.acting; r.acting != nil && bound.err == nil {
+		bound.err = r.acting.err
+	}
+	return bound
 }
 
 // checkHandle refuses a handle whose state would be ignored or would falsify an answer. In DryRun

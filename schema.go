@@ -204,6 +204,12 @@ func (b *binding) writeSchemas(opts *options, models []model) error {
 		dropColumn(b.session, "absolute_expires")
 		dropColumn(b.baseSession, "absolute_expires")
 	}
+	if !opts.facts {
+		for _, name := range factColumns {
+			dropColumn(b.session, name)
+			dropColumn(b.baseSession, name)
+		}
+	}
 	return b.leaveTablesAlone(opts)
 }
 

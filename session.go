@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/internal/statement"
@@ -41,7 +42,7 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 	if err := r.checkUserID(userID); err != nil {
 		return failed[S](err)
 	}
-	session, replaced, err := r.newSession(set)
+	session, asked, err := r.newSession(set)
 	if err != nil {
 		return failed[S](err)
 	}
@@ -52,42 +53,24 @@ func (r *RepositoryOf[U, K, S]) OpenSession(ctx context.Context, userID string, 
 	case !wellFormed(base.Token):
 		return failed[S](&UsageError{"token", "is not 22 to 127 characters of A–Z, a–z, 0–9, \"_\", \"-\""})
 	}
-	err = r.openSession(ctx, "open session", session, opening{replaced: replaced, source: owner{userID: userID}, none: ErrUserNotFound})
+	err = r.openSession(ctx, "open session", session, opening{wishes: asked, source: owner{userID: userID}, none: ErrUserNotFound})
 	if err != nil {
 		return failed[S](err)
 	}
 	return session, nil
 }
 
-// Replacing ends the session that the client came with, if there is one, in the transaction that
-// opens the new one. So a token never survives a sign-in, and nobody can plant a token that they
-// know (session fixation, OWASP ASVS 7.2.4). If several tokens are given, or Replacing is given
-// several times, then each of these sessions ends: a browser may send two cookies of one name. A
-// malformed token is skipped.
-func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(S) {
-	return func(session S) {
-		base := r.sessionOf(session)
-		all := slices.Clone(tokens)
-		if base.replaced != nil {
-			all = append(base.replaced(), all...)
-		}
-		base.replaced = func() []Token { return all }
-	}
-}
-
-// newSession applies set to a new session, and returns it with the tokens whose sessions end with
-// it.
-func (r *RepositoryOf[U, K, S]) newSession(set []func(S)) (session S, replaced []Token, err error) {
+// newSession applies set to a new session, and returns it with what set asked for.
+func (r *RepositoryOf[U, K, S]) newSession(set []func(S)) (session S, asked wishes, err error) {
 	session = r.plugin.sessions.make()
 	if err := apply(session, set); err != nil {
-		return session, nil, err
+		return session, asked, err
 	}
-	// The function is removed again, so that the session that is stored and returned holds no old
-	// token.
-	if base := r.sessionOf(session); base.replaced != nil {
-		replaced, base.replaced = base.replaced(), nil
+	// They are removed again, so that the session that is stored and returned holds no old token.
+	if base := r.sessionOf(session); base.wishes != nil {
+		asked, base.wishes = *base.wishes, nil
 	}
-	return session, replaced, nil
+	return session, asked, r.opts.checkWishes(asked)
 }
 
 // failed returns an error of an operation that has nothing to return with it.
@@ -106,10 +89,10 @@ func apply[P any](made P, set []func(P)) error {
 
 // opening says for whom a session is opened, and what else its transaction does.
 type opening struct {
-	source   owner
-	none     error   // if there is no such owner
-	replaced []Token // whose sessions end
-	link     Token   // that is used up, "" for none: a magic link's
+	wishes
+	source owner
+	none   error // if there is no such owner
+	link   Token // that is used up, "" for none: a magic link's
 }
 
 // ends returns the tokens whose sessions end when another is opened: each once, without the new
@@ -165,15 +148,25 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest S, token Token, o opening) {
 	now, session := r.opts.now(), r.sessionOf(dest)
 	*session = SessionOf[U]{ID: SessionID(r.opts.sessionID(token)), UserID: o.source.userID}
+	if r.opts.facts {
+		session.OpenedAt, session.Methods, session.Remembered = now, authtype.MethodsOf(o.by...), o.remembered
+		if session.Methods != "" && session.Methods != authtype.MethodsOf(authtype.MethodDevice) {
+			session.AuthenticatedAt = now
+		}
+		if session.Methods.SecondFactor() {
+			session.FactorAt = now
+		}
+	}
 	if r.opts.hasAbsolute {
 		session.AbsoluteExpires = now + milli(r.opts.absolute)
 	}
-	session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires)
+	session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires, session.Remembered)
 	events := []event.Event{{Type: event.SessionOpened, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key}}
 	if o.source.key != (KeyID{}) || o.link != "" {
 		events = append(events, event.Event{Type: event.SignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key})
 	}
-	u.then(func(tx *gorm.DB) error { return r.insertFor(tx, dest, o.source, o.none, errDuplicate) })
+	columns, values := r.factsOf(session)
+	u.then(func(tx *gorm.DB) error { return r.insertFor(tx, dest, o.source, o.none, errDuplicate, columns, values) })
 	u.tell(events...)
 }
 
@@ -184,9 +177,10 @@ func milli(d time.Duration) UnixMilli { return UnixMilli(d.Milliseconds()) }
 // expiries returns the ends of the active and the idle period that begin at now. If there is an
 // absolute end, neither is later than that: with a lifetime of one hour a session that is opened
 // at 12:00 is neither active nor idle after 13:00.
-func (o *options) expiries(now, absolute UnixMilli) (active, idle UnixMilli) {
-	active = now + milli(o.active)
-	idle = active + milli(o.idle)
+func (o *options) expiries(now, absolute UnixMilli, remembered *bool) (active, idle UnixMilli) {
+	activePeriod, idlePeriod := o.periods(remembered)
+	active = now + milli(activePeriod)
+	idle = active + milli(idlePeriod)
 	if absolute > 0 {
 		active, idle = min(active, absolute), min(idle, absolute)
 	}
@@ -293,7 +287,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 		absolute = now + milli(r.opts.absolute)
 		values["absolute_expires"] = absolute
 	}
-	active, idle := r.opts.expiries(now, absolute)
+	active, idle := r.opts.expiries(now, absolute, session.Remembered)
 	if idle <= session.IdleExpires && len(values) == 0 {
 		return nil // its absolute end is near, and there is nothing to add
 	}
@@ -405,7 +399,7 @@ func (r *RepositoryOf[U, K, S]) UpdateSessionAttributes(ctx context.Context, ses
 	if err := checkSessionID(sessionID); err != nil {
 		return failed[S](err)
 	}
-	columns, err := attributes(ctx, r.b.session, values, "user_id", "active_expires", "idle_expires", "absolute_expires")
+	columns, err := attributes(ctx, r.b.session, values, append([]string{"user_id", "active_expires", "idle_expires", "absolute_expires"}, factColumns...)...)
 	if err != nil {
 		return failed[S](err)
 	}

@@ -196,6 +196,9 @@ func (r *RepositoryOf[U, K, S]) EndSession(ctx context.Context, userID string, s
 		return callerError(ctx, "end session", err)
 	}
 	return r.doOne(ctx, "end session", r.b.token != nil, func(u *unit) error {
+		if err := r.lockFor(u, userID); err != nil {
+			return err
+		}
 		if err := r.lockTokens(u.tx, userID); err != nil {
 			return err
 		}
@@ -242,6 +245,11 @@ func (r *RepositoryOf[U, K, S]) endMany(ctx context.Context, op, userID string, 
 	return r.doOne(ctx, op, r.b.token != nil || r.b.engine.MostDeleted() > 0 || reads, func(u *unit) error {
 		if reads {
 			if err := r.b.lockWrites(u.tx); err != nil {
+				return err
+			}
+		}
+		if keep != "" {
+			if err := r.lockFor(u, userID); err != nil {
 				return err
 			}
 		}

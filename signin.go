@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/event"
 )
 
@@ -30,11 +31,17 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 	if r.err != nil {
 		return failed[S](r.err)
 	}
-	given, replaced, err := r.newSession(set)
+	given, asked, err := r.newSession(set)
 	if err != nil {
 		return failed[S](err)
 	}
 	r.sessionOf(given).Token = newToken() // whatever set has written there
+	switch {
+	case !c.proved:
+		asked.by = []authtype.Method{authtype.MethodPassword}
+	case asked.by == nil:
+		asked.by = []authtype.Method{authtype.MethodFederation}
+	}
 	// The INSERT requires the hash that was verified. If the hash was replaced in between, by another
 	// sign-in that improved it for example, the second round checks the new one.
 	for range 2 {
@@ -47,7 +54,7 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
 		}
-		err = r.openSession(ctx, "sign in", session, opening{replaced: replaced, source: source, none: errChanged})
+		err = r.openSession(ctx, "sign in", session, opening{wishes: asked, source: source, none: errChanged})
 		if errors.Is(err, errChanged) {
 			continue
 		}

@@ -77,7 +77,7 @@ func (r *RepositoryOf[U, K, S]) do(ctx context.Context, op string, work func(u *
 // atomic by itself, so BEGIN and COMMIT are saved: on a server these are two of three round
 // trips. If several is true, or there are hooks to tell, there is a transaction after all.
 func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bool, work func(u *unit) error) error {
-	return r.run(ctx, op, several || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction(), work)
+	return r.run(ctx, op, several || r.acting != nil || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction(), work)
 }
 
 // run begins each try with an empty unit. A batch is read back after its commit. In a batch of

@@ -211,6 +211,9 @@ func (r *RepositoryOf[U, K, S]) UpdateUserAttributes(ctx context.Context, userID
 	var user U
 	s := r.b.user
 	err = r.do(ctx, "update user attributes", func(u *unit) error {
+		if err := r.lockFor(u, userID); err != nil {
+			return err
+		}
 		if len(columns) > 0 {
 			if s.BeforeUpdate || s.BeforeSave { // a hook may read first
 				if err := r.b.lockWrites(u.tx); err != nil {
@@ -263,6 +266,9 @@ func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) e
 			if err := r.b.checkIsolation(u.tx); err != nil {
 				return err
 			}
+		}
+		if err := r.lockFor(u, userID); err != nil {
+			return err
 		}
 		user, err := r.lockForDelete(u, userID)
 		if err != nil {

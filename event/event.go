@@ -39,9 +39,12 @@ const (
 	// SignInFailed follows a failed SignIn, UseKey or ChangePassword, outside any transaction of the
 	// library: there is nothing to undo, and a hook's error is joined to
 	// ErrInvalidCredentials. In a transaction of the caller, a rollback undoes what a hook wrote.
-	SignInFailed   Type = "sign-in failed"
-	SessionOpened  Type = "session opened"  // OpenSession, SignIn, SignInWithToken
-	SessionRenewed Type = "session renewed" // ValidateSession, by the call that renewed it
+	SignInFailed  Type = "sign-in failed"
+	SessionOpened Type = "session opened" // OpenSession, SignIn, SignInWithToken
+	// Reauthenticated follows Reauthenticate. SessionID is the new one; the old id names nothing any
+	// more.
+	Reauthenticated Type = "re-authenticated"
+	SessionRenewed  Type = "session renewed" // ValidateSession, by the call that renewed it
 	// SessionEnded follows every call that ends sessions, except DeleteUser, once for each
 	// call. SessionID is empty if the call may have ended several. Dead sessions end without it.
 	SessionEnded Type = "session ended"

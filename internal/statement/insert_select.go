@@ -1,6 +1,8 @@
 package statement
 
 import (
+	"slices"
+
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -9,6 +11,9 @@ import (
 type InsertSelect struct {
 	// Query returns the SELECT, for the columns and values that GORM would insert.
 	Query func(columns []clause.Column, values []any) *gorm.DB
+	// Columns are written after those that GORM would insert, with Values.
+	Columns []clause.Column
+	Values  []any
 }
 
 // Name returns the clause that it stands for.
@@ -25,14 +30,15 @@ func (s InsertSelect) MergeClause(c *clause.Clause) {
 			_ = builder.AddError(gorm.ErrInvalidData)
 			return
 		}
+		columns := append(slices.Clone(values.Columns), s.Columns...)
 		_ = builder.WriteByte('(')
-		for i, column := range values.Columns {
+		for i, column := range columns {
 			if i > 0 {
 				_ = builder.WriteByte(',')
 			}
 			builder.WriteQuoted(column)
 		}
 		_, _ = builder.WriteString(") ")
-		builder.AddVar(builder, s.Query(values.Columns, values.Values[0]))
+		builder.AddVar(builder, s.Query(columns, append(slices.Clone(values.Values[0]), s.Values...)))
 	}
 }
