@@ -60,6 +60,20 @@ func (r *RepositoryOf[U, K, S]) bind(session S, within time.Duration) *acting {
 	return &acting{id: base.ID, userID: base.UserID, within: within}
 }
 
+// CheckRecent returns [ErrNotRecent] unless the user of a session showed who they are within a
+// period of 1 minute to 24 hours, by the plugin's clock. It sends no statement: use it to ask for
+// the password before a form is shown. What counts is the check of [RepositoryOf.As], which also
+// asks how they showed it.
+func (r *RepositoryOf[U, K, S]) CheckRecent(session S, within time.Duration) error {
+	if err := r.bind(session, within).err; err != nil {
+		return err
+	}
+	if !r.sessionOf(session).RecentWithin(r.opts.clock(), within) {
+		return ErrNotRecent
+	}
+	return nil
+}
+
 // lockFor takes the user's lock for an operation of a repository that is bound to a session, and
 // checks the session under it. Without a session it does nothing.
 func (r *RepositoryOf[U, K, S]) lockFor(u *unit, userID string) error {

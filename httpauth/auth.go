@@ -32,6 +32,8 @@ type repository[U, S any] interface {
 	ValidateSession(ctx context.Context, token gormkey.Token) (*S, error)
 	GetSession(ctx context.Context, token gormkey.Token) (*S, error)
 	SignOut(ctx context.Context, token gormkey.Token) error
+	Reauthenticate(ctx context.Context, token gormkey.Token, c gormkey.Credentials) (*S, error)
+	CheckRecent(session *S, within time.Duration) error
 	Replacing(tokens ...gormkey.Token) func(*S)
 	CheckCredentials(c gormkey.Credentials) error
 	SessionOf(session *S) *gormkey.Session[U]
@@ -75,29 +77,34 @@ func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] {
 //   - [ErrCrossOrigin]: the request came from another site.
 //   - [*throttle.Error]: too many attempts have failed.
 func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, set ...func(*S)) (*S, error) {
-	return a.open(w, r, set, func(set []func(*S)) (session *S, err error) {
-		signIn := func() (err error) {
-			session, err = a.repo.SignIn(r.Context(), c, set...)
-			return err
-		}
-		if a.o.throttle == nil || c.Proved() { // there is nothing to guess
-			err := signIn()
-			return session, err
-		}
-		if err := a.repo.CheckCredentials(c); err != nil { // nobody can have these, so it is no guess
-			return nil, err
-		}
-		account, client := c.KeyID().String(), a.KnownClient(r)
-		if err := a.o.throttle.Do(r.Context(), account, client, signIn); err != nil {
-			return nil, err
-		}
-		// A failed sign-in sets no cookie, so a new browser gets its secret only here. An error of
-		// Trust is no reason to refuse somebody who has signed in.
-		if given := a.Client(w, r); client.Device == "" {
-			_ = a.o.throttle.Trust(r.Context(), account, given)
-		}
-		return session, nil
+	return a.open(w, r, set, func(set []func(*S)) (*S, error) {
+		return a.attempt(w, r, c, func() (*S, error) { return a.repo.SignIn(r.Context(), c, set...) })
 	})
+}
+
+// attempt lets an attempt with credentials pass the throttle, if there is one and something to
+// guess.
+func (a *Auth[U, S]) attempt(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, try func() (*S, error)) (session *S, err error) {
+	if a.o.throttle == nil || c.Proved() {
+		return try()
+	}
+	if err := a.repo.CheckCredentials(c); err != nil { // nobody can have these, so it is no guess
+		return nil, err
+	}
+	account, client := c.KeyID().String(), a.KnownClient(r)
+	err = a.o.throttle.Do(r.Context(), account, client, func() error {
+		session, err = try()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// A failed sign-in sets no cookie, so a new browser gets its secret only here. An error of
+	// Trust is no reason to refuse somebody who has signed in.
+	if given := a.Client(w, r); client.Device == "" {
+		_ = a.o.throttle.Trust(r.Context(), account, given)
+	}
+	return session, nil
 }
 
 // OpenSession opens a session for a user and sends its cookie, without asking for credentials:

@@ -58,7 +58,9 @@ func CookieDomain(domain string) Option { return func(o *options) { o.cookie.dom
 func CookieSameSite(mode http.SameSite) Option { return func(o *options) { o.cookie.sameSite = mode } }
 
 // CookieUntilClose leaves out the cookie's Expires, so that the browser forgets it when it is
-// closed. (A browser that restores its tabs keeps it.) The session's own end stays the same.
+// closed. (A browser that restores its tabs keeps it.) The session's own end stays the same. To
+// let each user choose at the sign-in, and to end the session too, see
+// [gormkey.RepositoryOf.Remembered].
 func CookieUntilClose() Option { return func(o *options) { o.cookie.transient = true } }
 
 // InsecureCookie leaves out Secure, and the prefix of the default name, for plain http in
@@ -128,7 +130,8 @@ func (c *cookieOptions) cookie(name, value string, expires time.Time) *http.Cook
 }
 
 // SetCookie sends the session's token to the browser, which keeps it until the session's end, or
-// 400 days at most. It is for a session that another call opened. [Auth.SignIn],
+// 400 days at most, or until the browser is closed if the user did not want to be remembered. It
+// is for a session that another call opened. [Auth.SignIn],
 // [Auth.OpenSession] and the middleware, which renews sessions, call it themselves. For a session
 // from a list, which has no Token, it sends nothing.
 func (a *Auth[U, S]) SetCookie(w http.ResponseWriter, session *S) {
@@ -144,7 +147,7 @@ func (a *Auth[U, S]) cookieOf(session *S) *http.Cookie {
 		return nil
 	}
 	expires := time.Time{}
-	if !a.o.cookie.transient {
+	if !a.o.cookie.transient && (s.Remembered == nil || *s.Remembered) {
 		expires = s.IdleExpires.Time()
 		if latest := time.Now().Add(maxCookieAge); expires.After(latest) {
 			expires = latest

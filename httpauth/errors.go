@@ -18,7 +18,7 @@ import (
 //
 //	400 [gormkey.ErrInvalidArgument]
 //	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
-//	403 [ErrCrossOrigin]
+//	403 [ErrCrossOrigin], [gormkey.ErrNotRecent]
 //	404 [gormkey.ErrUserNotFound], [gormkey.ErrKeyNotFound]
 //	409 the duplicates, [gormkey.ErrLastKey]
 //	422 [gormkey.ErrInvalidPassword], [gormkey.ErrInvalidToken]
@@ -47,7 +47,7 @@ func Status(err error) (status, retryAfter int) {
 		return http.StatusServiceUnavailable, 1
 	case is(gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession):
 		return http.StatusUnauthorized, 0
-	case is(ErrCrossOrigin):
+	case is(ErrCrossOrigin, gormkey.ErrNotRecent):
 		return http.StatusForbidden, 0
 	case is(gormkey.ErrInvalidArgument):
 		return http.StatusBadRequest, 0
@@ -69,7 +69,8 @@ func Status(err error) (status, retryAfter int) {
 //	{"error":"invalid_argument","message":"password: too short: at least 8 characters are needed"}
 //
 // A request without a session is answered as [RedirectAnonymous] and [WithAnonymous] say, one
-// of another origin as [WithCrossOrigin], and an error of the database as [WithUnavailable].
+// of another origin as [WithCrossOrigin], one whose session is not recent as
+// [RedirectReauthenticate], and an error of the database as [WithUnavailable].
 //
 // A request of another origin is also logged by slog, with the reason: the header and the option.
 // The answer has that reason for a client on the same machine and for one that wants
@@ -87,6 +88,8 @@ func (a *Auth[U, S]) Error(w http.ResponseWriter, r *http.Request, err error) {
 			return
 		}
 		a.unauthorized(w, r)
+	case errors.Is(err, gormkey.ErrNotRecent):
+		a.notRecent(w, r, err)
 	case status == http.StatusForbidden:
 		a.forbidden(w, r, err)
 	case status == http.StatusServiceUnavailable && !errors.Is(err, gormkey.ErrBusy):
@@ -160,6 +163,9 @@ func answer(w http.ResponseWriter, r *http.Request, status int, err error) {
 
 // errorName names an error for programs.
 func errorName(status int, err error) string {
+	if errors.Is(err, gormkey.ErrNotRecent) {
+		return "reauthenticate"
+	}
 	switch status {
 	case http.StatusBadRequest:
 		return "invalid_argument"

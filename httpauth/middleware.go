@@ -271,13 +271,7 @@ func (a *Auth[U, S]) unauthorized(w http.ResponseWriter, r *http.Request) {
 func (a *Auth[U, S]) redirectAnonymous(w http.ResponseWriter, r *http.Request) {
 	target := a.o.signInPath
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		if next := LocalPath(requestTarget(r), ""); next != "" {
-			separator := "?"
-			if strings.Contains(target, "?") {
-				separator = "&"
-			}
-			target += separator + "next=" + url.QueryEscape(next)
-		}
+		target = withNext(target, requestTarget(r))
 	}
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }

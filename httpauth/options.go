@@ -17,14 +17,15 @@ import (
 type Option func(*options)
 
 type options struct {
-	cookie      cookieOptions
-	trusted     []string
-	proxies     []netip.Prefix
-	throttle    *throttle.Throttle
-	anonymous   http.Handler
-	signInPath  string
-	crossOrigin http.Handler
-	unavailable func(w http.ResponseWriter, r *http.Request, err error)
+	cookie             cookieOptions
+	trusted            []string
+	proxies            []netip.Prefix
+	throttle           *throttle.Throttle
+	anonymous          http.Handler
+	signInPath         string
+	reauthenticatePath string
+	crossOrigin        http.Handler
+	unavailable        func(w http.ResponseWriter, r *http.Request, err error)
 }
 
 func defaultOptions() options {
@@ -109,6 +110,9 @@ func (o *options) validate() error {
 		bad("RedirectAnonymous, WithAnonymous: give one of them")
 	case o.signInPath != "" && (LocalPath(o.signInPath, "") == "" || strings.Contains(o.signInPath, "#")):
 		bad("RedirectAnonymous: %.80q is no local path, or has a fragment", o.signInPath)
+	}
+	if o.reauthenticatePath != "" && (LocalPath(o.reauthenticatePath, "") == "" || strings.Contains(o.reauthenticatePath, "#")) {
+		bad("RedirectReauthenticate: %.80q is no local path, or has a fragment", o.reauthenticatePath)
 	}
 	if o.unavailable == nil {
 		bad("WithUnavailable: is nil")
