@@ -189,15 +189,15 @@ func ownOperations(s *suite, ada *account, session *device) map[string]func(own 
 	ctx := s.Context()
 	return map[string]func(own *accountsAuth) error{
 		"AddKey": func(own *accountsAuth) error {
-			return second(own.AddKey(ctx, ada.ID, gormkey.Proved("github", "2")))
+			return second(own.AddKey(ctx, ada.ID, gormkey.Proved("gitlab", ada.ID)))
 		},
 		"ShareKey": func(own *accountsAuth) error {
-			return second(own.ShareKey(ctx, keyID("username", "ada"), keyID("email", ada.Email)))
+			return second(own.ShareKey(ctx, keyID("username", ada.ID), keyID("email", ada.Email)))
 		},
 		"RenameKey": func(own *accountsAuth) error {
-			return own.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "new@example.com")
+			return own.RenameKey(ctx, ada.ID, keyID("email", ada.Email), "new-"+ada.Email)
 		},
-		"RemoveKey": func(own *accountsAuth) error { return own.RemoveKey(ctx, ada.ID, keyID("github", "1")) },
+		"RemoveKey": func(own *accountsAuth) error { return own.RemoveKey(ctx, ada.ID, keyID("email", ada.Email)) },
 		"ChangePassword": func(own *accountsAuth) error {
 			return second(own.ChangePassword(ctx, email(ada.Email), "a new good password", session.ID))
 		},
@@ -205,7 +205,7 @@ func ownOperations(s *suite, ada *account, session *device) map[string]func(own 
 			return second(own.OverwritePassword(ctx, gormkey.Credentials{Provider: "email", ID: ada.Email, Password: "a new good password"}, session.ID))
 		},
 		"UpdateUserAttributes": func(own *accountsAuth) error {
-			return second(own.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Email": "new@example.com"}))
+			return second(own.UpdateUserAttributes(ctx, ada.ID, map[string]any{"Name": "Ada of " + ada.ID}))
 		},
 		"IssueToken": func(own *accountsAuth) error {
 			return second(own.IssueToken(ctx, ada.ID, gormkey.PurposeChangeEmail, "new@example.com", hour))
@@ -216,69 +216,75 @@ func ownOperations(s *suite, ada *account, session *device) map[string]func(own 
 	}
 }
 
-// asOperations runs each operation in a state in which it works, and in those in which it is
-// refused and changes nothing.
+// asStates are the sessions that allow nothing, and why.
+var asStates = []struct {
+	name string
+	of   func(s *suite, f *accounts, ada, bob *account) *device
+	want error
+}{
+	{"stale", func(s *suite, f *accounts, ada, _ *account) *device {
+		session := signedIn(s, f, ada)
+		f.clock.Advance(tenMinutes + time.Millisecond)
+		return session
+	}, gormkey.ErrNotRecent},
+	{"ended", func(s *suite, f *accounts, ada, _ *account) *device {
+		session := signedIn(s, f, ada)
+		must(s, f.SignOut(s.Context(), session.Token))
+		return session
+	}, gormkey.ErrInvalidSession},
+	{"dead", func(s *suite, f *accounts, ada, _ *account) *device {
+		session := signedIn(s, f, ada)
+		must(s, f.db.WithContext(s.Context()).Exec("UPDATE user_session SET idle_expires = 1 WHERE id = ?", string(session.ID)).Error)
+		return session
+	}, gormkey.ErrInvalidSession},
+	{"somebody else's", func(s *suite, f *accounts, _, bob *account) *device { return signedIn(s, f, bob) }, gormkey.ErrInvalidSession},
+	{"forged owner", func(s *suite, f *accounts, ada, bob *account) *device {
+		session := signedIn(s, f, bob)
+		session.UserID = ada.ID
+		return session
+	}, gormkey.ErrInvalidSession},
+	{"forged time", func(s *suite, f *accounts, ada, _ *account) *device {
+		session := signedIn(s, f, ada)
+		f.clock.Advance(time.Hour)
+		session.AuthenticatedAt = gormkey.UnixMilli(f.clock.Now().UnixMilli())
+		return session
+	}, gormkey.ErrNotRecent},
+	{"without facts", func(s *suite, f *accounts, ada, _ *account) *device {
+		session, err := f.OpenSession(s.Context(), ada.ID)
+		must(s, err)
+		return session
+	}, gormkey.ErrNotRecent},
+}
+
+// asOperations runs each operation by a session that allows it, and by those that do not and so
+// change nothing.
 func asOperations(s *suite) {
-	for _, state := range []struct {
-		name string
-		as   func(f *accounts, ada, bob *account) *device
-		want error
-	}{
-		{"recent", func(f *accounts, ada, _ *account) *device { return signedIn(s, f, ada) }, nil},
-		{"stale", func(f *accounts, ada, _ *account) *device {
-			session := signedIn(s, f, ada)
-			f.clock.Advance(tenMinutes + time.Millisecond)
-			return session
-		}, gormkey.ErrNotRecent},
-		{"ended", func(f *accounts, ada, _ *account) *device {
-			session := signedIn(s, f, ada)
-			must(s, f.SignOut(s.Context(), session.Token))
-			return session
-		}, gormkey.ErrInvalidSession},
-		{"dead", func(f *accounts, ada, _ *account) *device {
-			session := signedIn(s, f, ada)
-			must(s, f.db.WithContext(s.Context()).Exec("UPDATE user_session SET idle_expires = active_expires - 99999999999").Error)
-			return session
-		}, gormkey.ErrInvalidSession},
-		{"somebody else's", func(f *accounts, _, bob *account) *device { return signedIn(s, f, bob) }, gormkey.ErrInvalidSession},
-		{"forged owner", func(f *accounts, ada, bob *account) *device {
-			session := signedIn(s, f, bob)
-			session.UserID = ada.ID
-			return session
-		}, gormkey.ErrInvalidSession},
-		{"forged time", func(f *accounts, ada, _ *account) *device {
-			session := signedIn(s, f, ada)
-			f.clock.Advance(time.Hour)
-			session.AuthenticatedAt = gormkey.UnixMilli(f.clock.Now().UnixMilli())
-			return session
-		}, gormkey.ErrNotRecent},
-		{"without facts", func(f *accounts, ada, _ *account) *device {
-			session, err := f.OpenSession(s.Context(), ada.ID)
-			must(s, err)
-			return session
-		}, gormkey.ErrNotRecent},
-	} {
-		for name := range ownOperations(s, &account{}, &device{}) {
-			f := s.withFacts()
-			ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
-			must(s, second(f.AddKey(s.Context(), ada.ID, gormkey.Proved("github", "1"))))
-			other := signedIn(s, f, ada)
-			session := state.as(f, ada, bob)
-			before := snapshot(s, f) + rowsOf(s, f, "user_token")
-			own := f.As(session, tenMinutes)
-			err := ownOperations(s, ada, other)[name](own)
-			if state.want == nil {
-				if err != nil {
-					s.Errorf("%s, %s: %v", name, state.name, err)
-				} else if name != "EndOtherSessions" && snapshot(s, f)+rowsOf(s, f, "user_token") == before {
-					s.Errorf("%s, %s: changed nothing", name, state.name)
-				}
-				continue
-			}
+	f := s.withFacts()
+	all := func() string { return snapshot(s, f) + rowsOf(s, f, "user_token") }
+	ada, bob := signUp(s, f, "ada"), signUp(s, f, "bob")
+	must(s, second(f.AddKey(s.Context(), ada.ID, gormkey.Proved("github", "1"))))
+	for _, state := range asStates {
+		other := signedIn(s, f, ada)
+		session := state.of(s, f, ada, bob)
+		before := all()
+		for name, operation := range ownOperations(s, ada, other) {
+			err := operation(f.As(session, tenMinutes))
 			if !isErr(err, state.want) {
 				s.Errorf("%s, %s: got %v, want %v", name, state.name, err, state.want)
 			}
-			equal(s, name+", "+state.name, snapshot(s, f)+rowsOf(s, f, "user_token"), before)
+			equal(s, name+", "+state.name, all(), before)
+		}
+		must(s, f.EndAllSessions(s.Context(), ada.ID))
+	}
+	for name := range ownOperations(s, ada, &device{}) {
+		ada := signUp(s, f, "ada-"+strings.ToLower(name))
+		must(s, second(f.AddKey(s.Context(), ada.ID, gormkey.Proved("github", name))))
+		session, other := signedIn(s, f, ada), signedIn(s, f, ada)
+		before := all()
+		if err := ownOperations(s, ada, other)[name](f.As(session, tenMinutes)); err != nil {
+			s.Errorf("%s: %v", name, err)
+		} else if all() == before {
+			s.Errorf("%s: changed nothing", name)
 		}
 	}
 }
