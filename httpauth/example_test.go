@@ -16,6 +16,7 @@ import (
 
 	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
 	"github.com/gormkey/gormkey/authtest"
@@ -29,18 +30,15 @@ func exampleSite(opts ...httpauth.Option) (web *httpauth.Auth[Account, gormkey.S
 	if err != nil {
 		log.Fatal(err)
 	}
-	db, err = gorm.Open(sqlite.Open("file:"+filepath.Join(folder, "app.db")+"?_pragma=foreign_keys(1)&_txlock=immediate"), &gorm.Config{})
+	db, err = gorm.Open(sqlite.Open("file:"+filepath.Join(folder, "app.db")+"?_pragma=foreign_keys(1)&_txlock=immediate"), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		log.Fatal(err)
 	}
-	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
+	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()), gormkey.WithOneTimeTokens())
 	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db)); err != nil {
 		log.Fatal(err)
 	}
-	auth, err := gormkey.From[Account](db)
-	if err != nil {
-		log.Fatal(err)
-	}
+	auth := exampleAuth(db)
 	ada = &Account{Email: "ada@example.com"}
 	if err := auth.CreateUser(context.Background(), ada, credentials("ada")); err != nil {
 		log.Fatal(err)
@@ -54,6 +52,39 @@ func exampleSite(opts ...httpauth.Option) (web *httpauth.Auth[Account, gormkey.S
 		}
 		_ = os.RemoveAll(folder)
 	}
+}
+
+// exampleAuth returns the operations on a database of exampleSite.
+func exampleAuth(db *gorm.DB) *gormkey.Repository[Account] {
+	auth, err := gormkey.From[Account](db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return auth
+}
+
+// exampleLimits makes a throttle on a database of exampleSite.
+func exampleLimits(db *gorm.DB) *throttle.Throttle {
+	limits, err := throttle.New(db)
+	if err == nil {
+		err = limits.AutoMigrate()
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return limits
+}
+
+// exampleBrowser returns a browser of the site in which a user is signed in.
+func exampleBrowser(web *httpauth.Auth[Account, gormkey.Session[Account]], user *Account, site http.Handler) *browser {
+	b := &browser{site: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := web.OpenSession(w, r, user.ID); err != nil {
+			log.Fatal(err)
+		}
+	})}
+	b.send("POST", "/", nil)
+	b.site = site
+	return b
 }
 
 // browser keeps cookies, and says where its requests come from.
@@ -200,20 +231,10 @@ func ExampleAuth_RequireBearer() {
 }
 
 func ExampleAuth_SignIn() {
-	web, db, _, done := exampleSite()
+	_, db, _, done := exampleSite()
 	defer done()
-	limits, err := throttle.New(db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := limits.AutoMigrate(); err != nil {
-		log.Fatal(err)
-	}
-	auth, err := gormkey.From[Account](db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	web, err = httpauth.New(auth, httpauth.WithThrottle(limits), httpauth.TrustedProxies(netip.MustParsePrefix("10.0.0.0/8")))
+	limits := exampleLimits(db)
+	web, err := httpauth.New(exampleAuth(db), httpauth.WithThrottle(limits), httpauth.TrustedProxies(netip.MustParsePrefix("10.0.0.0/8")))
 	if err != nil {
 		log.Fatal(err)
 	}

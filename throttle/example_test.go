@@ -20,13 +20,8 @@ import (
 type Account struct{ gormkey.User }
 
 func ExampleThrottle_Do() {
-	db, err := gorm.Open(sqlite.Open("file:throttle?mode=memory&_pragma=foreign_keys(1)"), &gorm.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if pool, err := db.DB(); err == nil {
-		pool.SetMaxOpenConns(1) // a database in memory lives in one connection
-	}
+	db, done := exampleDatabase()
+	defer done()
 	clock := authtest.NewClock()
 	plugin := gormkey.New[Account](gormkey.WithPasswordHasher(authtest.FastHasher()))
 	limits, err := throttle.New(db, throttle.WithClock(clock.Now))
@@ -137,9 +132,89 @@ func ExampleThrottle_DeleteExpired() {
 	// 2 <nil>
 }
 
-// exampleThrottle opens a database for a throttle, with a clock that stands still.
-func exampleThrottle(opts ...throttle.Option) (limits *throttle.Throttle, done func()) {
-	db, err := gorm.Open(sqlite.Open("file:limits?mode=memory"), &gorm.Config{})
+func ExampleNew() {
+	db, done := exampleDatabase() // gorm.Open
+	defer done()
+
+	_, err := throttle.New(db, throttle.WithAccountLimit(3, 20*time.Minute), throttle.WithAddressLimit(50, time.Minute))
+	fmt.Println(err)
+	err = db.Transaction(func(tx *gorm.DB) error {
+		_, err := throttle.New(tx) // whose counts would be undone with it
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// throttle: db is in a transaction; give the root handle
+}
+
+func ExampleThrottle_AutoMigrate() {
+	db, done := exampleDatabase()
+	defer done()
+	limits, err := throttle.New(db, throttle.WithTable("failed_sign_ins"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(limits.AutoMigrate())
+	fmt.Println(db.Migrator().HasTable("failed_sign_ins"), db.Migrator().HasTable(throttle.DefaultTable))
+	// Output:
+	// <nil>
+	// true false
+}
+
+// The table is made along with those of the plugin, so AutoMigrate is not needed.
+func ExampleBucket() {
+	db, done := exampleDatabase()
+	defer done()
+	plugin := gormkey.New[Account]()
+	if err := errors.Join(db.Use(plugin), plugin.AutoMigrate(db, &throttle.Bucket{})); err != nil {
+		log.Fatal(err)
+	}
+	limits, err := throttle.New(db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := throttle.Client{Address: netip.MustParseAddr("192.0.2.7")}
+	err = limits.Do(context.Background(), "email:ada@example.com", client, func() error { return gormkey.ErrInvalidCredentials })
+	var rows int64
+	fmt.Println(err, db.Model(&throttle.Bucket{}).Count(&rows).Error, rows) // the account and the address
+	// Output: gormkey: invalid credentials <nil> 2
+}
+
+// The addresses of one IPv6 network of 64 bits count as one client.
+func ExampleClient() {
+	limits, done := exampleThrottle(throttle.WithAddressLimit(1, time.Minute))
+	defer done()
+	for _, address := range []string{"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"} {
+		client := throttle.Client{Address: netip.MustParseAddr(address)}
+		account := "email:" + rand.Text() + "@example.com"
+		fmt.Println(limits.Do(context.Background(), account, client, func() error { return gormkey.ErrInvalidCredentials }))
+	}
+	// Output:
+	// gormkey: invalid credentials
+	// throttle: too many failed attempts; retry after 1m0s
+	// gormkey: invalid credentials
+}
+
+// Somebody tries one common password at many accounts.
+func ExampleWithAddressLimit() {
+	limits, done := exampleThrottle(throttle.WithAddressLimit(3, time.Minute))
+	defer done()
+	client := throttle.Client{Address: netip.MustParseAddr("192.0.2.7")}
+	for _, name := range []string{"ada", "bob", "eve", "joe"} {
+		err := limits.Do(context.Background(), "email:"+name+"@example.com", client, func() error { return gormkey.ErrInvalidCredentials })
+		fmt.Println(name, errors.Is(err, throttle.ErrTooMany))
+	}
+	// Output:
+	// ada false
+	// bob false
+	// eve false
+	// joe true
+}
+
+// exampleDatabase opens an empty database.
+func exampleDatabase() (db *gorm.DB, done func()) {
+	db, err := gorm.Open(sqlite.Open("file:limits?mode=memory&_pragma=foreign_keys(1)"), &gorm.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -148,12 +223,18 @@ func exampleThrottle(opts ...throttle.Option) (limits *throttle.Throttle, done f
 		log.Fatal(err)
 	}
 	pool.SetMaxOpenConns(1) // a database in memory lives in one connection
-	limits, err = throttle.New(db, append([]throttle.Option{throttle.WithClock(authtest.NewClock().Now)}, opts...)...)
+	return db, func() { _ = pool.Close() }
+}
+
+// exampleThrottle makes a throttle on an empty database, with a clock that stands still.
+func exampleThrottle(opts ...throttle.Option) (limits *throttle.Throttle, done func()) {
+	db, done := exampleDatabase()
+	limits, err := throttle.New(db, append([]throttle.Option{throttle.WithClock(authtest.NewClock().Now)}, opts...)...)
 	if err == nil {
 		err = limits.AutoMigrate()
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
-	return limits, func() { _ = pool.Close() }
+	return limits, done
 }
