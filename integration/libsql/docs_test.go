@@ -9,17 +9,40 @@ import (
 	"testing"
 )
 
-// TestDocs runs the program of docs/turso.md.
+// block returns the first block of Go of a page that begins with a word.
+func block(t *testing.T, page, word string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + page)
+	must(t, err)
+	found := regexp.MustCompile("(?s)```go\n(" + word + ".*?)```").FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("docs/%s has no block that begins with %s", page, word)
+	}
+	return string(found[1])
+}
+
+// TestDocs runs the program of docs/guides/command.md with the lines of docs/turso.md in place of
+// those that open its database.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/turso.md")
-	must(t, err)
-	program := regexp.MustCompile("(?s)```go\n(package main.*?)```").FindSubmatch(text)
-	if program == nil {
-		t.Fatal("it has no program")
+	imports, open, ok := strings.Cut(block(t, "turso.md", "import"), "\n)\n")
+	if !ok {
+		t.Fatal("no statements after the imports")
+	}
+	program := block(t, "guides/command.md", "package main")
+	for line, with := range map[string]string{
+		`(?m)^package main$`:                            "package main\n\n" + imports + "\n)",
+		`(?m)^\t"github\.com/libtnb/sqlite".*\n`:        "",
+		`(?m)^\tdb, err := gorm\.Open\(sqlite\.Open.*$`: open,
+	} {
+		pattern := regexp.MustCompile(line)
+		if n := len(pattern.FindAllString(program, -1)); n != 1 {
+			t.Fatalf("the program of docs/guides/command.md has %d lines %s, want 1", n, line)
+		}
+		program = pattern.ReplaceAllLiteralString(program, with)
 	}
 	path := filepath.Join(t.TempDir(), "main.go")
-	must(t, os.WriteFile(path, program[1], 0o600))
+	must(t, os.WriteFile(path, []byte(program), 0o600))
 	cmd := exec.Command("go", "run", path)
 	// The server finds a database by the path, too, which a program without this package's
 	// transport can reach.
