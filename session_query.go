@@ -11,6 +11,8 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormkey/gormkey/authtype"
 )
 
 // lookup reads one key, session or one-time token by its id, joined with its user. GORM builds
@@ -30,6 +32,17 @@ type lookup struct {
 type lookupColumn struct {
 	field  *schema.Field
 	ofUser bool
+	// own is true for a column of the library, which is read straight into its field. GORM goes by
+	// a buffer and two more allocations, to turn NULL and other types into the application's.
+	own bool
+}
+
+// ownFields are the columns of the library with the types of their fields. A field of the
+// application of the same name has another type, or is read the same way.
+var ownFields = map[string]reflect.Type{
+	"active_expires": reflect.TypeFor[UnixMilli](), "idle_expires": reflect.TypeFor[UnixMilli](), "absolute_expires": reflect.TypeFor[UnixMilli](),
+	"opened_at": reflect.TypeFor[UnixMilli](), "authenticated_at": reflect.TypeFor[UnixMilli](), "factor_at": reflect.TypeFor[UnixMilli](),
+	"methods": reflect.TypeFor[authtype.Methods](), "remembered": reflect.TypeFor[*bool](), "expires": reflect.TypeFor[UnixMilli](),
 }
 
 // idProbe stands for the id while GORM builds the statement, to find the place of the id among
@@ -162,6 +175,9 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 	selected, ok := tx.Statement.Clauses["SELECT"].Expression.(clause.Select)
 	for _, c := range selected.Columns {
 		column := lookupColumn{field: dest.FieldsByDBName[c.Name]}
+		if own, ok := ownFields[c.Name]; ok && column.field != nil {
+			column.own = column.field.FieldType == own && column.field.Serializer == nil
+		}
 		if c.Table == rel.Name {
 			column = lookupColumn{field: b.user.FieldsByDBName[c.Name], ofUser: true}
 		}
@@ -207,17 +223,26 @@ func (l *lookup) load(db *gorm.DB, comment, id string, dest, user reflect.Value)
 func (l *lookup) scan(ctx context.Context, rows *sql.Rows, dest, user reflect.Value) error {
 	values := make([]any, len(l.columns))
 	for i, c := range l.columns {
+		if c.own {
+			values[i] = c.field.ReflectValueOf(ctx, dest).Addr().Interface()
+			continue
+		}
 		values[i] = c.field.NewValuePool.Get()
 	}
 	defer func() {
 		for i, c := range l.columns {
-			c.field.NewValuePool.Put(values[i])
+			if !c.own {
+				c.field.NewValuePool.Put(values[i])
+			}
 		}
 	}()
 	if err := rows.Scan(values...); err != nil {
 		return err
 	}
 	for i, c := range l.columns {
+		if c.own {
+			continue
+		}
 		target := dest
 		if c.ofUser {
 			target = user
