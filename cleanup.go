@@ -69,6 +69,36 @@ func (r *RepositoryOf[U, K, S]) DeleteExpired(ctx context.Context, opts ...Clean
 	return deleted, nil
 }
 
+// EndSessionsOfEveryone ends the sessions of all users, for example after an incident, and returns
+// how many it ended, with an error too. With [WithOneTimeTokens] it also voids all tokens except
+// those that only prove an address. With [WithSessionFacts] it ends those that were opened before
+// the call, and without it also those that are opened meanwhile.
+//
+// It works in batches that each commit by themselves, so that nobody waits long for a lock. It may
+// be stopped through ctx at any time and called again. No hook is told. To refuse all sessions at
+// once, before their rows are gone, see [WithSessionsNotBefore].
+func (r *RepositoryOf[U, K, S]) EndSessionsOfEveryone(ctx context.Context, opts ...CleanupOption) (ended int64, err error) {
+	o, err := newCleanup(opts)
+	if err = errors.Join(r.err, err); err != nil {
+		return 0, err
+	}
+	field := func(name string) clause.Column { return clause.Column{Table: clause.CurrentTable, Name: name} }
+	var older clause.Expression = clause.Neq{Column: field("id"), Value: ""}
+	if r.opts.facts {
+		older = clause.Expr{SQL: "(? IS NULL OR ? <= ?)", Vars: []any{field("opened_at"), field("opened_at"), r.opts.now()}}
+	}
+	if err := r.deleteInBatches(ctx, &ended, o, expired{"end sessions of everyone", r.b.baseSession, "idle_expires", older}); err != nil {
+		return ended, err
+	}
+	if r.b.token == nil {
+		return ended, nil
+	}
+	var voided int64
+	silent := cleanupOptions{batch: o.batch, progress: func(int64) error { return nil }}
+	opens := clause.Neq{Column: field("purpose"), Value: string(PurposeVerifyEmail)}
+	return ended, r.deleteInBatches(ctx, &voided, silent, expired{"void tokens of everyone", r.b.token, "expires", opens})
+}
+
 // expired describes one kind of rows whose time is over.
 type expired struct {
 	op     string

@@ -17,9 +17,10 @@ func WithHook(hook event.Hook) Option { return func(o *options) { o.hooks = appe
 
 // emit calls the hooks. Events of one call carry the same time.
 func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
-	if len(r.opts.hooks) == 0 {
+	if !r.opts.tells() {
 		return nil
 	}
+	collected, _ := tx.Statement.Context.Value(toldKey{}).(*told)
 	at := r.opts.now()
 	for _, e := range events {
 		e.At = at
@@ -33,6 +34,9 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 			if err != nil {
 				return fmt.Errorf("hook of %q: %w", e.Type, err)
 			}
+		}
+		if collected != nil {
+			collected.events = append(collected.events, e)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -48,8 +49,10 @@ type options struct {
 	limiter          *password.Limiter
 	passwordPolicy   func(string) error
 	hooks            []event.Hook
-	tokens           bool  // there is a table of one-time tokens
-	owned            []any // models of the application whose rows belong to users
+	after            []func(context.Context, event.Event)
+	notBefore        UnixMilli // sessions that were opened earlier are dead
+	tokens           bool      // there is a table of one-time tokens
+	owned            []any     // models of the application whose rows belong to users
 	inexactIDs       bool
 	unknownServer    bool
 	generatesDefault bool // newUserID is ours
@@ -118,6 +121,30 @@ func WithSessionPeriods(active, idle time.Duration) Option {
 // starts at their next renewal.
 func WithAbsoluteLifetime(lifetime time.Duration) Option {
 	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
+}
+
+// WithAAL1 sets the lifetimes that NIST SP 800-63B-4, 2.1.3, gives for assurance level 1: a session
+// ends 30 days after the user showed who they are, however often it is renewed. It is
+// [WithAbsoluteLifetime] with 30 days.
+func WithAAL1() Option { return WithAbsoluteLifetime(30 * 24 * time.Hour) }
+
+// WithAAL2 sets the lifetimes that NIST SP 800-63B-4, 2.2.3, gives for assurance level 2: a session
+// ends 24 hours after the user showed who they are, and an hour after it was last used. It is
+// [WithAbsoluteLifetime] with 24 hours and [WithSessionPeriods] with 5 and 55 minutes, so a session
+// that is in use is renewed every 5 minutes. Level 2 also asks for two factors.
+func WithAAL2() Option {
+	return func(o *options) {
+		WithAbsoluteLifetime(24 * time.Hour)(o)
+		WithSessionPeriods(5*time.Minute, 55*time.Minute)(o)
+	}
+}
+
+// WithSessionsNotBefore makes every session dead that was opened before a time, from the moment at
+// which the process starts: after an incident, for example. Its cost is a comparison. Sessions of
+// which it is not known when they were opened count as older. To delete their rows too, call
+// [RepositoryOf.EndSessionsOfEveryone]. It needs [WithSessionFacts].
+func WithSessionsNotBefore(t time.Time) Option {
+	return func(o *options) { o.notBefore = max(1, UnixMilli(t.UnixMilli())) }
 }
 
 // WithClock sets the clock, time.Now by default. It is called concurrently. A test can turn it
@@ -225,6 +252,14 @@ func (o *options) validate() error {
 		if hook == nil {
 			bad("WithHook: is nil")
 		}
+	}
+	for _, f := range o.after {
+		if f == nil {
+			bad("WithAfterCommit: is nil")
+		}
+	}
+	if o.notBefore != 0 && !o.facts {
+		bad("WithSessionsNotBefore: needs WithSessionFacts, which remembers when a session was opened")
 	}
 	if err := o.hasher.Validate(); err != nil {
 		bad("WithPasswordHasher: %w", err)

@@ -266,11 +266,11 @@ func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest S) erro
 	return nil
 }
 
-// isDead also looks at the absolute end. A process without the option, an older release for
+// isDead also looks at when the session was opened, and at the absolute end. A process without the option, an older release for
 // example, may have renewed the session past it.
 func (r *RepositoryOf[U, K, S]) isDead(session *SessionOf[U]) bool {
 	now := r.opts.now()
-	return session.stateAt(now) == StateDead || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
+	return session.stateAt(now) == StateDead || session.OpenedAt < r.opts.notBefore || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires
 }
 
 // renew moves the expiries of an idle session on, by one UPDATE whose condition guards it: the
@@ -305,7 +305,7 @@ func (r *RepositoryOf[U, K, S]) renew(ctx context.Context, db *gorm.DB, session 
 			written = result.Error == nil // an error after this one is a hook's
 			if r.b.engine.Pending(result) && r.inTransaction() {
 				renewed = true // if another call renews it first, the expiry of that call stays
-			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed || len(r.opts.hooks) == 0 {
+			} else if renewed, err = r.b.changed(tx, result, errChanged); err != nil || !renewed || !r.opts.tells() {
 				return err
 			}
 			return r.emit(tx, event.Event{Type: event.SessionRenewed, UserID: session.UserID, SessionID: session.ID})

@@ -130,7 +130,7 @@ func (b *binding) idIn(ids []string) clause.Expression {
 // found. Otherwise it is one DELETE.
 func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error {
 	session := new(SessionOf[U])
-	if len(r.opts.hooks) > 0 || void || r.b.engine.Sharded() {
+	if r.opts.tells() || void || r.b.engine.Sharded() {
 		if err := r.b.lockWrites(u.tx); err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ func (r *RepositoryOf[U, K, S]) endSession(u *unit, id string, void bool) error 
 // required to hit a row; a batch of the caller's must not fail for it, so there the earlier read
 // is trusted.
 func (r *RepositoryOf[U, K, S]) ended(tx, result *gorm.DB) (bool, error) {
-	if len(r.opts.hooks) == 0 || r.b.engine.Pending(result) && r.inTransaction() {
+	if !r.opts.tells() || r.b.engine.Pending(result) && r.inTransaction() {
 		return result.Error == nil, result.Error
 	}
 	return r.b.changed(tx, result, errStale)
@@ -304,7 +304,7 @@ func (r *RepositoryOf[U, K, S]) endSessions(u *unit, userID string, keep Session
 // noneToTellOf reports whether the user has no session, so that the hooks hear nothing. Only a
 // batch has to read that, since it does not know how many rows its DELETE will hit.
 func (r *RepositoryOf[U, K, S]) noneToTellOf(u *unit, sessions *gorm.DB) (bool, error) {
-	if !r.b.engine.Batches() || len(r.opts.hooks) == 0 {
+	if !r.b.engine.Batches() || !r.opts.tells() {
 		return false, nil
 	}
 	found, err := find(sessions.Select("id"), new(SessionOf[U]))

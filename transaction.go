@@ -77,17 +77,30 @@ func (r *RepositoryOf[U, K, S]) do(ctx context.Context, op string, work func(u *
 // atomic by itself, so BEGIN and COMMIT are saved: on a server these are two of three round
 // trips. If several is true, or there are hooks to tell, there is a transaction after all.
 func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bool, work func(u *unit) error) error {
-	return r.run(ctx, op, several || r.acting != nil || r.err != nil || len(r.opts.hooks) > 0 || r.inTransaction(), work)
+	return r.run(ctx, op, several || r.acting != nil || r.err != nil || r.opts.tells() || r.inTransaction(), work)
 }
 
-// run begins each try with an empty unit. A batch is read back after its commit. In a batch of
-// the caller's, which ends after the operation, an operation that reads back is refused.
+// run runs an operation, and tells of it what is told after a commit.
 func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, transaction bool, work func(u *unit) error) error {
+	ctx, told := r.collect(ctx)
+	err := r.tries(ctx, op, transaction, told, work)
+	if told != nil && err == nil {
+		r.deliver(ctx, told.events)
+	}
+	return err
+}
+
+// tries begins each try with an empty unit. A batch is read back after its commit. In a batch of
+// the caller's, which ends after the operation, an operation that reads back is refused.
+func (r *RepositoryOf[U, K, S]) tries(ctx context.Context, op string, transaction bool, told *told, work func(u *unit) error) error {
 	u := new(unit)
 	step := func(tx *gorm.DB) error {
+		if told != nil {
+			told.events = told.events[:0]
+		}
 		*u = unit{tx: tx}
 		u.writes = u.first[:0]
-		if len(r.opts.hooks) > 0 {
+		if r.opts.tells() {
 			u.emit = r.emit
 		}
 		if err := work(u); err != nil {

@@ -300,7 +300,7 @@ func (r *RepositoryOf[U, K, S]) DeleteUser(ctx context.Context, userID string) e
 // decides whether there is one. Then a batch need not read the user first.
 func (r *RepositoryOf[U, K, S]) deletesUnseen() bool {
 	s := r.b.user
-	return len(r.opts.hooks) == 0 && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) && !foreignQueryCallbacks(r.db)
+	return !r.opts.tells() && !s.BeforeDelete && !s.AfterDelete && !s.AfterFind && plainQueries(s) && !foreignQueryCallbacks(r.db)
 }
 
 // errNotDeleted: the DELETE of a user who had been read and locked changed no row.

@@ -23,6 +23,7 @@ var noBatch = map[string]string{
 	"schema/many to many":                                 "no write in a batch returns the id that the database made",
 	"schema/foreign keys turned on and off":               "foreign keys are always on",
 	"schema/foreign keys of one plugin, none of another":  "foreign keys are always on",
+	"after commit/R108 once for several tries":            "its statements are not sent one by one",
 	"integrity/create in batches of thousands":            "a statement has 100 parameters",
 	"integrity/delete of thousands":                       "a statement has 100 parameters",
 	"security/values stay out of errors and logs":         "it reads after its batch, so that what cannot be read was written",
