@@ -37,6 +37,7 @@ func (busy) SQLState() string { return "40001" }
 func Check(t *testing.T) {
 	db, ctx := kit.DB(t), t.Context()
 	runs, failing := 0, error(nil)
+	happened := map[event.Type]int{}
 	last := gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
 		if e.Type != event.PasswordChanged {
 			return nil
@@ -47,7 +48,7 @@ func Check(t *testing.T) {
 		}
 		return nil
 	})
-	plugin := gormkey.New[Account](gormkey.WithHook(audit), gormkey.WithHook(notify), last, gormkey.WithPasswordHasher(kit.FastHasher()))
+	plugin := gormkey.New[Account](gormkey.WithHook(audit), gormkey.WithHook(notify), last, counted(happened), gormkey.WithPasswordHasher(kit.FastHasher()))
 	kit.Must(t, db.Use(plugin))
 	kit.Must(t, plugin.AutoMigrate(db, &AuditLine{}, &Outgoing{}))
 	auth, err := plugin.Repository()
@@ -97,4 +98,6 @@ func Check(t *testing.T) {
 	if newPlugin() == nil {
 		t.Error("no plugin")
 	}
+	kit.Equal(t, "passwords that were changed, by WithAfterCommit", happened[event.PasswordChanged], 1)
+	kit.Equal(t, "users", happened[event.UserCreated], 1)
 }
