@@ -24,8 +24,10 @@ const maxTokenLifetime = 30 * 24 * time.Hour
 //
 // The payload is a text of at most 1024 bytes of valid UTF-8 that is stored with the token, for
 // example the address that the token proves. With [PurposeResetPassword] it is the id of the key
-// whose password is to be set. The lifetime is 1 ms to 30 days, in whole milliseconds. A day at
-// most is good for a link (OWASP ASVS 6.5.5), and an hour for a password.
+// whose password is to be set. The lifetime is 1 ms to 30 days, in whole milliseconds. A link
+// that signs in is good for 10 minutes (OWASP ASVS 6.5.5), one that proves an address or recovers
+// an account for 24 hours at most (NIST SP 800-63B-4 § 4.2.1.2), and an hour is enough for a
+// password.
 //
 // Issuing is not throttled: limit how many mails are sent to one address. Give the same answer,
 // in the same time, whether or not the account exists, and send the mail outside the request.

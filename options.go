@@ -23,7 +23,7 @@ type Option func(*options)
 const (
 	defaultActivePeriod      = 24 * time.Hour      // Lucia's
 	defaultIdlePeriod        = 14 * 24 * time.Hour // Lucia's
-	defaultPasswordMinLength = 8                   // characters; OWASP ASVS 6.2.1
+	defaultPasswordMinLength = 8                   // characters; OWASP ASVS 6.2.1, which strongly recommends 15
 )
 
 // maxPeriod bounds every period: ten years.
@@ -116,9 +116,10 @@ func WithSessionPeriods(active, idle time.Duration) Option {
 }
 
 // WithAbsoluteLifetime ends every session this long after it was opened, however often it is
-// renewed (OWASP ASVS 7.3.2). It is off by default, and at least the active period, at most ten
-// years. It adds the column absolute_expires. For sessions that already exist, the lifetime
-// starts at their next renewal.
+// renewed (OWASP ASVS 7.3.2; NIST SP 800-63B-4 § 2.1.3 asks for a definite end, and recommends 30
+// days at most). It is off by default, and at least the active period, at most ten years. It adds
+// the column absolute_expires. For sessions that already exist, the lifetime starts at their next
+// renewal.
 func WithAbsoluteLifetime(lifetime time.Duration) Option {
 	return func(o *options) { o.absolute, o.hasAbsolute = lifetime, true }
 }
@@ -166,9 +167,10 @@ func WithPasswordLimiter(limiter *password.Limiter) Option {
 }
 
 // WithPasswordPolicy sets the check of new passwords, at least 8 characters by default (OWASP
-// ASVS 6.2.1). Its error is shown inside an [ArgumentError], so it must not quote the password.
-// It runs before anything is hashed, and not at a sign-in. Look up passwords that are known to be
-// stolen here.
+// ASVS 6.2.1; it strongly recommends 15, and NIST SP 800-63B-4 § 3.1.1.2 asks for 15 where the
+// password is the only factor: see [password.NIST]). Its error is shown inside an [ArgumentError],
+// so it must not quote the password. It runs before anything is hashed, and not at a sign-in. Look
+// up passwords that are known to be stolen here.
 func WithPasswordPolicy(check func(password string) error) Option {
 	return func(o *options) { o.passwordPolicy, o.policyGiven = check, true }
 }

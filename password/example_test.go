@@ -56,6 +56,67 @@ func ExampleMinLength() {
 	// <nil>
 }
 
+// Words that an attacker knows are given as they are.
+func ExampleNotCommon() {
+	notCommon := password.NotCommon("Acme Notes", "ada@example.com")
+	for _, typed := range []string{"sunshine", "WalrusWalrus", "asdf1234qwer", "Acme2026!", "sunshine over acme hill"} {
+		fmt.Println(notCommon(typed))
+	}
+	// Output:
+	// password: too common: it is on a list of passwords that are guessed first
+	// password: too common: it is a short text repeated, or a row of neighbouring keys, letters or digits
+	// password: too common: it is a short text repeated, or a row of neighbouring keys, letters or digits
+	// password: too common: it is little more than a name that everybody tries
+	// <nil>
+}
+
+func ExampleDefault() {
+	policy := password.Default("Acme Notes")
+	fmt.Println(policy("short"))
+	fmt.Println(policy("Password1"))
+	fmt.Println(policy("a walrus in a tea cup"))
+	// Output:
+	// password: too short: at least 8 characters are needed
+	// password: too common: it is on a list of passwords that are guessed first
+	// <nil>
+}
+
+func ExampleNIST() {
+	policy := password.NIST("Acme Notes")
+	fmt.Println(policy("fourteen chars"))
+	fmt.Println(policy("sunshinesunshine"))
+	fmt.Println(policy("no digit, no capital"))
+	// Output:
+	// password: too short: at least 15 characters are needed
+	// password: too common: it is a short text repeated, or a row of neighbouring keys, letters or digits
+	// <nil>
+}
+
+func ExampleNISTWithMFA() {
+	policy := password.NISTWithMFA("Acme Notes")
+	fmt.Println(policy("tea walrus"))
+	fmt.Println(policy("baseball"))
+	// Output:
+	// <nil>
+	// password: too common: it is on a list of passwords that are guessed first
+}
+
+// A rule of the application's own comes after the others.
+func ExampleAll() {
+	noTeam := func(typed string) error {
+		if strings.EqualFold(typed, "acme rovers") {
+			return errors.New("is our team, which everybody tries")
+		}
+		return nil
+	}
+	policy := password.All(password.Default(), noTeam)
+	fmt.Println(policy("Acme Rovers"))
+	fmt.Println(policy("acme"))
+	// Output:
+	// is our team, which everybody tries
+	// password: too short: at least 8 characters are needed
+}
+
 // The key of a pepper is kept apart from the database.
 func ExamplePepper() {
 	hasher := password.Pepper{

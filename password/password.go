@@ -5,6 +5,11 @@
 // systems read. [Any] makes hashes of one of them and verifies those of all, and of
 // PBKDF2. [Pepper] adds a secret that is not in the database. A [Limiter] keeps the
 // number of hashes that run at once, and so their memory, within bounds.
+//
+// A policy is a function that takes a new password and returns nil, or an error that tells why it
+// is refused and does not quote it. [Default], [NIST] and [NISTWithMFA] are whole policies;
+// [MinLength] and [NotCommon] are parts, which [All] puts together. Package password/pwned has a
+// part that looks passwords up in a list of those that leaked.
 package password
 
 import (
@@ -37,7 +42,8 @@ var (
 	// ErrFormat: the hash is not of a format that the hasher reads, or asks for more
 	// work than it accepts.
 	ErrFormat = errors.New("password: unknown hash format")
-	// ErrTooLong: the password is over [MaxLength] bytes, or longer than its format can hold.
+	// ErrTooLong: the password is over [MaxLength] bytes, or longer than its format can hold or its
+	// policy accepts.
 	ErrTooLong = errors.New("password: too long")
 	// ErrNotUTF8: the password is not valid UTF-8.
 	ErrNotUTF8 = errors.New("password: not valid UTF-8")
@@ -94,15 +100,4 @@ func dummyForms(password string, work func(form string)) error {
 		return false
 	})
 	return err
-}
-
-// MinLength returns a policy that asks for at least n characters (code points, as
-// NIST SP 800-63B counts). OWASP ASVS 6.2.1 asks for 8.
-func MinLength(n int) func(password string) error {
-	return func(password string) error {
-		if utf8.RuneCountInString(password) < n {
-			return fmt.Errorf("%w: at least %d characters are needed", ErrTooShort, n)
-		}
-		return nil
-	}
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // Pepper hashes HMAC-SHA-256(key, password) instead of the password. The key is kept apart from
-// the database, so that nobody can search for passwords in a stolen table alone (NIST SP 800-63B
-// § 3.1.1.2). A hash names its key:
+// the database, so that nobody can search for passwords in a stolen table alone (NIST
+// SP 800-63B-4 § 3.1.1.2). A hash names its key:
 //
 //	pepper:<id>:<hash>
 //
