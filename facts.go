@@ -28,15 +28,14 @@ type wishes struct {
 	remembered *bool
 }
 
-// wish returns a copy of the wishes to change. The struct that a function of set gets may be a
-// copy of an application's own, which keeps what it has.
-func (s *SessionOf[P]) wish() *wishes {
-	w := new(wishes)
+// wish adds to what the caller asks for.
+func (s *SessionOf[P]) wish(add func(w *wishes)) {
+	var w wishes
 	if s.wishes != nil {
-		*w = *s.wishes
+		w = s.wishes()
 	}
-	s.wishes = w
-	return w
+	add(&w)
+	s.wishes = func() wishes { return w }
 }
 
 // Replacing ends the session that the client came with, if there is one, in the transaction that
@@ -46,8 +45,7 @@ func (s *SessionOf[P]) wish() *wishes {
 // malformed token is skipped.
 func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(S) {
 	return func(session S) {
-		w := r.sessionOf(session).wish()
-		w.replaced = append(slices.Clone(w.replaced), tokens...)
+		r.sessionOf(session).wish(func(w *wishes) { w.replaced = append(slices.Clone(w.replaced), tokens...) })
 	}
 }
 
@@ -57,7 +55,7 @@ func (r *RepositoryOf[U, K, S]) Replacing(tokens ...Token) func(S) {
 // [authtype.MethodPassword], and one with a mailed token [authtype.MethodMail], whatever By says.
 // It needs [WithSessionFacts].
 func (r *RepositoryOf[U, K, S]) By(methods ...authtype.Method) func(S) {
-	return func(session S) { r.sessionOf(session).wish().by = slices.Clone(methods) }
+	return func(session S) { r.sessionOf(session).wish(func(w *wishes) { w.by = slices.Clone(methods) }) }
 }
 
 // unremembered is the longest time for which a session lives unused if the user did not want to
@@ -71,7 +69,7 @@ const unremembered = 24 * time.Hour
 // httpauth sends a cookie that the browser forgets when it is closed. If it is true, or is not
 // given, the session has the periods of [WithSessionPeriods]. It needs [WithSessionFacts].
 func (r *RepositoryOf[U, K, S]) Remembered(yes bool) func(S) {
-	return func(session S) { r.sessionOf(session).wish().remembered = &yes }
+	return func(session S) { r.sessionOf(session).wish(func(w *wishes) { w.remembered = &yes }) }
 }
 
 // periods returns the active and the idle period of a session.

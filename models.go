@@ -144,8 +144,9 @@ type SessionOf[P any] struct {
 	// User is the owner where the session was loaded with it (ValidateSession,
 	// SignIn, Preload, Joins).
 	User P `gorm:"belongsTo;foreignKey:user_id;references:id;constraint:OnUpdate:CASCADE,OnDelete:CASCADE" json:"-"`
-	// wishes are what the caller asked for while the session is being made, and nil otherwise.
-	wishes *wishes
+	// wishes returns what the caller asked for. It is set only while a session is being made. It is
+	// a function and no struct because fmt would print the tokens in it.
+	wishes func() wishes
 }
 
 // mustEmbedSession returns s; see mustEmbedUser.

@@ -21,9 +21,8 @@ type Option func(*options)
 
 // Defaults of the options.
 const (
-	defaultActivePeriod      = 24 * time.Hour      // Lucia's
-	defaultIdlePeriod        = 14 * 24 * time.Hour // Lucia's
-	defaultPasswordMinLength = 8                   // characters; OWASP ASVS 6.2.1, which strongly recommends 15
+	defaultActivePeriod = 24 * time.Hour      // Lucia's
+	defaultIdlePeriod   = 14 * 24 * time.Hour // Lucia's
 )
 
 // maxPeriod bounds every period: ten years.
@@ -166,11 +165,12 @@ func WithPasswordLimiter(limiter *password.Limiter) Option {
 	return func(o *options) { o.limiter = limiter }
 }
 
-// WithPasswordPolicy sets the check of new passwords, at least 8 characters by default (OWASP
-// ASVS 6.2.1; it strongly recommends 15, and NIST SP 800-63B-4 § 3.1.1.2 asks for 15 where the
-// password is the only factor: see [password.NIST]). Its error is shown inside an [ArgumentError],
+// WithPasswordPolicy sets the check of new passwords. By default they have at least 8 characters
+// (OWASP ASVS 6.2.1; it strongly recommends 15, and NIST SP 800-63B-4 § 3.1.1.2 asks for 15 where
+// the password is the only factor: see [password.NIST]) and are not common ones (OWASP ASVS 6.2.4):
+// see [password.Default]. Its error is shown inside an [ArgumentError],
 // so it must not quote the password. It runs before anything is hashed, and not at a sign-in. Look
-// up passwords that are known to be stolen here.
+// up passwords that are known to be stolen here: see package password/pwned.
 func WithPasswordPolicy(check func(password string) error) Option {
 	return func(o *options) { o.passwordPolicy, o.policyGiven = check, true }
 }
@@ -283,7 +283,7 @@ func (o *options) setDefaults() {
 		o.hasher = password.Any{Hasher: password.Lucia{}}
 	}
 	if !o.policyGiven {
-		o.passwordPolicy = password.MinLength(defaultPasswordMinLength)
+		o.passwordPolicy = password.Default()
 		if o.lucia {
 			o.passwordPolicy = func(string) error { return nil }
 		}

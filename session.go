@@ -68,7 +68,7 @@ func (r *RepositoryOf[U, K, S]) newSession(set []func(S)) (session S, asked wish
 	}
 	// They are removed again, so that the session that is stored and returned holds no old token.
 	if base := r.sessionOf(session); base.wishes != nil {
-		asked, base.wishes = *base.wishes, nil
+		asked, base.wishes = base.wishes(), nil
 	}
 	return session, asked, r.opts.checkWishes(asked)
 }

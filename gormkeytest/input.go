@@ -235,7 +235,8 @@ func wantOneOf(s *suite, what string, err error, wants ...error) {
 }
 
 func inputLongest(s *suite) {
-	f := s.accounts(gormkey.WithUserIDLength(64))
+	// A letter that is repeated is a common password.
+	f := s.accounts(gormkey.WithUserIDLength(64), gormkey.WithPasswordPolicy(password.MinLength(8)))
 	ctx := s.Context()
 	for _, c := range []struct{ name, userID, keyID string }{
 		{"ASCII", strings.Repeat("u", 64), strings.Repeat("k", 249)},

@@ -15,6 +15,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/password"
 )
 
 var securityCases = []testCase{
@@ -220,7 +221,7 @@ func securityCanaries(s *suite) {
 }
 
 func securityPasswords(s *suite) {
-	f := s.accounts()
+	f := s.accounts(gormkey.WithPasswordPolicy(password.MinLength(8))) // some of them are common
 	ctx := s.Context()
 	signUp(s, f, "ada")
 	for _, c := range []struct {
