@@ -117,11 +117,23 @@ type exportKey struct {
 }
 
 type exportDevice struct {
-	UserAgent string    `json:"userAgent"`
-	IP        string    `json:"ip"`
-	OpenedAt  time.Time `json:"openedAt"`
-	UsedAt    time.Time `json:"usedAt"`
-	Expires   time.Time `json:"expires"`
+	UserAgent       string     `json:"userAgent"`
+	IP              string     `json:"ip"`
+	OpenedAt        *time.Time `json:"openedAt"`        // null if nobody noted it
+	AuthenticatedAt *time.Time `json:"authenticatedAt"` // when the user last showed who they are
+	Methods         string     `json:"methods"`
+	Remembered      *bool      `json:"remembered"`
+	UsedAt          time.Time  `json:"usedAt"`
+	Expires         time.Time  `json:"expires"`
+}
+
+// noted returns a moment for the file.
+func noted(at gormkey.UnixMilli) *time.Time {
+	if at == 0 {
+		return nil
+	}
+	t := at.Time()
+	return &t
 }
 
 func (s *server) export(w http.ResponseWriter, r *http.Request) {
@@ -137,7 +149,8 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 		all.Keys = append(all.Keys, exportKey{k.KeyID().Provider, k.KeyID().ID, k.PasswordDefined()})
 	}
 	for _, d := range devices {
-		all.Devices = append(all.Devices, exportDevice{d.UserAgent, d.IP, d.CreatedAt, d.UsedAt, d.IdleExpires.Time()})
+		all.Devices = append(all.Devices, exportDevice{d.UserAgent, d.IP, noted(d.OpenedAt), noted(d.AuthenticatedAt),
+			string(d.Methods), d.Remembered, d.UsedAt, d.IdleExpires.Time()})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Disposition", `attachment; filename="latchkey.json"`)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
@@ -27,7 +28,10 @@ type site struct {
 	http  *httptest.Server
 	clock *authtest.Clock
 	log   *statements
+	db    *gorm.DB
 }
+
+var tags = regexp.MustCompile(`<[^>]*>`)
 
 func open(t *testing.T, set settings) *site {
 	t.Helper()
@@ -47,7 +51,7 @@ func open(t *testing.T, set settings) *site {
 	server := httptest.NewTLSServer(s.handler())
 	t.Cleanup(server.Close)
 	s.site = server.URL
-	return &site{s, server, clock, log}
+	return &site{s, server, clock, log, db}
 }
 
 // visitor is a browser, as far as the server sees it.
