@@ -76,7 +76,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 
 // endDevice signs one device out. It does not find a device of another account.
 func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
-	err := s.auth.EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
+	err := s.acting(r).EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
 	switch {
 	case err == nil, errors.Is(err, gormkey.ErrInvalidSession): // it has ended
 		s.done(w, r, "device-ended", "/account/devices")
@@ -89,11 +89,21 @@ func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 	this := s.web.Session(r.Context())
-	if err := s.auth.EndOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
+	if err := s.acting(r).EndOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
 	s.done(w, r, "others-ended", "/account/devices")
+}
+
+// endEveryDevice signs this one out too, so it never asks for a password: who is worried gets out.
+func (s *server) endEveryDevice(w http.ResponseWriter, r *http.Request) {
+	if err := s.auth.EndAllSessions(r.Context(), s.web.User(r.Context()).ID); err != nil {
+		s.web.Error(w, r, err)
+		return
+	}
+	_ = s.web.SignOut(w, r) // the session is gone; this clears the cookie
+	s.done(w, r, "all-ended", "/")
 }
 
 // since is a moment of the past, with words for it if it is not long ago.

@@ -196,7 +196,9 @@ func (s *server) showForm(w http.ResponseWriter, r *http.Request, f *form) {
 	for _, field := range f.Fields {
 		switch field.Name {
 		case "email":
-			field.Value = d.Email
+			if d.ID != "" {
+				field.Value = d.Email
+			}
 		case "remember":
 			field.Checked = d.Remember
 		}
@@ -212,7 +214,7 @@ func (s *server) showForm(w http.ResponseWriter, r *http.Request, f *form) {
 			w.Header().Set("Retry-After", strconv.Itoa(d.RetryAfter))
 		}
 	}
-	f.focus(f.Path == "/sign-in" || f.Path == "/sign-up")
+	f.focus(f.Path == "/sign-in" || f.Path == "/sign-up" || f.Path == "/confirm")
 	s.show(w, r, cmp.Or(f.status, http.StatusOK), f.Page, view{Title: f.Title, Form: f, Data: f.Data})
 }
 

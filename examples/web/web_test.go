@@ -168,7 +168,7 @@ func TestStrangers(t *testing.T) {
 	ada.do("POST", "/sign-up", login("ada@example.com", password))
 	eve.do("POST", "/sign-up", login("eve@example.com", password))
 	for _, path := range []string{"/sign-up", "/sign-in", "/sign-out", "/forgot-password", "/reset-password", "/verify-email", "/change-email", "/account/verify-email",
-		"/account/email", "/account/password", "/account/delete", "/account/devices/end", "/account/devices/end-others"} {
+		"/account/email", "/account/password", "/account/delete", "/account/export", "/confirm", "/account/devices/end", "/account/devices/end-others", "/account/devices/end-all"} {
 		ada.want(403, path, "We refused this request")(ada.do("POST", path, login("eve@example.com", password), "Sec-Fetch-Site", "cross-site"))
 	}
 	_, _, page := ada.do("GET", "/account/devices", nil)
@@ -204,7 +204,8 @@ func TestFailureSetsNoCookie(t *testing.T) {
 		{eve, "/sign-in", login("nobody@example.com", "a guess")},
 		{eve, "/sign-in", login("ada@example.com", "\xff\xfe")},
 		{eve, "/verify-email", url.Values{"token": {"x"}}},
-		{ada, "/account/delete", url.Values{"current": {"a guess"}}},
+		{ada, "/confirm", url.Values{"password": {"a guess"}}},
+		{ada, "/confirm", url.Values{"password": {"\xff\xfe"}}},
 		{eve, "/sign-up", login("ada@example.com", password)},
 		{eve, "/sign-up", login("eve@example.com", "short")},
 		{eve, "/forgot-password", login("ada@example.com", "")},
