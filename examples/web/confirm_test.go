@@ -131,6 +131,12 @@ func TestConfirm(t *testing.T) {
 		ada.want(200, "/account", "ada@example.com")(ada.do("GET", "/account", nil))
 		ada.want(200, "/confirm", "")(ada.do("GET", "/account/delete", nil))
 	}
+	if _, _, page := ada.do("GET", "/confirm", nil); !strings.Contains(page, " autofocus>") {
+		t.Errorf("the field has no focus:\n%s", page)
+	}
+	if _, at, page := ada.do("POST", "/confirm", url.Values{"next": {"//evil.example"}}); strings.Contains(at+page, "evil") {
+		t.Errorf("got, at %s:\n%s", at, page)
+	}
 	for next, to := range map[string]string{"/account/delete": "/account/delete", "": "/account", "//evil.example": "/account", "https://evil.example/": "/account"} {
 		r := ada.only("POST", "/confirm", url.Values{"password": {password}, "next": {next}})
 		if r.StatusCode != 303 || r.Header.Get("Location") != to {
