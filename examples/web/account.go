@@ -13,20 +13,8 @@ func (s *server) showAccount(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "account", view{Title: "Your account"})
 }
 
-// confirmed asks for the password again, since somebody else may be using the session by now.
-// Wrong answers count as failed sign-ins do, and are noted in the form. It returns false after
-// it has answered an error.
-func (s *server) confirmed(w http.ResponseWriter, r *http.Request, f *form, password string) bool {
-	c := credentials(s.web.User(r.Context()).Email, password)
-	return s.checked(w, r, f, c, "", func() error {
-		_, err := s.auth.UseKey(r.Context(), c)
-		return err
-	})
-}
-
-// checked lets an attempt with a password pass the throttle. NewPassword is the field of a new
-// one, or "".
-func (s *server) checked(w http.ResponseWriter, r *http.Request, f *form, c gormkey.Credentials, newPassword string, attempt func() error) bool {
+// checked lets the change of a password pass the throttle, since the form asks for the old one.
+func (s *server) checked(w http.ResponseWriter, r *http.Request, f *form, c gormkey.Credentials, attempt func() error) bool {
 	err := gormkey.ErrInvalidCredentials
 	if s.auth.CheckCredentials(c) == nil { // a password that no account can have is not counted
 		err = s.limits.Do(r.Context(), c.KeyID().String(), s.web.KnownClient(r), attempt)
@@ -35,7 +23,7 @@ func (s *server) checked(w http.ResponseWriter, r *http.Request, f *form, c gorm
 	case err == nil:
 	case errors.Is(err, gormkey.ErrInvalidCredentials):
 		f.refuse(http.StatusUnprocessableEntity, "current", "This is not your current password.")
-	case !f.explain(err, newPassword):
+	case !f.explain(err, "new"):
 		s.web.Error(w, r, err)
 		return false
 	}
@@ -54,12 +42,13 @@ func (s *server) showPassword(w http.ResponseWriter, r *http.Request) {
 	s.showForm(w, r, s.passwordForm(r))
 }
 
-// changePassword signs the other devices out.
+// changePassword signs the other devices out. The form asks for the old password, so this needs no
+// other proof.
 func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
 	f := s.passwordForm(r)
 	account, session := s.web.User(r.Context()), s.web.Session(r.Context())
 	old, chosen := credentials(account.Email, f.password(r, "current")), f.newPassword(r, "new")
-	if !f.Invalid() && !s.checked(w, r, f, old, "new", func() error {
+	if !f.Invalid() && !s.checked(w, r, f, old, func() error {
 		_, err := s.auth.ChangePassword(r.Context(), old, chosen, session.ID)
 		return err
 	}) {
@@ -72,26 +61,13 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
 	s.done(w, r, "password-changed", "/account")
 }
 
-func (s *server) deleteForm(r *http.Request) *form {
-	return &form{Path: "/account/delete", Page: "delete-account", Title: "Delete your account", Button: "Delete my account", Danger: true,
-		Username: s.web.User(r.Context()).Email, Fields: []*field{passwordField("current", "Current password", "current-password")}}
-}
-
 func (s *server) showDelete(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, s.deleteForm(r))
+	s.showForm(w, r, &form{Path: "/account/delete", Page: "delete-account", Title: "Delete your account", Button: "Delete my account", Danger: true})
 }
 
 func (s *server) deleteAccount(w http.ResponseWriter, r *http.Request) {
-	f := s.deleteForm(r)
-	account, current := s.web.User(r.Context()), f.password(r, "current")
-	if !f.Invalid() && !s.confirmed(w, r, f, current) {
-		return
-	}
-	if f.Invalid() {
-		s.sendBack(w, r, f)
-		return
-	}
-	if err := s.auth.DeleteUser(r.Context(), account.ID); err != nil {
+	account := s.web.User(r.Context())
+	if err := s.acting(r).DeleteUser(r.Context(), account.ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
@@ -117,13 +93,31 @@ type exportKey struct {
 }
 
 type exportDevice struct {
-	UserAgent string    `json:"userAgent"`
-	IP        string    `json:"ip"`
-	OpenedAt  time.Time `json:"openedAt"`
-	UsedAt    time.Time `json:"usedAt"`
-	Expires   time.Time `json:"expires"`
+	UserAgent       string     `json:"userAgent"`
+	IP              string     `json:"ip"`
+	OpenedAt        *time.Time `json:"openedAt"`        // null if nobody noted it
+	AuthenticatedAt *time.Time `json:"authenticatedAt"` // when the user last showed who they are
+	Methods         string     `json:"methods"`
+	Remembered      *bool      `json:"remembered"`
+	UsedAt          time.Time  `json:"usedAt"`
+	Expires         time.Time  `json:"expires"`
 }
 
+// noted returns a moment for the file.
+func noted(at gormkey.UnixMilli) *time.Time {
+	if at == 0 {
+		return nil
+	}
+	t := at.Time()
+	return &t
+}
+
+func (s *server) showExport(w http.ResponseWriter, r *http.Request) {
+	s.showForm(w, r, &form{Path: "/account/export", Page: "export", Title: "Download your data", Button: "Download the file"})
+}
+
+// export answers a form, so that the page with the button is what the browser comes back to if it
+// has to confirm the password first.
 func (s *server) export(w http.ResponseWriter, r *http.Request) {
 	account := s.web.User(r.Context())
 	keys, err := s.auth.UserKeys(r.Context(), account.ID)
@@ -137,7 +131,8 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 		all.Keys = append(all.Keys, exportKey{k.KeyID().Provider, k.KeyID().ID, k.PasswordDefined()})
 	}
 	for _, d := range devices {
-		all.Devices = append(all.Devices, exportDevice{d.UserAgent, d.IP, d.CreatedAt, d.UsedAt, d.IdleExpires.Time()})
+		all.Devices = append(all.Devices, exportDevice{d.UserAgent, d.IP, noted(d.OpenedAt), noted(d.AuthenticatedAt),
+			string(d.Methods), d.Remembered, d.UsedAt, d.IdleExpires.Time()})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Disposition", `attachment; filename="latchkey.json"`)

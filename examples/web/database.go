@@ -22,12 +22,12 @@ type Account struct {
 	CreatedAt  time.Time
 }
 
-// Device is a session that knows where and when it was opened, and when it was last used.
+// Device is a session that knows where it was opened and when it was last used. When and how it
+// was opened is among the facts that gormkey keeps.
 type Device struct {
 	gormkey.Session[Account]
-	UserAgent string `gorm:"size:255"`
-	IP        string `gorm:"size:45"`
-	CreatedAt time.Time
+	UserAgent string    `gorm:"size:255"`
+	IP        string    `gorm:"size:45"`
 	UsedAt    time.Time // to the hour
 }
 
@@ -43,6 +43,7 @@ func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*g
 	}
 	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device](append(opts,
 		gormkey.WithOneTimeTokens(),
+		gormkey.WithSessionFacts(),
 		gormkey.WithClock(now))...)
 	if err := db.Use(plugin); err != nil {
 		return nil, nil, err

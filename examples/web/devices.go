@@ -2,19 +2,39 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/authtype"
 )
 
-// listed is a device as the page shows it.
+// listed is a device as the page shows it. A time that nobody noted is zero.
 type listed struct {
-	ID, Name, IP        string
-	This                bool
-	Opened, Used, Until time.Time
+	ID, Name, IP string
+	This         bool
+	Opened       since
+	Confirmed    since  // after it was opened
+	By           string // how the user showed who they are, or ""
+	Remembered   bool
+	Used, Until  time.Time
+}
+
+func (s *server) listed(d, this *Device) listed {
+	one := listed{
+		ID: d.ID.String(), Name: deviceName(d.UserAgent), IP: d.IP, This: d.ID == this.ID,
+		Opened: s.since(d.OpenedAt), By: methodWords(d.Methods),
+		Remembered: d.Remembered == nil || *d.Remembered,
+		Used:       d.UsedAt, Until: d.IdleExpires.Time(),
+	}
+	if d.AuthenticatedAt > d.OpenedAt {
+		one.Confirmed = s.since(d.AuthenticatedAt)
+	}
+	return one
 }
 
 // usedEvery is how exactly a device's last use is known. Each session costs one UPDATE in that
@@ -44,7 +64,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]listed, 0, len(sessions))
 	for _, d := range sessions {
-		one := listed{d.ID.String(), deviceName(d.UserAgent), d.IP, d.ID == this.ID, d.CreatedAt, d.UsedAt, d.IdleExpires.Time()}
+		one := s.listed(d, this)
 		if one.This {
 			list = append([]listed{one}, list...)
 			continue
@@ -56,7 +76,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 
 // endDevice signs one device out. It does not find a device of another account.
 func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
-	err := s.auth.EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
+	err := s.acting(r).EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
 	switch {
 	case err == nil, errors.Is(err, gormkey.ErrInvalidSession): // it has ended
 		s.done(w, r, "device-ended", "/account/devices")
@@ -69,11 +89,72 @@ func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 	this := s.web.Session(r.Context())
-	if err := s.auth.EndOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
+	if err := s.acting(r).EndOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
 	s.done(w, r, "others-ended", "/account/devices")
+}
+
+// endEveryDevice signs this one out too, so it never asks for a password: who is worried gets out.
+func (s *server) endEveryDevice(w http.ResponseWriter, r *http.Request) {
+	if err := s.auth.EndAllSessions(r.Context(), s.web.User(r.Context()).ID); err != nil {
+		s.web.Error(w, r, err)
+		return
+	}
+	_ = s.web.SignOut(w, r) // the session is gone; this clears the cookie
+	s.done(w, r, "all-ended", "/")
+}
+
+// since is a moment of the past, with words for it if it is not long ago.
+type since struct {
+	At  time.Time
+	Ago string
+}
+
+func (s *server) since(at gormkey.UnixMilli) since {
+	if at == 0 {
+		return since{}
+	}
+	return since{at.Time(), ago(s.now().Sub(at.Time()))}
+}
+
+// ago says how long ago something was, and nothing from the second day on, when the date says
+// more.
+func ago(d time.Duration) string {
+	switch minutes := int(d.Minutes()); {
+	case minutes < 1:
+		return "just now"
+	case minutes == 1:
+		return "a minute ago"
+	case minutes < 60:
+		return fmt.Sprintf("%d minutes ago", minutes)
+	case minutes < 120:
+		return "an hour ago"
+	case minutes < 48*60:
+		return fmt.Sprintf("%d hours ago", minutes/60)
+	}
+	return ""
+}
+
+// methodWords says how a user has shown who they are. This site has passwords only; the other
+// words are for one that also signs people in by mail or by another service.
+func methodWords(methods authtype.Methods) string {
+	var words []string
+	for _, m := range []struct {
+		method authtype.Method
+		words  string
+	}{
+		{authtype.MethodPassword, "password"},
+		{authtype.MethodMail, "a mailed link"},
+		{authtype.MethodFederation, "another service"},
+		{authtype.MethodFederationMFA, "another service"},
+	} {
+		if methods.Has(m.method) && !slices.Contains(words, m.words) {
+			words = append(words, m.words)
+		}
+	}
+	return strings.Join(words, " and ")
 }
 
 // deviceName makes a few words of a User-Agent. Browsers claim to be others too, so the order of

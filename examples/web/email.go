@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -18,7 +17,7 @@ func (s *server) emailForm(r *http.Request) *form {
 	email := emailField(r, "email")
 	email.Label = "New email address"
 	return &form{Path: "/account/email", Page: "change-email", Title: "Change your email address", Button: "Send a link to the new address",
-		Username: s.web.User(r.Context()).Email, Fields: []*field{email, passwordField("current", "Current password", "current-password")}}
+		Fields: []*field{email}}
 }
 
 func (s *server) showEmail(w http.ResponseWriter, r *http.Request) {
@@ -29,12 +28,9 @@ func (s *server) showEmail(w http.ResponseWriter, r *http.Request) {
 // link is used: a mistyped address locks nobody out.
 func (s *server) changeEmail(w http.ResponseWriter, r *http.Request) {
 	f := s.emailForm(r)
-	account, email, current := s.web.User(r.Context()), f.email(r), f.password(r, "current")
+	account, email := s.web.User(r.Context()), f.email(r)
 	if !f.Invalid() && email == account.Email {
 		f.refuse(http.StatusUnprocessableEntity, "email", "This is your email address already.")
-	}
-	if !f.Invalid() && !s.confirmed(w, r, f, current) {
-		return
 	}
 	if !f.Invalid() {
 		switch _, err := s.auth.GetKey(r.Context(), gormkey.KeyID{Provider: "email", ID: email}); {
@@ -55,20 +51,18 @@ func (s *server) changeEmail(w http.ResponseWriter, r *http.Request) {
 		s.sendBack(w, r, f)
 		return
 	}
-	s.post(func(ctx context.Context) (mail, error) { return s.changeMail(ctx, account.ID, email) })
+	// The link is made here and not when the mail is sent, since the session must be recent now.
+	token, err := s.acting(r).IssueToken(r.Context(), account.ID, gormkey.PurposeChangeEmail, email, changeLifetime)
+	if err != nil {
+		s.web.Error(w, r, err)
+		return
+	}
+	s.notify(mail{email, "Confirm your new email address", "With this link you make this the address of your account. It works once, for an hour. If you did not ask for it, ignore this mail.",
+		s.site + address("/change-email", "token", string(token))})
 	s.notify(mail{To: account.Email, Subject: "A change of your email address",
 		Text: "Somebody who knows your password has asked to change the address of your account to " + email + ". The change is made when the link in a mail to the new address is opened. If it was not you, choose a new password now: that stops the change.",
 		Link: s.site + "/forgot-password"})
 	s.done(w, r, "change-sent", "/account")
-}
-
-func (s *server) changeMail(ctx context.Context, userID, email string) (mail, error) {
-	token, err := s.auth.IssueToken(ctx, userID, gormkey.PurposeChangeEmail, email, changeLifetime)
-	if errors.Is(err, gormkey.ErrUserNotFound) { // deleted in between
-		return mail{}, nil
-	}
-	return mail{email, "Confirm your new email address", "With this link you make this the address of your account. It works once, for an hour. If you did not ask for it, ignore this mail.",
-		s.site + address("/change-email", "token", string(token))}, err
 }
 
 func changeForm(r *http.Request) *form {

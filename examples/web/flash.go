@@ -28,6 +28,7 @@ type draft struct {
 	ID         string
 	Page       string            // the path whose form it is; other pages take the address alone
 	Email      string            // as it was typed
+	Remember   bool              // the box of "Keep me signed in" was ticked
 	Errors     map[string]string `json:",omitempty"` // by field, "" for the whole form
 	Status     int               // of the page that shows the errors
 	RetryAfter int               // in seconds, or 0

@@ -37,13 +37,17 @@ func TestEveryPostRedirects(t *testing.T) {
 		{nobody, "/verify-email", "/verify-email?token=", url.Values{"token": {verify}}},
 		{nobody, "/change-email", "/change-email?token=x", url.Values{"token": {"x"}}},
 		{ada, "/account/verify-email", "/account/verify-email", nil},
-		{ada, "/account/email", "/account/email?draft=", url.Values{"email": {"ada@example.org"}, "current": {"wrong"}}},
-		{ada, "/account/email", "/account", url.Values{"email": {"ada@example.org"}, "current": {password}}},
+		{ada, "/account/email", "/account/email?draft=", url.Values{"email": {"ada"}}},
+		{ada, "/account/email", "/account", url.Values{"email": {"ada@example.org"}}},
+		{ada, "/confirm", "/confirm?draft=.*next=%2Fmembers", url.Values{"password": {"wrong"}, "next": {"/members"}}},
+		{ada, "/confirm", "/confirm?draft=", nil},
+		{ada, "/confirm", "/members", url.Values{"password": {password}, "next": {"/members"}}},
 		{ada, "/account/password", "/account/password?draft=", url.Values{"current": {"wrong"}, "new": {"a new password"}}},
 		{ada, "/account/password", "/account", url.Values{"current": {password}, "new": {"a new password"}}},
 		{ada, "/account/devices/end-others", "/account/devices", nil},
-		{ada, "/account/delete", "/account/delete?draft=", url.Values{"current": {"wrong"}}},
-		{ada, "/account/delete", "/", url.Values{"current": {"a new password"}}},
+		{ada, "/account/devices/end-all", "/", nil},
+		{ada, "/sign-in", "/account", login("ada@example.com", "a new password")},
+		{ada, "/account/delete", "/", nil},
 	} {
 		response := step.who.only("POST", step.path, step.form)
 		path, query, _ := strings.Cut(step.to, ".*")

@@ -38,6 +38,7 @@ type field struct {
 	Type, Autocomplete string
 	Value, Error       string
 	Taken              bool // the error is addressTaken, which has links
+	Checked            bool // of a checkbox
 	Focus              bool
 }
 
@@ -55,6 +56,23 @@ func passwordField(name, label, autocomplete string) *field {
 		f.Hint = "At least 8 characters. A few random words work well."
 	}
 	return f
+}
+
+// rememberField asks whether the visitor wants to stay signed in. It is not ticked at first: the
+// computer may be a library's.
+func rememberField(r *http.Request) *field {
+	return &field{Name: "remember", Label: "Keep me signed in", Type: "checkbox", Checked: r.PostForm.Get("remember") != "",
+		Hint: "Leave this empty on a computer that other people use."}
+}
+
+// checked tells whether a checkbox is ticked.
+func (f *form) checked(name string) bool {
+	for _, field := range f.Fields {
+		if field.Name == name {
+			return field.Checked
+		}
+	}
+	return false
 }
 
 // next returns the path to go to after the sign-in, or "".
@@ -98,7 +116,7 @@ func (f *form) refuse(status int, name, message string) {
 // all that the page is about, it goes into the first empty field.
 func (f *form) focus(alone bool) {
 	for _, field := range f.Fields {
-		if field.Error != "" || alone && !f.Invalid() && field.Value == "" {
+		if field.Error != "" || alone && !f.Invalid() && field.Value == "" && field.Type != "checkbox" {
 			field.Focus = true
 			return
 		}
@@ -176,8 +194,13 @@ func (s *server) showForm(w http.ResponseWriter, r *http.Request, f *form) {
 	d, missing := s.draft(r)
 	f.Draft = d.ID
 	for _, field := range f.Fields {
-		if field.Name == "email" {
-			field.Value = d.Email
+		switch field.Name {
+		case "email":
+			if d.ID != "" {
+				field.Value = d.Email
+			}
+		case "remember":
+			field.Checked = d.Remember
 		}
 	}
 	switch {
@@ -191,7 +214,7 @@ func (s *server) showForm(w http.ResponseWriter, r *http.Request, f *form) {
 			w.Header().Set("Retry-After", strconv.Itoa(d.RetryAfter))
 		}
 	}
-	f.focus(f.Path == "/sign-in" || f.Path == "/sign-up")
+	f.focus(f.Path == "/sign-in" || f.Path == "/sign-up" || f.Path == "/confirm")
 	s.show(w, r, cmp.Or(f.status, http.StatusOK), f.Page, view{Title: f.Title, Form: f, Data: f.Data})
 }
 
@@ -205,8 +228,11 @@ func (s *server) sendBack(w http.ResponseWriter, r *http.Request, f *form) {
 		if field.Error != "" {
 			d.Errors[field.Name] = field.Error
 		}
-		if field.Name == "email" {
+		switch field.Name {
+		case "email":
 			d.Email = field.Value
+		case "remember":
+			d.Remember = field.Checked
 		}
 	}
 	http.Redirect(w, r, address(f.Path, "token", f.Token, "next", f.Next, "draft", s.keepDraft(w, d)), http.StatusSeeOther)

@@ -1,6 +1,7 @@
 // Web is an application that people can click and copy from: sign-up with a confirmed address,
 // sign-in behind a throttle, a list of devices, a changed and a forgotten password, a changed
-// address, an export and the end of an account. It runs on one SQLite file, and works without
+// address, an export and the end of an account. It asks for the password again before what a
+// stranger at an unlocked screen should not do. It runs on one SQLite file, and works without
 // JavaScript.
 //
 //	go run ./examples/web

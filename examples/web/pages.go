@@ -69,17 +69,19 @@ type view struct {
 // notices are what a page can say about the form before it. Only these can be shown, since a
 // cookie may hold anything.
 var notices = map[string]string{
-	"welcome":          "Your account is ready. We have sent you a link to confirm your email address.",
-	"signed-out":       "You are signed out.",
-	"password-changed": "Your password is changed, and your other devices are signed out.",
-	"password-reset":   "Your password is changed, and every device is signed out. Sign in with the new password.",
-	"device-ended":     "That device is signed out.",
-	"others-ended":     "Your other devices are signed out.",
-	"link-sent":        "We have sent you a new link. The older ones no longer work.",
-	"confirmed":        "Your email address is confirmed.",
-	"change-sent":      "We have sent a link to the new address. Open it to finish the change.",
-	"email-changed":    "Your email address is changed. Use the new one to sign in.",
-	"deleted":          "Your account is deleted.",
+	"welcome":            "Your account is ready. We have sent you a link to confirm your email address.",
+	"signed-out":         "You are signed out.",
+	"password-changed":   "Your password is changed, and your other devices are signed out.",
+	"password-reset":     "Your password is changed, and every device is signed out. Sign in with the new password.",
+	"device-ended":       "That device is signed out.",
+	"others-ended":       "Your other devices are signed out.",
+	"all-ended":          "You are signed out on every device.",
+	"link-sent":          "We have sent you a new link. The older ones no longer work.",
+	"confirmed":          "Your email address is confirmed.",
+	"change-sent":        "We have sent a link to the new address. Open it to finish the change.",
+	"email-changed":      "Your email address is changed. Use the new one to sign in.",
+	"password-confirmed": "Your password is confirmed. Nothing else has changed yet.",
+	"deleted":            "Your account is deleted.",
 }
 
 // show answers with a page.

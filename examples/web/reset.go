@@ -17,8 +17,13 @@ func forgotForm(r *http.Request) *form {
 		Next: next(r), Fields: []*field{emailField(r, "username")}}
 }
 
+// showForgot knows the address of somebody who is signed in.
 func (s *server) showForgot(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, forgotForm(r))
+	f := forgotForm(r)
+	if account := s.web.User(r.Context()); account != nil {
+		f.Fields[0].Value = account.Email
+	}
+	s.showForm(w, r, f)
 }
 
 // forgot does the same whether or not an account has the address: it counts the request and

@@ -75,6 +75,7 @@ func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
 	options := []httpauth.Option{
 		httpauth.WithThrottle(s.limits),
 		httpauth.RedirectAnonymous("/sign-in"),
+		httpauth.RedirectReauthenticate("/confirm"),
 		httpauth.WithCrossOrigin(http.HandlerFunc(s.crossOrigin)),
 		httpauth.WithUnavailable(s.unavailable),
 	}
@@ -85,11 +86,15 @@ func newServer(db *gorm.DB, auth *repository, set settings) (*server, error) {
 	return s, err
 }
 
-// handler returns the routes. A page is anybody's, a private one needs a session, and
-// both refuse a POST of another site before anything else.
+// handler returns the routes. A page is anybody's, a private one needs a session, and a recent one
+// needs a session whose user has just entered the password. All of them refuse a POST of another
+// site before anything else.
 func (s *server) handler() http.Handler {
 	page := func(h http.HandlerFunc) http.Handler { return s.web.OptionalUser(s.used(s.parsed(h))) }
 	private := func(h http.HandlerFunc) http.Handler { return s.web.RequireUser(s.used(s.parsed(h))) }
+	recent := func(h http.HandlerFunc) http.Handler {
+		return s.web.RequireUser(s.used(s.web.RequireRecent(recently, s.parsed(h))))
+	}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page(s.home))
@@ -107,19 +112,23 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /verify-email", page(s.verify))
 	mux.Handle("GET /change-email", page(s.showChange))
 	mux.Handle("POST /change-email", page(s.change))
+	mux.Handle("GET /confirm", private(s.showConfirm))
+	mux.Handle("POST /confirm", private(s.confirm))
 	mux.Handle("GET /members", private(s.verified(s.members)))
 	mux.Handle("GET /account", private(s.showAccount))
 	mux.Handle("GET /account/verify-email", private(s.showResend))
 	mux.Handle("POST /account/verify-email", private(s.resend))
-	mux.Handle("GET /account/email", private(s.showEmail))
+	mux.Handle("GET /account/email", recent(s.showEmail))
 	mux.Handle("POST /account/email", private(s.changeEmail))
 	mux.Handle("GET /account/password", private(s.showPassword))
 	mux.Handle("POST /account/password", private(s.changePassword))
 	mux.Handle("GET /account/devices", private(s.devices))
 	mux.Handle("POST /account/devices/end", private(s.endDevice))
 	mux.Handle("POST /account/devices/end-others", private(s.endOtherDevices))
-	mux.Handle("GET /account/export", private(s.export))
-	mux.Handle("GET /account/delete", private(s.showDelete))
+	mux.Handle("POST /account/devices/end-all", private(s.endEveryDevice))
+	mux.Handle("GET /account/export", recent(s.showExport))
+	mux.Handle("POST /account/export", recent(s.export))
+	mux.Handle("GET /account/delete", recent(s.showDelete))
 	mux.Handle("POST /account/delete", private(s.deleteAccount))
 	if s.dev {
 		mux.Handle("GET /dev/mails", page(s.showMails))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -22,8 +23,7 @@ func (s *server) device(r *http.Request) func(*Device) {
 	}
 	agent = strings.ToValidUTF8(agent[:min(len(agent), 255)], "")
 	return func(d *Device) {
-		d.UserAgent, d.IP, d.CreatedAt = agent, address, s.now()
-		d.UsedAt = d.CreatedAt
+		d.UserAgent, d.IP, d.UsedAt = agent, address, s.now()
 	}
 }
 
@@ -54,7 +54,8 @@ func (s *server) showSignUp(w http.ResponseWriter, r *http.Request) {
 }
 
 // signUp tells a visitor that an address is taken. If nobody may learn even that, send it by
-// mail, and answer as for a new account.
+// mail, and answer as for a new account. The new session counts as opened by the password, so the
+// account's pages do not ask for it at once.
 func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	f := signUpForm(r)
 	email, password := f.email(r), f.newPassword(r, "password")
@@ -66,7 +67,7 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 	err := s.auth.CreateUser(r.Context(), account, credentials(email, password))
 	switch {
 	case err == nil:
-		if _, err = s.web.OpenSession(w, r, account.ID, s.device(r)); err == nil {
+		if _, err = s.web.OpenSession(w, r, account.ID, s.device(r), s.auth.By(authtype.MethodPassword)); err == nil {
 			_ = s.limits.Trust(r.Context(), "email:"+email, s.web.Client(w, r)) // or a stranger's guesses may lock it out
 			_ = s.postVerification(r, account)                                  // the account's page sends another
 		}
@@ -85,7 +86,7 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 
 func signInForm(r *http.Request) *form {
 	return &form{Path: "/sign-in", Page: "sign-in", Title: "Sign in", Button: "Sign in", Next: next(r), Fields: []*field{
-		emailField(r, "username"), passwordField("password", "Password", "current-password"),
+		emailField(r, "username"), passwordField("password", "Password", "current-password"), rememberField(r),
 	}}
 }
 
@@ -102,7 +103,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		s.sendBack(w, r, f)
 		return
 	}
-	_, err := s.web.SignIn(w, r, credentials(email, password), s.device(r))
+	_, err := s.web.SignIn(w, r, credentials(email, password), s.device(r), s.auth.Remembered(f.checked("remember")))
 	if errors.Is(err, gormkey.ErrInvalidCredentials) || errors.Is(err, gormkey.ErrInvalidArgument) { // no account has such a password
 		f.refuse(http.StatusUnauthorized, "password", "The email address or the password is wrong.")
 	}

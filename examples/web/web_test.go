@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
 	"github.com/gormkey/gormkey"
@@ -27,7 +28,10 @@ type site struct {
 	http  *httptest.Server
 	clock *authtest.Clock
 	log   *statements
+	db    *gorm.DB
 }
+
+var tags = regexp.MustCompile(`<[^>]*>`)
 
 func open(t *testing.T, set settings) *site {
 	t.Helper()
@@ -47,7 +51,7 @@ func open(t *testing.T, set settings) *site {
 	server := httptest.NewTLSServer(s.handler())
 	t.Cleanup(server.Close)
 	s.site = server.URL
-	return &site{s, server, clock, log}
+	return &site{s, server, clock, log, db}
 }
 
 // visitor is a browser, as far as the server sees it.
@@ -164,7 +168,7 @@ func TestStrangers(t *testing.T) {
 	ada.do("POST", "/sign-up", login("ada@example.com", password))
 	eve.do("POST", "/sign-up", login("eve@example.com", password))
 	for _, path := range []string{"/sign-up", "/sign-in", "/sign-out", "/forgot-password", "/reset-password", "/verify-email", "/change-email", "/account/verify-email",
-		"/account/email", "/account/password", "/account/delete", "/account/devices/end", "/account/devices/end-others"} {
+		"/account/email", "/account/password", "/account/delete", "/account/export", "/confirm", "/account/devices/end", "/account/devices/end-others", "/account/devices/end-all"} {
 		ada.want(403, path, "We refused this request")(ada.do("POST", path, login("eve@example.com", password), "Sec-Fetch-Site", "cross-site"))
 	}
 	_, _, page := ada.do("GET", "/account/devices", nil)
@@ -200,7 +204,8 @@ func TestFailureSetsNoCookie(t *testing.T) {
 		{eve, "/sign-in", login("nobody@example.com", "a guess")},
 		{eve, "/sign-in", login("ada@example.com", "\xff\xfe")},
 		{eve, "/verify-email", url.Values{"token": {"x"}}},
-		{ada, "/account/delete", url.Values{"current": {"a guess"}}},
+		{ada, "/confirm", url.Values{"password": {"a guess"}}},
+		{ada, "/confirm", url.Values{"password": {"\xff\xfe"}}},
 		{eve, "/sign-up", login("ada@example.com", password)},
 		{eve, "/sign-up", login("eve@example.com", "short")},
 		{eve, "/forgot-password", login("ada@example.com", "")},

@@ -60,7 +60,7 @@ func (v *visitor) check(name, scheme string) {
 	v.do(chromedp.EmulateViewport(320, 600),
 		chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &excess),
 		chromedp.Evaluate(`[...document.querySelectorAll("a, button, input")].filter(e => {
-			const box = e.getBoundingClientRect();
+			const box = (e.type === "checkbox" ? e.closest("label") : e).getBoundingClientRect(); // its label can be tapped too
 			const sentence = e.matches("p:not(.aside) a:not(.button)") && e.closest("main");
 			return box.height > 0 && box.height < 44 && !sentence && !e.matches(".skip");
 		}).map(e => e.outerHTML + " is " + e.getBoundingClientRect().height + " high")`, &small),
@@ -94,6 +94,7 @@ func eachPage(t *testing.T, look look) {
 		}
 		accountPages(ada, email, scheme, look)
 		refusedPages(nobody, email, scheme, look)
+		confirmPages(ada, look, scheme)
 		ada.signOut()
 		look(ada, "signed-out", scheme)
 	}
@@ -106,12 +107,12 @@ func accountPages(ada *visitor, email, scheme string, look look) {
 	look(ada, "account-new", scheme)
 	for _, p := range []struct{ name, path string }{
 		{"home-signed-in", "/"}, {"verify-needed", "/members"}, {"change-password", "/account/password"},
-		{"change-email", "/account/email"}, {"delete-account", "/account/delete"}, {"mails", "/dev/mails"},
+		{"change-email", "/account/email"}, {"delete-account", "/account/delete"}, {"export", "/account/export"}, {"mails", "/dev/mails"},
 	} {
 		ada.open(p.path)
 		look(ada, p.name, scheme)
 	}
-	for _, path := range []string{"/account/password", "/account/email", "/account/delete"} {
+	for _, path := range []string{"/account/password", "/account/email"} {
 		ada.open(path)
 		ada.submit(click(in(path, button)))
 		look(ada, strings.ReplaceAll(path[1:], "/", "-")+"-refused", scheme)
@@ -134,6 +135,36 @@ func accountPages(ada *visitor, email, scheme string, look look) {
 	look(ada, "devices", scheme)
 }
 
+// confirmPages shows what a session sees that is not recent.
+func confirmPages(ada *visitor, look look, scheme string) {
+	ada.Helper()
+	ada.site.age(ada.T)
+	ada.open("/account/devices")
+	look(ada, "devices-old", scheme)
+	ada.submit(click(in("/account/devices/end-others", button)))
+	ada.wantPath("/confirm")
+	look(ada, "confirm-password", scheme)
+	ada.submit(click(in("/confirm", button)))
+	look(ada, "confirm-password-empty", scheme)
+	ada.do(fill(in("/confirm", current), "wrong"))
+	ada.submit(click(in("/confirm", button)))
+	ada.wantStatus(422)
+	look(ada, "confirm-password-refused", scheme)
+	ada.do(fill(in("/confirm", current), password))
+	ada.submit(click(in("/confirm", button)))
+	ada.wantPath("/account/devices")
+	look(ada, "devices-confirmed", scheme)
+	ada.open("/account/delete")
+	ada.site.age(ada.T)
+	ada.submit(click(in("/account/delete", button)))
+	for range 5 {
+		ada.do(fill(in("/confirm", current), "wrong"))
+		ada.submit(click(in("/confirm", button)))
+	}
+	ada.wantStatus(429)
+	look(ada, "confirm-password-too-many", scheme)
+}
+
 // refusedPages shows what visitors see who have forgotten something.
 func refusedPages(nobody *visitor, email, scheme string, look look) {
 	nobody.Helper()
@@ -144,7 +175,9 @@ func refusedPages(nobody *visitor, email, scheme string, look look) {
 	nobody.submit(click(in("/sign-up", button)))
 	nobody.wantStatus(409)
 	look(nobody, "sign-up-taken", scheme)
-	nobody.signIn(email, "wrong")
+	nobody.open("/sign-in")
+	nobody.do(click(remember))
+	nobody.signInHere(email, "wrong")
 	look(nobody, "sign-in-refused", scheme)
 	for range 5 {
 		nobody.signIn(email, "wrong")

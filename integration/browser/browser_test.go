@@ -5,6 +5,7 @@ package browser_test
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	_ "modernc.org/sqlite"
 )
 
 // patience is for how long a step may take.
@@ -61,7 +63,20 @@ func TestMain(m *testing.M) {
 }
 
 // site is examples/web, with a database of its own.
-type site struct{ url string }
+type site struct{ url, file string }
+
+// age makes every session an hour older, so that none is recent.
+func (s *site) age(t *testing.T) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+s.file+"?_pragma=busy_timeout(5000)")
+	must(t, err)
+	defer func() { _ = db.Close() }()
+	result, err := db.ExecContext(t.Context(), "UPDATE user_session SET opened_at = opened_at - 3600000, authenticated_at = authenticated_at - 3600000")
+	must(t, err)
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		t.Fatalf("%d sessions are older now (%v)", n, err)
+	}
+}
 
 func start(t *testing.T, args ...string) *site {
 	t.Helper()
@@ -72,7 +87,8 @@ func start(t *testing.T, args ...string) *site {
 		}
 		skip("no Chromium (%v); install it: .ci/engines browser", missing)
 	}
-	cmd := exec.Command(binary, append([]string{"-addr", "localhost:0", "-db", filepath.Join(t.TempDir(), "web.db")}, args...)...)
+	file := filepath.Join(t.TempDir(), "web.db")
+	cmd := exec.Command(binary, append([]string{"-addr", "localhost:0", "-db", file}, args...)...)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
@@ -89,7 +105,7 @@ func start(t *testing.T, args ...string) *site {
 				for lines.Scan() {
 				}
 			}()
-			return &site{strings.TrimSuffix(address, "/")}
+			return &site{strings.TrimSuffix(address, "/"), file}
 		}
 	}
 	t.Fatalf("examples/web printed no address")
@@ -272,7 +288,7 @@ func (v *visitor) signOut() {
 func (v *visitor) back() {
 	v.Helper()
 	var before, now, state string
-	v.do(chromedp.Location(&before), chromedp.Evaluate(`history.back()`, nil))
+	v.do(chromedp.Location(&before), chromedp.Evaluate(`setTimeout(() => history.back())`, nil))
 	for end := time.Now().Add(patience); now == "" || now == before || state != "complete"; {
 		if time.Now().After(end) {
 			v.Fatalf("Back does not leave %s", before)

@@ -30,8 +30,8 @@ func TestBackNeverResubmits(t *testing.T) {
 		{ada, "/account/verify-email", "/account/verify-email", nil, "/account/verify-email", "a new link"},
 		{ada, "/account/password", "/account/password", nil, "/account/password", "Enter your password."},
 		{ada, "/account/password", "/account/password", map[string]string{"current": password, "new": "a new password"}, "/account", "is changed"},
-		{ada, "/account/email", "/account/email", map[string]string{"email": "x", "current": "x"}, "/account/email", "like name@example.com"},
-		{ada, "/account/email", "/account/email", map[string]string{"email": "new@example.com", "current": "a new password"}, "/account", "have sent a link"},
+		{ada, "/account/email", "/account/email", map[string]string{"email": "x"}, "/account/email", "like name@example.com"},
+		{ada, "/account/email", "/account/email", map[string]string{"email": "new@example.com"}, "/account", "have sent a link"},
 		{ada, "mail:/change-email", "/change-email", nil, "/account", "is changed"},
 		{ada, "/account/devices", "/sign-out", nil, "/", "You are signed out."},
 		{ada, "/sign-up", "/sign-up", map[string]string{"email": "new@example.com", "password": password}, "/sign-up", "There is an account"},
@@ -41,11 +41,15 @@ func TestBackNeverResubmits(t *testing.T) {
 		{ada, "mail:/reset-password", "/reset-password", map[string]string{"password": "short"}, "/reset-password", "at least 8"},
 		{ada, "mail:/reset-password", "/reset-password", map[string]string{"password": password}, "/sign-in", "is changed"},
 		{ada, "/sign-in", "/sign-in", map[string]string{"email": "new@example.com", "password": password}, "/account", "new@example.com"},
-		{ada, "/account/delete", "/account/delete", map[string]string{"current": "wrong"}, "/account/delete", "not your current"},
-		{ada, "/account/delete", "/account/delete", map[string]string{"current": password}, "/", "is deleted"},
+		{ada, "/confirm?next=/account/delete", "/confirm", map[string]string{"password": "wrong"}, "/confirm", "not your password"},
+		{ada, "/confirm?next=/account/delete", "/confirm", map[string]string{"password": password}, "/account/delete", "is confirmed"},
+		{ada, "/account/delete", "/account/delete", nil, "/", "is deleted"},
 		{ada, "/sign-up", "/sign-up", map[string]string{"email": "bob@example.com", "password": password}, "/account", "is ready"},
 	} {
 		v := form.who
+		if form.path == "/confirm" {
+			s.age(t)
+		}
 		if link, ok := strings.CutPrefix(form.page, "mail:"); ok {
 			v.do(chromedp.Navigate(v.mailed(link)))
 		} else {
@@ -159,7 +163,7 @@ func TestLifeByKeyboard(t *testing.T) {
 	k.fill("current", password, "new", "a new password")
 	k.press("Change password", "/account")
 	k.press("Change address", "/account/email")
-	k.fill("email", "new@example.com", "current", "a new password")
+	k.fill("email", "new@example.com")
 	k.press("Send a link to the new address", "/account")
 	k.mail("/change-email")
 	k.press("Use this address", "/account")
@@ -177,7 +181,6 @@ func TestLifeByKeyboard(t *testing.T) {
 	k.fill("password", password) // the address is there
 	k.press("Sign in", "/account")
 	k.press("Delete account", "/account/delete")
-	k.fill("current", password)
 	k.press("Delete my account", "/")
 	k.wantText("is deleted")
 }
@@ -200,6 +203,9 @@ func TestWithoutScript(t *testing.T) {
 	ada.do(fill(in("/sign-up", chosen), password)) // the address is there
 	ada.submit(click(in("/sign-up", button)))
 	ada.wantPath("/account/devices") // where it began
+	ada.wantText("Signed in just now")
+	s.visit(t).signIn("ada@example.com", password)
+	ada.open("/account/devices")
 	ada.wantText(" UTC")
 	ada.do(chromedp.Navigate(ada.mailed("/verify-email")))
 	ada.submit(click(in("/verify-email", button)))
@@ -300,18 +306,20 @@ func TestLocalTimes(t *testing.T) {
 	t.Parallel()
 	ada := start(t).visit(t)
 	ada.signUp("ada@example.com")
+	ada.site.visit(t).signIn("ada@example.com", password)
 	times := func(zone string) (all []string) {
 		ada.do(chromedp.ActionFunc(func(ctx context.Context) error { return emulation.SetTimezoneOverride(zone).Do(ctx) }))
 		ada.open("/account/devices")
 		ada.do(chromedp.Evaluate(`[...document.querySelectorAll("main time")].map(t => {
 			const at = new Date(t.dateTime), two = n => String(n).padStart(2, "0");
+			if ("ago" in t.dataset) { return t.textContent + ", " + (t.title.endsWith(two(at.getHours()) + ":" + two(at.getMinutes())) ? "local" : t.title); }
 			return t.textContent.includes("UTC") ? "UTC" : t.textContent.endsWith(two(at.getHours()) + ":" + two(at.getMinutes())) ? "local" : t.textContent;
 		})`, &all))
 		return all
 	}
 	for _, zone := range []string{"Asia/Kathmandu", "America/New_York"} { // the first is 5:45 hours ahead
-		all := times(zone)
-		if len(all) != 2 || all[0] != "local" || strings.Contains(all[1], ":") {
+		all := times(zone) // opened, ends; used, opened, ends at
+		if len(all) != 5 || all[0] != "just now, local" || strings.Contains(all[1], ":") || all[2] != "local" || all[3] != all[0] || all[4] != "local" {
 			t.Errorf("in %s: got %q", zone, all)
 		}
 	}

@@ -18,8 +18,13 @@ for (const button of document.querySelectorAll("button[data-reveals]")) {
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "long" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" });
 for (const time of document.querySelectorAll("time[datetime]")) {
+	const local = ("day" in time.dataset ? day : moment).format(new Date(time.dateTime));
+	if ("ago" in time.dataset) { // "3 minutes ago" is the same everywhere
+		time.title = local;
+		continue;
+	}
 	time.title = time.textContent;
-	time.textContent = ("day" in time.dataset ? day : moment).format(new Date(time.dateTime));
+	time.textContent = local;
 }
 
 // Links between the pages of nobody take the typed address along, in the fragment, which is not
