@@ -21,7 +21,8 @@ type acting struct {
 
 // As returns the repository bound to a session, for what its user does to their own account. Each
 // of these operations then reads the session again, under the user's lock and in its own
-// transaction, so that the proof and the act are never two calls (OWASP ASVS 7.5.1):
+// transaction, so that the proof and the act are never two calls (OWASP ASVS 7.5.1). Use it within
+// the request: a later Reauthenticate gives the session another id.
 //
 //   - AddKey, ShareKey, RenameKey, RemoveKey
 //   - ChangePassword, OverwritePassword
@@ -63,7 +64,8 @@ func (r *RepositoryOf[U, K, S]) bind(session S, within time.Duration) *acting {
 // CheckRecent returns [ErrNotRecent] unless the user of a session showed who they are within a
 // period of 1 minute to 24 hours, by the plugin's clock. It sends no statement: use it to ask for
 // the password before a form is shown. What counts is the check of [RepositoryOf.As], which also
-// asks how they showed it.
+// asks how they showed it: somebody who came by a mailed link just now is recent here, and is
+// refused there if they have a password.
 func (r *RepositoryOf[U, K, S]) CheckRecent(session S, within time.Duration) error {
 	if err := r.bind(session, within).err; err != nil {
 		return err
