@@ -19,10 +19,10 @@ type acting struct {
 	err    error // why it cannot be bound
 }
 
-// As returns the repository bound to a session, for what its user does to their own account. Each
-// of these operations then reads the session again, under the user's lock and in its own
-// transaction, so that the proof and the act are never two calls (OWASP ASVS 7.5.1). Use it within
-// the request: a later Reauthenticate gives the session another id.
+// As returns the repository bound to a session, for what its user does to their own account. Use it
+// within the request, since Reauthenticate gives the session another id. Each of these operations
+// then reads the session again, under the user's lock and in its own transaction, so that the proof
+// and the act are never two calls (OWASP ASVS 7.5.1):
 //
 //   - AddKey, ShareKey, RenameKey, RemoveKey
 //   - ChangePassword, OverwritePassword
