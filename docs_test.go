@@ -140,6 +140,13 @@ func (m *docModule) page(file string) {
 	check := "testdata/docs/" + name + ".go"
 	if text, err := os.ReadFile(check); err == nil {
 		m.write("pages/"+name+"/check.go", string(text))
+		more, err := filepath.Glob("testdata/docs/" + name + "_*.go") // of a check that is long
+		if err != nil {
+			m.Fatal(err)
+		}
+		for _, file := range more {
+			m.copy(file, "pages/"+name+"/"+filepath.Base(file))
+		}
 		if bytes.Contains(text, []byte("\nfunc Check(t *testing.T)")) {
 			m.checked = append(m.checked, name)
 		} else {
