@@ -24,6 +24,7 @@ const (
 	MethodDevice        Method = "device"     // a device that was trusted before
 )
 
+// methods are all of them, in the order of their words.
 var methods = []Method{
 	MethodDevice, MethodFederation, MethodFederationMFA, MethodMail, MethodOTP, MethodPasskey, MethodPasskeyUV,
 	MethodPassword, MethodRecovery,
@@ -49,7 +50,6 @@ func (m Methods) With(more ...Method) Methods {
 			words = append(words, string(known))
 		}
 	}
-	slices.Sort(words)
 	return Methods(strings.Join(words, " "))
 }
 
