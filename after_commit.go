@@ -13,9 +13,11 @@ import (
 // goroutine of the call and before it returns, so hand slow work to another goroutine. A panic is
 // logged and goes no further: the operation has been done.
 //
-// It is told nothing if the commit's outcome is unknown ([ErrOutcomeUnknown]), if the process ends
-// between the commit and the call, and in a transaction of yours, of whose commit the library does
-// not hear. What must not get lost belongs into a table that a hook writes: see [WithHook].
+// It is told nothing if the commit's outcome is unknown ([ErrOutcomeUnknown]), and nothing if the
+// process ends between the commit and the call. In a transaction of yours it is told nothing
+// either, since the library does not hear of the commit; inside UseToken or a hook, it does not
+// hear if you roll back a savepoint of your own. Let a hook write to a table what must not get
+// lost: see [WithHook].
 //
 // The context is that of the operation, without its end.
 func WithAfterCommit(f func(ctx context.Context, e event.Event)) Option {
@@ -25,27 +27,39 @@ func WithAfterCommit(f func(ctx context.Context, e event.Event)) Option {
 // tells reports whether anybody wants to hear of events.
 func (o *options) tells() bool { return len(o.hooks)+len(o.after) > 0 }
 
-// told collects the events of one try of an operation until it has committed. The
-// context carries it, so that an operation on the same transaction, inside UseToken or a hook,
-// adds to it.
+// told collects the events of one try of an operation until it has committed. The context carries
+// it, so that an operation on the same transaction, inside UseToken or a hook, adds to it.
 type told struct{ events []event.Event }
+
+// collected returns what a context carries, nil for nothing.
+func collected(ctx context.Context) *told {
+	t, _ := ctx.Value(toldKey{}).(*told)
+	return t
+}
+
+// mark returns what forgets the events that are told from now on.
+func (t *told) mark() (forget func()) {
+	if t == nil {
+		return func() {}
+	}
+	n := len(t.events)
+	return func() { t.events = t.events[:n] }
+}
 
 type toldKey struct{}
 
 // collect returns a context by which events are collected, for an operation in a transaction of
 // the library's own. Inside such a transaction that is the context of the outer one.
-func (r *RepositoryOf[U, K, S]) collect(ctx context.Context) (context.Context, *told) {
+func (r *RepositoryOf[U, K, S]) collect(ctx context.Context) (_ context.Context, events *told, own bool) {
 	if len(r.opts.after) == 0 || ctx == nil || r.err != nil {
-		return ctx, nil
+		return ctx, nil, false
 	}
-	if r.inTransaction() {
-		if outer, ok := r.db.Statement.Context.Value(toldKey{}).(*told); ok {
-			ctx = context.WithValue(ctx, toldKey{}, outer)
-		}
-		return ctx, nil
+	if own = !r.inTransaction(); own {
+		events = new(told)
+	} else if events = collected(r.db.Statement.Context); events == nil {
+		return ctx, nil, false
 	}
-	own := new(told)
-	return context.WithValue(ctx, toldKey{}, own), own
+	return context.WithValue(ctx, toldKey{}, events), events, own
 }
 
 // deliver tells the functions of [WithAfterCommit].

@@ -20,7 +20,7 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 	if !r.opts.tells() {
 		return nil
 	}
-	collected, _ := tx.Statement.Context.Value(toldKey{}).(*told)
+	told := collected(tx.Statement.Context)
 	at := r.opts.now()
 	for _, e := range events {
 		e.At = at
@@ -35,8 +35,8 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 				return fmt.Errorf("hook of %q: %w", e.Type, err)
 			}
 		}
-		if collected != nil {
-			collected.events = append(collected.events, e)
+		if told != nil {
+			told.events = append(told.events, e)
 		}
 	}
 	return nil

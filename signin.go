@@ -203,7 +203,7 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 
 // failSignIn tells the hooks the reason, and returns only [ErrInvalidCredentials] to the caller.
 func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, userID string, reason error) error {
-	ctx, told := r.collect(ctx)
+	ctx, told, own := r.collect(ctx)
 	db, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, u
 	if err != nil {
 		return errors.Join(ErrInvalidCredentials, err)
 	}
-	if told != nil {
+	if own {
 		r.deliver(ctx, told.events)
 	}
 	return ErrInvalidCredentials

@@ -82,22 +82,24 @@ func (r *RepositoryOf[U, K, S]) doOne(ctx context.Context, op string, several bo
 
 // run runs an operation, and tells of it what is told after a commit.
 func (r *RepositoryOf[U, K, S]) run(ctx context.Context, op string, transaction bool, work func(u *unit) error) error {
-	ctx, told := r.collect(ctx)
-	err := r.tries(ctx, op, transaction, told, work)
-	if told != nil && err == nil {
+	ctx, told, own := r.collect(ctx)
+	forget := told.mark()
+	err := r.tries(ctx, op, transaction, forget, work)
+	switch {
+	case err != nil:
+		forget() // inside a transaction only a savepoint was rolled back, and the rest may be committed
+	case own:
 		r.deliver(ctx, told.events)
 	}
 	return err
 }
 
-// tries begins each try with an empty unit. A batch is read back after its commit. In a batch of
+// tries begins each try with an empty unit, and forgets what an earlier one has told. A batch is read back after its commit. In a batch of
 // the caller's, which ends after the operation, an operation that reads back is refused.
-func (r *RepositoryOf[U, K, S]) tries(ctx context.Context, op string, transaction bool, told *told, work func(u *unit) error) error {
+func (r *RepositoryOf[U, K, S]) tries(ctx context.Context, op string, transaction bool, forget func(), work func(u *unit) error) error {
 	u := new(unit)
 	step := func(tx *gorm.DB) error {
-		if told != nil {
-			told.events = told.events[:0]
-		}
+		forget()
 		*u = unit{tx: tx}
 		u.writes = u.first[:0]
 		if r.opts.tells() {

@@ -160,7 +160,13 @@ func afterCommitTries(s *suite) {
 // commit; inside UseToken, whose transaction is the library's, everything is told after it.
 func afterCommitInside(s *suite) {
 	l := new(listener)
-	f := s.withTokens(l.option())
+	refused, refuse := errors.New("the hook refuses"), false
+	f := s.withTokens(l.option(), gormkey.WithHook(func(_ *gorm.DB, e event.Event) error {
+		if refuse && e.Type == event.KeyAdded && e.KeyID.ID == "new@example.com" {
+			return refused
+		}
+		return nil
+	}))
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	token := issue(s, f, ada.ID, gormkey.PurposeChangeEmail, "new@example.com")
@@ -173,9 +179,20 @@ func afterCommitInside(s *suite) {
 		return nil
 	})))
 	equal(s, "after it", l.heard(), "token used, key removed, key added")
-	if s.batches {
+	if s.batches { // an operation cannot fail there before its batch is sent
 		return
 	}
+	// What was rolled back to a savepoint is not told, though the rest is committed.
+	token = issue(s, f, ada.ID, gormkey.PurposeChangeEmail, "")
+	l.heard()
+	refuse = true
+	must(s, second(f.UseToken(ctx, gormkey.PurposeChangeEmail, token, func(tx *gorm.DB, _ *gormkey.OneTimeToken[account]) error {
+		err := f.With(tx).RenameKey(ctx, ada.ID, keyID("email", "new@example.com"), "third@example.com")
+		must(s, err)
+		wantErr(s, "inside", f.With(tx).RenameKey(ctx, ada.ID, keyID("email", "third@example.com"), "new@example.com"), refused)
+		return nil
+	})))
+	equal(s, "after one that was rolled back", l.heard(), "token used, key removed, key added")
 	must(s, f.db.Transaction(func(tx *gorm.DB) error {
 		return second(f.With(tx).OpenSession(ctx, ada.ID))
 	}))
@@ -243,7 +260,7 @@ func everyoneNotBefore(s *suite) {
 	incident := f.clock.Now()
 	at, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
-	// A row of which nobody knows when it was opened.
+	// Nobody knows when this one was opened.
 	unknown, err := f.OpenSession(ctx, ada.ID)
 	must(s, err)
 	must(s, f.db.WithContext(ctx).Exec("UPDATE user_session SET opened_at = NULL WHERE id = ?", string(unknown.ID)).Error)
