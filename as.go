@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"time"
@@ -103,7 +104,7 @@ func (r *RepositoryOf[U, K, S]) lockFor(u *unit, userID string) error {
 		return ErrNotRecent
 	case !session.Methods.Has(authtype.MethodPassword) && !session.Methods.Has(authtype.MethodPasskey) && !session.Methods.Has(authtype.MethodPasskeyUV):
 		if has, err := r.hasPassword(u.tx, userID); err != nil || has {
-			return errOr(err, ErrNotRecent)
+			return cmp.Or(err, ErrNotRecent)
 		}
 	}
 	u.then(func(tx *gorm.DB) error { // a batch takes no lock

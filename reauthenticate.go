@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -21,7 +22,7 @@ import (
 // has no password. It needs [WithSessionFacts]. Throttle it as you throttle a sign-in, in one
 // account with it; package httpauth does.
 //
-// Errors, after each of which the session is as it was:
+// After an error the session is as it was:
 //
 //   - [ErrInvalidSession]: the token has no session, or another call was faster.
 //   - [ErrInvalidCredentials]: as from [RepositoryOf.SignIn], and also if they are another user's.
@@ -46,10 +47,12 @@ func (r *RepositoryOf[U, K, S]) Reauthenticate(ctx context.Context, token Token,
 			return failed[S](r.failSignIn(ctx, c, base.UserID, ErrKeyNotFound))
 		}
 		err = r.rotate(ctx, base, key, c.proved)
-		if errors.Is(err, errChanged) {
+		switch {
+		case errors.Is(err, errChanged):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, ErrInvalidPassword):
+			return failed[S](r.failSignIn(ctx, c, base.UserID, ErrInvalidPassword))
+		case err != nil:
 			return failed[S](err)
 		}
 		base.User = key.User
@@ -87,13 +90,14 @@ func (r *RepositoryOf[U, K, S]) rotate(ctx context.Context, session *SessionOf[U
 		}
 		if proved {
 			if has, err := r.hasPassword(u.tx, session.UserID); err != nil || has {
-				return errOr(err, ErrInvalidCredentials)
+				return cmp.Or(err, ErrInvalidPassword)
 			}
 		}
 		u.then(func(tx *gorm.DB) error {
+			// The SET is given as a clause, since GORM leaves the columns of facts out of its own.
 			result := r.b.onShard(tx, session.UserID).Model(new(SessionOf[U])).
 				Where(r.b.idIs(string(session.ID))).Where(r.b.ownerIs(session.UserID)).Where(r.livesAt(now)).Where(r.stillHas(key)).
-				Clauses(assign(values)).UpdateColumns(map[string]any{})
+				Clauses(clause.Assignments(values)).UpdateColumns(map[string]any{})
 			return r.mustChange(tx, result, errChanged, func() error { return r.checkWritable(tx.Model(new(SessionOf[U])), string(session.ID)) })
 		})
 		u.tell(event.Event{Type: event.Reauthenticated, UserID: session.UserID, SessionID: next.ID, KeyID: key.KeyID()})
@@ -103,24 +107,6 @@ func (r *RepositoryOf[U, K, S]) rotate(ctx context.Context, session *SessionOf[U
 		*session = next
 	}
 	return err
-}
-
-// errOr returns an error, or the other one if there is none.
-func errOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
-}
-
-// assign is the SET clause of an UPDATE. GORM would leave the columns out that are read-only for
-// the application.
-func assign(values map[string]any) clause.Set {
-	set := make(clause.Set, 0, len(values))
-	for _, a := range clause.Assignments(values) {
-		set = append(set, clause.Assignment{Column: clause.Column{Name: a.Column.Name}, Value: a.Value})
-	}
-	return set
 }
 
 // livesAt is the condition that a session is not dead.

@@ -60,10 +60,14 @@ func asReauthenticate(s *suite) {
 		"the session's id as one": {gormkey.Token(old.ID), email(ada.Email), gormkey.ErrInvalidSession},
 	} {
 		before := snapshot(s, f)
+		told = nil
 		session, err := f.Reauthenticate(ctx, c.token, c.login)
 		wantErr(s, name, err, c.want)
 		equal(s, name+": session", session, nil)
 		equal(s, name+": rows", snapshot(s, f), before)
+		if c.want == gormkey.ErrInvalidCredentials && (len(told) != 1 || told[0].Type != event.SignInFailed || told[0].Err == nil) {
+			s.Errorf("%s: the hooks were told %+v, want a failed sign-in with its reason", name, told)
+		}
 	}
 
 	told = nil
