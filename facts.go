@@ -64,8 +64,8 @@ func (r *RepositoryOf[U, K, S]) By(methods ...authtype.Method) func(S) {
 const unremembered = 24 * time.Hour
 
 // Remembered says whether the user wants to be remembered, the "keep me signed in" of a form. It
-// is stored with the session, and kept when it is renewed. If it is false, the session ends 24
-// hours after it was last used, or as [WithSessionPeriods] says if that is less, and package
+// is stored with the session, and kept when it is renewed. If it is false, the session ends at most
+// 24 hours after it was last used, or as [WithSessionPeriods] says if that is less, and package
 // httpauth sends a cookie that the browser forgets when it is closed. If it is true, or is not
 // given, the session has the periods of [WithSessionPeriods]. It needs [WithSessionFacts].
 func (r *RepositoryOf[U, K, S]) Remembered(yes bool) func(S) {

@@ -129,7 +129,7 @@ func WithAbsoluteLifetime(lifetime time.Duration) Option {
 func WithAAL1() Option { return WithAbsoluteLifetime(30 * 24 * time.Hour) }
 
 // WithAAL2 sets the lifetimes that NIST SP 800-63B-4, 2.2.3, gives for assurance level 2: a session
-// ends 24 hours after the user showed who they are, and an hour after it was last used. It is
+// ends 24 hours after the user showed who they are, and at most an hour after it was last used. It is
 // [WithAbsoluteLifetime] with 24 hours and [WithSessionPeriods] with 5 and 55 minutes, so a session
 // that is in use is renewed every 5 minutes. Level 2 also asks for two factors.
 func WithAAL2() Option {
@@ -140,8 +140,8 @@ func WithAAL2() Option {
 }
 
 // WithSessionsNotBefore makes every session dead that was opened before a time, from the moment at
-// which the process starts: after an incident, for example. Its cost is a comparison. Sessions of
-// which it is not known when they were opened count as older. To delete their rows too, call
+// which the process starts: after an incident, for example. Its cost is a comparison. A session
+// that does not know when it was opened counts as older. To delete their rows too, call
 // [RepositoryOf.EndSessionsOfEveryone]. It needs [WithSessionFacts].
 func WithSessionsNotBefore(t time.Time) Option {
 	return func(o *options) { o.notBefore = max(1, UnixMilli(t.UnixMilli())) }

@@ -32,8 +32,9 @@ type lookup struct {
 type lookupColumn struct {
 	field  *schema.Field
 	ofUser bool
-	// own is true for a column of the library, which is read straight into its field. GORM goes by
-	// a buffer and two more allocations, to turn NULL and other types into the application's.
+	// own is true for a column of the library, which is read straight into its field. GORM reads
+	// into a buffer first, since it has to turn NULL and other types into the application's. That
+	// takes two more allocations.
 	own bool
 }
 

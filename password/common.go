@@ -105,8 +105,8 @@ func isPattern(s string) bool {
 	return isRows(s)
 }
 
-// repeated returns the shortest text of which s is two copies or more, where the last may be cut
-// short if there are two whole ones before it. It returns "" if there is none.
+// repeated returns the shortest text that s repeats, twice or more often. The last copy may be cut
+// short if there are two whole ones before it. It returns "" if s repeats none.
 func repeated(s string) string {
 	for n := 1; n <= len(s)/2; n++ {
 		if s[n] == s[0] && s[n:] == s[:len(s)-n] {

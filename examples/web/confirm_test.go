@@ -123,7 +123,7 @@ func TestConfirm(t *testing.T) {
 		field := page[strings.Index(page, `<input id="password"`):]
 		field = field[:strings.Index(field, ">")]
 		if !strings.Contains(beside, says) || !strings.Contains(field, "autofocus") || !strings.Contains(field, `aria-describedby="password-error"`) {
-			t.Errorf("%.9q: beside the field is %q, and it is %s", typed, beside, field)
+			t.Errorf("%.9q: the error next to the field is %q, and the field is %s", typed, beside, field)
 		}
 		if len(typed) > 0 && strings.Contains(page, typed) {
 			t.Errorf("the page has the password:\n%s", page)
