@@ -147,7 +147,7 @@ func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 		case *log.EventEntryAdded:
 			switch e.Entry.Source {
 			case log.SourceSecurity, log.SourceViolation, log.SourceJavascript, log.SourceRecommendation: // the last is about password managers
-				problem = "log: " + e.Entry.Text
+				problem = "log of " + e.Entry.URL + ": " + e.Entry.Text
 			}
 		case *network.EventRequestWillBeSent:
 			u, err := url.Parse(e.Request.URL)
