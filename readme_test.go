@@ -16,8 +16,14 @@ import (
 	"time"
 )
 
-// TestREADME is a client of README's program, by the commands of the page. TestDocPages compiles
-// its table.
+// taskRow is a row of README's table: a task, its lines of code, and the guide.
+var taskRow = regexp.MustCompile("(?m)^\\| [^|]+ \\| (`.+`) \\| .+ \\|$")
+
+// docBlock is Go in a page.
+var docBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
+
+// TestREADME is a client of README's program, by the commands of the page. integration/docs
+// compiles its table.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")

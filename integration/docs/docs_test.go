@@ -1,4 +1,5 @@
-package gormkey_test
+// Package docs_test compiles and runs what the pages of docs show.
+package docs_test
 
 import (
 	"bytes"
@@ -35,12 +36,18 @@ func docPages(t *testing.T) []string {
 	})
 }
 
+func TestMain(m *testing.M) {
+	if err := os.Chdir("../.."); err != nil { // the pages are the root's
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
 // TestDocPages makes a module of the pages, a package a page. The blocks of a page are its
 // files. Another is testdata/docs/<page>.go, which declares the names that the blocks leave out,
 // and has a function Check that proves the page's claims. One go test builds and runs all of
 // it; the programs that end are run one by one.
 func TestDocPages(t *testing.T) {
-	t.Parallel()
 	m := &docModule{T: t, root: t.TempDir()}
 	m.goMod()
 	m.copy("testdata/docs/kit/kit.go", "kit/kit.go")
