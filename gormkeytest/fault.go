@@ -169,7 +169,7 @@ func faultRetry(s *suite) {
 	for verb, call := range writes(f, s.Context(), ada, session) {
 		{
 			const code = codedError("40001") // TestR35RetryableCodes has the others
-			failures, tries := 4, 0
+			failures, tries := 2, 0
 			recorder.inject = func(sql string) error {
 				first := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "UPDATE")
 				if first && tries < failures {
@@ -179,7 +179,7 @@ func faultRetry(s *suite) {
 				return nil
 			}
 			if err := call(auth); err != nil {
-				s.Errorf("%s, %s four times: %v", verb, code, err)
+				s.Errorf("%s, %s twice: %v", verb, code, err)
 			}
 			recorder.inject = nil
 			restore(s, f, ada, session)
