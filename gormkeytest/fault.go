@@ -183,6 +183,9 @@ func faultRetry(s *suite) {
 			}
 			recorder.inject = nil
 			restore(s, f, ada, session)
+			if !s.declared && !s.vitess {
+				continue // what follows takes seconds, and does not depend on foreign keys
+			}
 			tries, failures = 0, 1000
 			recorder.inject = func(sql string) error {
 				if strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "UPDATE") {
