@@ -35,7 +35,7 @@ func (p *PluginOf[U, K, S]) registerColumns(db *gorm.DB, b *binding) error {
 // instead; see sqlite_rebuild.go.
 func (b *binding) alterations() map[string]ownColumn {
 	statements := map[string]ownColumn{}
-	for _, s := range append(b.ours(), b.user) {
+	for _, s := range b.all() {
 		for _, c := range b.columns {
 			f := s.FieldsByDBName[c.name]
 			if f == nil || c.table != s.Table {

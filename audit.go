@@ -33,6 +33,16 @@ func (r *RepositoryOf[U, K, S]) Audit(ctx context.Context) ([]tables.Finding, er
 		return nil, callerError(ctx, op, err)
 	}
 	findings = append(findings, r.auditColumns(r.b.user, users)...)
+	for _, a := range r.b.added {
+		if a.owned {
+			continue // is one of those below
+		}
+		table, err := r.b.engine.Table(db, a.Table, "", r.b.user.Table)
+		if err != nil {
+			return nil, callerError(ctx, op, err)
+		}
+		findings = append(findings, r.auditColumns(a.Schema, table)...)
+	}
 	seen := map[*schema.Schema]bool{}
 	for _, o := range r.b.owned {
 		table, err := r.b.engine.Table(db, o.Table, o.owner, r.b.user.Table)
@@ -125,9 +135,10 @@ func (r *RepositoryOf[U, K, S]) auditColumns(s *schema.Schema, table engine.Tabl
 	case r.b.session:
 		ids, indexes = []string{"id", "user_id"}, []string{"user_id", "idle_expires"}
 		expiries = []string{"active_expires", "idle_expires", "absolute_expires"}
-	case r.b.token:
-		ids, indexes, expiries = []string{"id", "user_id"}, []string{"user_id", "expires"}, []string{"expires"}
 	default:
+		if a := r.b.addedOf(s); a != nil {
+			ids, indexes, expiries = a.ids(), a.indexes, a.moments
+		}
 		for _, o := range r.b.applications() {
 			if o.Schema == s {
 				indexes = append(indexes, o.owner)

@@ -88,10 +88,14 @@ func (p *PluginOf[U, K, S]) completeIDs(tx *gorm.DB, b *binding) {
 		check = func(id string, _ statement.Row) error { return checkText("key id", id, keyIDSize) }
 	case b.session, b.baseSession:
 		check = func(id string, _ statement.Row) error { return checkText("session id", id, sessionIDSize) }
-	case b.token: // s is not nil
-		check = func(id string, _ statement.Row) error { return checkText("token id", id, tokenIDSize) }
 	default:
-		return
+		a := b.addedOf(s)
+		if a == nil {
+			return
+		}
+		check = func(id string, _ statement.Row) error {
+			return checkText(strings.ToLower(a.field)+" id", id, a.texts[0].size)
+		}
 	}
 	// An id that is neither a text nor missing is an SQL expression, whose value nobody knows
 	// here.

@@ -38,7 +38,7 @@ func (p *PluginOf[U, K, S]) checkModels(db *gorm.DB, e engine.Engine) ([]model, 
 		if err != nil {
 			return nil, p.explainParse(err)
 		}
-		if models[i].table, err = tableOf(m, s, db.NamingStrategy, models[:i]); err != nil {
+		if models[i].table, err = tableOf(m, s, db.NamingStrategy, p.opts.defaultTable(m.option), models[:i]); err != nil {
 			return nil, err
 		}
 		if err := checkPrimaryKey(s); err != nil {
@@ -122,7 +122,7 @@ func (p *PluginOf[U, K, S]) explainParse(err error) error {
 
 // tableOf decides a model's table: its own TableName method, the option, or the default. The
 // method and the option may both be there if they say the same.
-func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (string, error) {
+func tableOf(m model, s *schema.Schema, namer schema.Namer, usual string, before []model) (string, error) {
 	for _, other := range before { // a base type shares the registered model's table
 		if other.option == m.option {
 			return other.table, nil
@@ -130,8 +130,7 @@ func tableOf(m model, s *schema.Schema, namer schema.Namer, before []model) (str
 	}
 	// A TableName method of the application's hides the promoted one, so the table is then
 	// another than the default with the NamingStrategy's prefix.
-	defaults := map[string]string{"User": defaultUserTable, "Key": defaultKeyTable, "Session": defaultSessionTable, "Token": defaultTokenTable}
-	own := s.Table != namer.JoinTableName(defaults[m.option])
+	own := s.Table != namer.JoinTableName(usual)
 	if own && m.table != "" && m.table != s.Table {
 		return "", fmt.Errorf("the table of %T is %q by its TableName method and %q by WithTableNames; name it in one place", m.value, s.Table, m.table)
 	}

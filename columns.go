@@ -33,23 +33,26 @@ func ownColumns(e engine.Engine, opts *options, models []model) (columns []ownCo
 	if opts.userIDType != "" {
 		userID = string(e.GORMType(opts.userIDType).Name)
 	}
+	added := opts.added()
 	for _, m := range registered(models) {
 		switch m.option {
 		case ownedOption:
-			continue
 		case "User":
 			add(m.table, "id", userID, true, true)
-			continue
-		}
-		size := map[string]int{"Key": keyIDSize, "Session": sessionIDSize, "Token": tokenIDSize}[m.option]
-		add(m.table, "id", e.TextType(size, true), true, false)
-		add(m.table, "user_id", userID, true, true)
-		switch m.option {
 		case "Key":
+			add(m.table, "id", e.TextType(keyIDSize, true), true, false)
+			add(m.table, "user_id", userID, true, true)
 			add(m.table, "hashed_password", e.TextType(hashSize, false), false, false)
-		case "Token":
-			add(m.table, "purpose", e.TextType(purposeSize, false), false, false)
-			add(m.table, "payload", e.TextType(payloadSize, false), false, false)
+		case "Session":
+			add(m.table, "id", e.TextType(sessionIDSize, true), true, false)
+			add(m.table, "user_id", userID, true, true)
+		default:
+			if added[m.option].owned {
+				add(m.table, "user_id", userID, true, true)
+			}
+			for _, c := range added[m.option].texts {
+				add(m.table, c.column, e.TextType(c.size, c.isID), c.isID, false)
+			}
 		}
 	}
 	return columns

@@ -233,9 +233,7 @@ func (o *options) validate() error {
 			bad("WithAbsoluteLifetime: lifetime is %v, under the active period of %v", o.absolute, o.active)
 		}
 	}
-	if o.tables.Token != "" && !o.tokens {
-		bad("WithTableNames: Token is %q, without WithOneTimeTokens, which makes the table", o.tables.Token)
-	}
+	errs = append(errs, o.checkAdditions()...)
 	if o.userIDLength < 8 || o.userIDLength > 255 {
 		bad("WithUserIDLength: length is %d, outside 8 to 255 bytes", o.userIDLength)
 	}

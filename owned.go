@@ -141,12 +141,15 @@ func (b *binding) addOwned(registered []*schema.Schema) {
 	}
 }
 
-// ours returns the schemas of tokens, sessions and keys.
-func (b *binding) ours() []*schema.Schema {
-	if b.token == nil {
-		return []*schema.Schema{b.session, b.key}
+// ours returns the schemas of the library's tables whose rows belong to users: those that options
+// add, the last one first, then sessions and keys.
+func (b *binding) ours() (ours []*schema.Schema) {
+	for _, a := range slices.Backward(b.added) {
+		if a.owned {
+			ours = append(ours, a.Schema)
+		}
 	}
-	return []*schema.Schema{b.token, b.session, b.key}
+	return append(ours, b.session, b.key)
 }
 
 // keepsOwned reports whether the library has to do the work of the foreign keys on this

@@ -25,6 +25,7 @@ type binding struct {
 
 	user, key, session   *schema.Schema // as registered
 	token                *schema.Schema // nil without WithOneTimeTokens
+	added                []addedTable   // the tables that options have added
 	owned                []owned        // the tables whose rows belong to users, in the order in which they are deleted
 	baseKey, baseSession *schema.Schema // of KeyOf[U] and SessionOf[U]
 	userID               *schema.Field
@@ -61,8 +62,10 @@ func (p *PluginOf[U, K, S]) models() []model {
 		{value: p.keys.make(), option: "Key", table: t.Key},
 		{value: p.sessions.make(), option: "Session", table: t.Session},
 	}
-	if p.opts.tokens {
-		models = append(models, model{value: new(OneTimeTokenOf[U]), option: "Token", table: t.Token})
+	for _, a := range p.opts.additions() {
+		if a.on {
+			models = append(models, model{value: p.additionModel(a.field), option: a.field, table: a.name})
+		}
 	}
 	return append(models,
 		model{value: new(KeyOf[U]), option: "Key", table: t.Key, base: true},
@@ -85,13 +88,23 @@ func (p *PluginOf[U, K, S]) tables() []string {
 	return b.tables()
 }
 
-// tables returns the tables of users, tokens, sessions and keys, which no other plugin may have.
-func (b *binding) tables() []string {
-	tables := []string{b.user.Table}
-	for _, s := range b.ours() {
+// tables returns the tables of the library, which no other plugin may have.
+func (b *binding) tables() (tables []string) {
+	for _, s := range b.all() {
 		tables = append(tables, s.Table)
 	}
 	return tables
+}
+
+// all returns the schemas of the library's tables.
+func (b *binding) all() []*schema.Schema {
+	all := append([]*schema.Schema{b.user}, b.ours()...)
+	for _, a := range b.added {
+		if !a.owned {
+			all = append(all, a.Schema)
+		}
+	}
+	return all
 }
 
 // allTables adds the tables of [WithOwned]. A rebuild of one of these on SQLite must not lose
@@ -188,7 +201,7 @@ func (b *binding) writeSchemas(opts *options, models []model) error {
 			continue
 		}
 		own = append(own, stmt.Schema)
-		b.keep(m, stmt.Schema)
+		b.keep(m, stmt.Schema, opts.added())
 	}
 	b.userID = b.user.PrioritizedPrimaryField
 	if err := b.checkOwner(); err != nil {
@@ -226,7 +239,10 @@ func (b *binding) checkOwner() error {
 }
 
 // keep stores a schema in the field of its model.
-func (b *binding) keep(m model, s *schema.Schema) {
+func (b *binding) keep(m model, s *schema.Schema, added map[string]addition) {
+	if a, ok := added[m.option]; ok {
+		b.added = append(b.added, addedTable{a, s})
+	}
 	switch {
 	case m.option == "User":
 		b.user = s
@@ -238,7 +254,7 @@ func (b *binding) keep(m model, s *schema.Schema) {
 		b.key = s
 	case m.base:
 		b.baseSession = s
-	default:
+	case m.option == "Session":
 		b.session = s
 	}
 }
@@ -294,13 +310,20 @@ func (b *binding) setTypes(opts *options) {
 			t.set(f, b.engine.IDType(f.Size))
 		}
 	}
+	for _, a := range b.added {
+		for _, column := range a.texts {
+			if f := a.FieldsByDBName[column.column]; column.isID && f.DataType == schema.String {
+				t.set(f, b.engine.IDType(f.Size))
+			}
+		}
+	}
 	related := append(b.children(), b.user)
 	for _, o := range b.applications() {
 		related = append(related, o.Schema)
 	}
 	t.share(related)
 	if t.loose {
-		for _, s := range append(b.children(), b.user) {
+		for _, s := range append(b.all(), b.baseKey, b.baseSession) {
 			dropSizes(s)
 		}
 	}
