@@ -265,6 +265,58 @@ func (s *site) link(t *testing.T, path string) (link, token string) {
 	return "", ""
 }
 
+// TestPasswordFormsHaveUsername: each form that asks for a password says before it whose it is, or
+// asks. Password managers go by that. Chromium says so too, but it is not always right: see
+// TestNamelessForms in integration/browser.
+func TestPasswordFormsHaveUsername(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada, nobody := s.visit(t), s.visit(t)
+	ada.do("POST", "/sign-up", login("ada@example.com", password))
+	nobody.do("POST", "/forgot-password", login("ada@example.com", ""))
+	link, token := s.link(t, "/reset-password")
+	s.clock.Advance(recently + time.Minute) // so that /confirm asks
+	forms := regexp.MustCompile(`(?s)<form.*?</form>`)
+	username := regexp.MustCompile(`<input hidden readonly type="text" name="username" autocomplete="username" value="ada@example.com">|<input [^>]*type="email" autocomplete="username"`)
+	for _, page := range []struct {
+		who          *visitor
+		method, path string
+		form         url.Values
+	}{
+		{nobody, "GET", "/sign-in", nil},
+		{nobody, "POST", "/sign-in", login("", "")},
+		{nobody, "POST", "/sign-in", login("ada@example.com", "a guess")},
+		{nobody, "GET", "/sign-in?draft=x", nil},
+		{nobody, "GET", "/sign-up", nil},
+		{nobody, "POST", "/sign-up", login("", "")},
+		{nobody, "POST", "/sign-up", login("ada@example.com", password)},
+		{nobody, "GET", link, nil},
+		{nobody, "POST", "/reset-password", url.Values{"token": {token}, "password": {"short"}}},
+		{ada, "GET", "/account/password", nil},
+		{ada, "POST", "/account/password", url.Values{"current": {""}, "new": {""}}},
+		{ada, "POST", "/account/password", url.Values{"current": {"a guess"}, "new": {"a new password"}}},
+		{ada, "GET", "/account/email", nil}, // leads to /confirm
+		{ada, "POST", "/account/delete", nil},
+		{ada, "POST", "/confirm", url.Values{"password": {"a guess"}}},
+	} {
+		status, at, body := page.who.do(page.method, page.path, page.form)
+		asks := 0
+		for _, form := range forms.FindAllString(body, -1) {
+			before, _, found := strings.Cut(form, `type="password"`)
+			if !found {
+				continue
+			}
+			asks++
+			if !username.MatchString(before) {
+				t.Errorf("%s %.20s: got %d at %.20s with a form that has no username before its password:\n%s", page.method, page.path, status, at, form)
+			}
+		}
+		if asks != 1 {
+			t.Errorf("%s %.20s: got %d at %.20s with %d forms that ask for a password, want 1:\n%s", page.method, page.path, status, at, asks, body)
+		}
+	}
+}
+
 // TestThrottle: a stranger's guesses keep the stranger out.
 func TestThrottle(t *testing.T) {
 	t.Parallel()

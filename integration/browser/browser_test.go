@@ -115,8 +115,9 @@ func start(t *testing.T, args ...string) *site {
 // visitor is a person with a browser of their own.
 type visitor struct {
 	*testing.T
-	site *site
-	ctx  context.Context
+	site   *site
+	ctx    context.Context
+	faults func() []string // takes what its pages should not have done
 }
 
 // visit opens a window. What a page should not do, such as an error in the console or a
@@ -131,9 +132,9 @@ func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 		cancel()
 		stop()
 	})
-	v := &visitor{t, s, ctx}
 	var mu sync.Mutex
 	var wrong []string
+	asking, asked := 0, sync.NewCond(&mu)
 	allowed := append(elsewhere, s.url)
 	chromedp.ListenTarget(ctx, func(event any) {
 		problem := ""
@@ -148,6 +149,22 @@ func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 			switch e.Entry.Source {
 			case log.SourceSecurity, log.SourceViolation, log.SourceJavascript, log.SourceRecommendation: // the last is about password managers
 				problem = "log of " + e.Entry.URL + ": " + e.Entry.Text
+			}
+			if remark := problem; strings.HasPrefix(e.Entry.Text, nameless) {
+				problem = ""
+				mu.Lock()
+				asking++
+				mu.Unlock()
+				go func() { // since a listener must not wait
+					form := askForm(ctx, e.Entry.Args)
+					mu.Lock()
+					defer mu.Unlock()
+					if form != "" {
+						wrong = append(wrong, remark+"\n"+form)
+					}
+					asking--
+					asked.Broadcast()
+				}()
 			}
 		case *network.EventRequestWillBeSent:
 			u, err := url.Parse(e.Request.URL)
@@ -167,11 +184,19 @@ func (s *site) visit(t *testing.T, elsewhere ...string) *visitor {
 			wrong = append(wrong, problem)
 		}
 	})
-	t.Cleanup(func() {
+	v := &visitor{t, s, ctx, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, w := range wrong {
-			t.Error(w)
+		for asking > 0 {
+			asked.Wait()
+		}
+		taken := wrong
+		wrong = nil
+		return taken
+	}}
+	t.Cleanup(func() {
+		for _, fault := range v.faults() {
+			t.Error(fault)
 		}
 	})
 	must(t, chromedp.Run(ctx)) // starts it, for as long as ctx lasts
