@@ -35,6 +35,11 @@ func (o *options) additions() []addition {
 			texts:   []text{{"id", tokenIDSize, true}, {"purpose", purposeSize, false}, {"payload", payloadSize, false}},
 			moments: []string{"expires"}, indexes: []string{"user_id", "expires"},
 		},
+		{
+			field: "Suspension", option: "WithSuspension", on: o.suspension, name: o.tables.Suspension, table: defaultSuspensionTable, owned: true,
+			texts:   []text{{"id", suspensionIDSize, true}, {"reason", reasonSize, false}, {"by_id", byIDSize, true}},
+			moments: []string{"until", "at"}, indexes: []string{"user_id"},
+		},
 	}
 }
 
@@ -90,6 +95,8 @@ func (p *PluginOf[U, K, S]) additionModel(field string) any {
 	switch field {
 	case "Token":
 		return new(OneTimeTokenOf[U])
+	case "Suspension":
+		return new(SuspensionOf[U])
 	}
 	panic("gormkey: no table " + field)
 }

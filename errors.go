@@ -23,6 +23,9 @@ var (
 	// ErrNotRecent: the user showed too long ago who they are, or not by their password. Ask for it
 	// by [RepositoryOf.Reauthenticate], and try again. See [RepositoryOf.As].
 	ErrNotRecent = errors.New("gormkey: the user has to re-authenticate")
+	// ErrSuspended: the user is kept out. Every such error is a [SuspendedError], which says until
+	// when. See [RepositoryOf.Suspend].
+	ErrSuspended = errors.New("gormkey: the user is suspended")
 	// ErrKeyNotFound: there is no such key. AUTH_INVALID_KEY_ID.
 	ErrKeyNotFound = errors.New("gormkey: key not found")
 	// ErrInvalidPassword: the key has another password, or none. Hooks get it, and callers of

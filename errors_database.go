@@ -59,7 +59,7 @@ func pastDeadline(ctx context.Context) bool {
 func isOurs(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidCredentials, ErrInvalidSession, ErrInvalidToken, ErrKeyNotFound, ErrInvalidPassword, ErrUserNotFound, ErrDuplicateKey, ErrDuplicateUser,
-		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrBusy, ErrOutcomeUnknown, ErrNotRegistered, ErrRights, ErrRolledBack, errChanged, errAbsent,
+		ErrDuplicateSession, ErrDuplicateAttribute, errDuplicate, ErrLastKey, ErrNotRecent, ErrSuspended, ErrBusy, ErrOutcomeUnknown, ErrNotRegistered, ErrRights, ErrRolledBack, errChanged, errAbsent,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

@@ -35,6 +35,8 @@ func (r *RepositoryOf[U, K, S]) insertFor(tx *gorm.DB, dest any, source owner, n
 // owner says whose row an INSERT … SELECT reads.
 type owner struct {
 	userID string
+	// admitted asks for the user not to be suspended, if there are suspensions.
+	admitted bool
 	// key and hash, if key is set, ask for the user's key to exist and still have
 	// the hash, nil for none, that a sign-in has verified.
 	key  KeyID
@@ -55,6 +57,9 @@ func (r *RepositoryOf[U, K, S]) ownerQuery(db *gorm.DB, s owner, columns []claus
 	query := db.Model(r.plugin.users.make()).
 		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
 		Where(r.b.userIs(s.userID))
+	if s.admitted && r.b.suspension != nil {
+		query = query.Where(r.notSuspended(userID))
+	}
 	if s.key != (KeyID{}) {
 		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})
 	}

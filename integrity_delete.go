@@ -207,6 +207,11 @@ func (b *binding) checkIsolation(tx *gorm.DB) error {
 	if b.foreignKeys {
 		return nil // the database's own cascade sees every row
 	}
+	return b.refuseSnapshot(tx, "to delete a user without foreign keys")
+}
+
+// refuseSnapshot refuses such a transaction for what is to be done in it.
+func (b *binding) refuseSnapshot(tx *gorm.DB, what string) error {
 	level, err := b.engine.Snapshot(engine.Fresh(tx))
 	if err != nil || level == "" {
 		return err
@@ -215,7 +220,7 @@ func (b *binding) checkIsolation(tx *gorm.DB) error {
 	if started && engine.Fresh(tx).Exec("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").Error == nil {
 		return nil
 	}
-	return &UsageError{"tx", "is at " + strings.ToUpper(level) + ", which does not show what other transactions committed meanwhile: to delete a user without foreign keys, begin it with sql.LevelReadCommitted, or call DeleteUser outside it"}
+	return &UsageError{"tx", "is at " + strings.ToUpper(level) + ", which does not show what other transactions committed meanwhile: " + what + ", begin it with sql.LevelReadCommitted, or call the operation outside it"}
 }
 
 // checkGone looks for users whom a delete left behind: a BEFORE DELETE trigger may keep a row,

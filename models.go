@@ -35,16 +35,21 @@ const (
 	defaultKeyTable     = "user_key"
 	defaultSessionTable = "user_session"
 	defaultTokenTable   = "user_token"
+
+	defaultSuspensionTable = "user_suspension"
 )
 
 // Widths of the id columns and of the password hash, in bytes.
 const (
-	keyIDSize     = 255
-	sessionIDSize = 128
-	tokenIDSize   = 64
-	hashSize      = 255
-	purposeSize   = 32
-	payloadSize   = 1024
+	keyIDSize        = 255
+	sessionIDSize    = 128
+	tokenIDSize      = 64
+	hashSize         = 255
+	purposeSize      = 32
+	payloadSize      = 1024
+	reasonSize       = 64
+	suspensionIDSize = 40
+	byIDSize         = 255
 )
 
 // User is the identity that an application embeds, by value, in its own user model:

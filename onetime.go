@@ -37,6 +37,8 @@ const maxTokenLifetime = 30 * 24 * time.Hour
 //   - [ArgumentError]: the user id, the purpose or the payload is malformed.
 //   - [UsageError]: the lifetime is out of bounds, or the plugin has no one-time tokens.
 //   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
+//   - [SuspendedError]: the user is suspended. Give a visitor the same answer as for a user who is
+//     not there.
 func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, purpose Purpose, payload string, lifetime time.Duration) (Token, error) {
 	if err := r.checkTokens(); err != nil {
 		return "", err
@@ -55,16 +57,21 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 		if err := r.lockFor(u, userID); err != nil {
 			return err
 		}
+		if r.b.suspension != nil {
+			if err := cmp.Or(r.checkSnapshot(u.tx), r.refuseSuspended(u.tx, userID)); err != nil {
+				return err
+			}
+		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
 		u.then(func(tx *gorm.DB) error {
 			row := &OneTimeTokenOf[U]{ID: string(token.ID()), UserID: userID, Purpose: purpose, Payload: payload, Expires: r.opts.now() + milli(lifetime)}
-			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate, nil, nil)
+			return r.insertFor(tx, row, owner{userID: userID, admitted: true}, ErrUserNotFound, errDuplicate, nil, nil)
 		})
 		u.tell(event.Event{Type: event.TokenIssued, UserID: userID, Purpose: purpose})
 		return nil
 	})
 	if err != nil {
-		return "", err
+		return "", r.explainSuspended(ctx, "issue token", userID, err, ErrUserNotFound)
 	}
 	return token, nil
 }
@@ -180,7 +187,8 @@ func (r *RepositoryOf[U, K, S]) ResetPassword(ctx context.Context, token Token, 
 // The token proves that its holder reads the user's mail. It proves nothing about a password or
 // about other keys that somebody may have set before.
 //
-// It returns [ErrInvalidToken] as [RepositoryOf.GetToken] does.
+// It returns [ErrInvalidToken] as [RepositoryOf.GetToken] does. A suspension has voided the user's
+// tokens; for one that begins at this moment it returns a [SuspendedError].
 func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token, set ...func(S)) (S, error) {
 	if err := r.checkTokens(); err != nil {
 		return failed[S](err)
@@ -209,7 +217,7 @@ func (r *RepositoryOf[U, K, S]) SignInWithToken(ctx context.Context, token Token
 // Other operations void tokens too. Somebody who has lost access must not come back by a token
 // that they asked for before:
 //
-//   - RenameKey, RemoveKey and DeleteUser void all tokens of the user.
+//   - RenameKey, RemoveKey, DeleteUser and Suspend void all tokens of the user.
 //   - ChangePassword, OverwritePassword, ResetPassword, EndAllSessions, EndOtherSessions,
 //     EndSession and EndSessionOfAnyone void all except those of the purpose
 //     [PurposeVerifyEmail], which prove an address and open nothing.

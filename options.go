@@ -29,8 +29,9 @@ const (
 const maxPeriod = 10 * 365 * 24 * time.Hour
 
 // TableNames are the tables of one user type. An empty name keeps the default. A name may be
-// qualified by a schema, as in "auth.users". Token is the table of [WithOneTimeTokens].
-type TableNames struct{ User, Key, Session, Token string }
+// qualified by a schema, as in "auth.users". Token is the table of [WithOneTimeTokens], and
+// Suspension that of [WithSuspension].
+type TableNames struct{ User, Key, Session, Token, Suspension string }
 
 // options are the settings of a plugin. They are complete after setDefaults and validateUserID;
 // only userIDMax is set later, by leaveTablesAlone.
@@ -51,6 +52,7 @@ type options struct {
 	after            []func(context.Context, event.Event)
 	notBefore        UnixMilli // sessions that were opened earlier are dead
 	tokens           bool      // there is a table of one-time tokens
+	suspension       bool      // there is a table of suspensions
 	owned            []any     // models of the application whose rows belong to users
 	inexactIDs       bool
 	unknownServer    bool
@@ -347,7 +349,7 @@ var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)
 // validate checks the names alone. checkNames asks later what the database at hand makes of them.
 func (t TableNames) validate() error {
 	var errs []error
-	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}, {"Token", t.Token}} {
+	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}, {"Token", t.Token}, {"Suspension", t.Suspension}} {
 		parts := strings.Split(n.name, ".")
 		for _, part := range parts {
 			if n.name != "" && (len(parts) > 2 || len(part) > 63 || !tablePart.MatchString(part)) {

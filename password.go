@@ -23,6 +23,7 @@ import (
 //
 //   - [ErrInvalidCredentials]: the old password is wrong, or anything else is wrong with the
 //     credentials. As after a failed [RepositoryOf.SignIn], the hooks hear the reason.
+//   - [SuspendedError]: the old password is right, and the user is suspended.
 //   - [ArgumentError]: the policy refuses the "new password", or the credentials are malformed.
 //   - [UsageError]: the credentials are of [Proved], which have no old password.
 //   - [ErrBusy]: too many passwords are being hashed.
@@ -44,7 +45,7 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 	// Hashing happens outside the transaction. If the stored hash was replaced between the check and
 	// the change, by a sign-in that improved it for example, the second round checks again.
 	for range 2 {
-		verified, err := r.verify(ctx, c)
+		verified, err := r.verifyAdmitted(ctx, c)
 		if err != nil {
 			return failed[K](err)
 		}

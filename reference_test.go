@@ -137,7 +137,7 @@ func TestReferenceEvents(t *testing.T) {
 // statuses are the errors of docs/reference/errors.md.
 var statuses = map[string]error{
 	"ErrInvalidArgument": gormkey.ErrInvalidArgument, "ErrInvalidCredentials": gormkey.ErrInvalidCredentials,
-	"ErrInvalidSession": gormkey.ErrInvalidSession, "ErrInvalidToken": gormkey.ErrInvalidToken, "ErrNotRecent": gormkey.ErrNotRecent,
+	"ErrInvalidSession": gormkey.ErrInvalidSession, "ErrInvalidToken": gormkey.ErrInvalidToken, "ErrNotRecent": gormkey.ErrNotRecent, "ErrSuspended": gormkey.ErrSuspended,
 	"ErrUserNotFound": gormkey.ErrUserNotFound, "ErrKeyNotFound": gormkey.ErrKeyNotFound,
 	"ErrInvalidPassword": gormkey.ErrInvalidPassword, "ErrDuplicateKey": gormkey.ErrDuplicateKey,
 	"ErrDuplicateUser": gormkey.ErrDuplicateUser, "ErrDuplicateSession": gormkey.ErrDuplicateSession,

@@ -31,6 +31,7 @@ import (
 // Errors:
 //
 //   - [ErrUserNotFound]: there is no such user, or the user is soft-deleted.
+//   - [SuspendedError]: the user is suspended.
 //   - [ErrDuplicateSession]: the token that set gave is in use.
 //   - [ErrDuplicateAttribute]: a unique column of your own has this value already.
 //   - [ArgumentError]: the user id is malformed.
@@ -114,7 +115,8 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 	s, asGiven := r.b.session, r.plugin.sessions.clone(dest)
 	token := r.sessionOf(dest).Token
 	ends := o.ends(token)
-	hooked := s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave
+	o.source.admitted = true
+	hooked := s.BeforeCreate || s.AfterCreate || s.BeforeSave || s.AfterSave || r.b.suspension != nil
 	err := r.doOne(ctx, op, hooked || len(ends) > 0 || o.link != "", func(u *unit) error {
 		if s.BeforeCreate || s.BeforeSave { // a hook may read first
 			if err := r.b.lockWrites(u.tx); err != nil {
@@ -129,10 +131,14 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 			}
 			r.consume(u, t)
 		}
+		if err := r.admit(u.tx, o.source.userID); err != nil {
+			return err
+		}
 		r.insertSession(u, dest, token, o)
 		return r.endTokens(u, ends...)
 	})
 	if err != nil {
+		err = r.explainSuspended(ctx, op, o.source.userID, err, o.none)
 		return r.explainDuplicate(ctx, op, err, ErrDuplicateSession, r.b.session, r.b.baseSession, func(db *gorm.DB) (bool, error) {
 			return find(db, new(SessionOf[U]), column("id", r.opts.sessionID(token)))
 		})

@@ -24,6 +24,7 @@ import (
 //   - [ErrInvalidCredentials]: an unknown key, a wrong password, a key without a password, or an
 //     empty password. It comes after the same work in each case (OWASP ASVS 6.3.8), and the
 //     reason goes to the hooks only.
+//   - [SuspendedError]: the password is right, and the user is suspended.
 //   - [ArgumentError]: the credentials are malformed, for example by an id that is too long. No
 //     statement is sent.
 //   - [ErrBusy]: too many passwords are being hashed. Answer 503.
@@ -55,10 +56,12 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 			source.hash = key.HashedPassword
 		}
 		err = r.openSession(ctx, "sign in", session, opening{wishes: asked, source: source, none: errChanged})
-		if errors.Is(err, errChanged) {
+		switch {
+		case errors.Is(err, errChanged):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, ErrSuspended):
+			return failed[S](r.failSignIn(ctx, c, key.UserID, err))
+		case err != nil:
 			return failed[S](err)
 		}
 		r.sessionOf(session).User = key.User
@@ -81,11 +84,32 @@ func (r *RepositoryOf[U, K, S]) UseKey(ctx context.Context, c Credentials) (K, e
 	if r.err != nil {
 		return failed[K](r.err)
 	}
-	key, err := r.verify(ctx, c)
+	key, err := r.verifyAdmitted(ctx, c)
 	if err != nil {
 		return failed[K](err)
 	}
 	if err := r.rehash(ctx, r.keyOf(key), c.Password); err != nil {
+		return failed[K](err)
+	}
+	return key, nil
+}
+
+// verifyAdmitted is verify for an operation that opens no session: a suspended user is refused here.
+func (r *RepositoryOf[U, K, S]) verifyAdmitted(ctx context.Context, c Credentials) (K, error) {
+	key, err := r.verify(ctx, c)
+	if err != nil || r.b.suspension == nil {
+		return key, err
+	}
+	db, err := r.session(ctx)
+	if err != nil {
+		return failed[K](err)
+	}
+	userID := r.keyOf(key).UserID
+	err = callerError(ctx, "sign in", r.refuseSuspended(db, userID))
+	if errors.Is(err, ErrSuspended) {
+		err = r.failSignIn(ctx, c, userID, err)
+	}
+	if err != nil {
 		return failed[K](err)
 	}
 	return key, nil
@@ -201,8 +225,13 @@ func (r *RepositoryOf[U, K, S]) checkCredentials(ctx context.Context, c Credenti
 	return reason, err
 }
 
-// failSignIn tells the hooks the reason, and returns only [ErrInvalidCredentials] to the caller.
+// failSignIn tells the hooks the reason, and returns only [ErrInvalidCredentials] to the caller. A
+// suspension is told to the caller too, who had the right password (OWASP ASVS 6.3.8).
 func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, userID string, reason error) error {
+	answer := ErrInvalidCredentials
+	if errors.Is(reason, ErrSuspended) {
+		answer = reason
+	}
 	ctx, told, own := r.collect(ctx)
 	db, err := r.session(ctx)
 	if err != nil {
@@ -215,12 +244,12 @@ func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, u
 		err = r.emit(db, event)
 	}
 	if err != nil {
-		return errors.Join(ErrInvalidCredentials, err)
+		return errors.Join(answer, err)
 	}
 	if own {
 		r.deliver(ctx, told.events)
 	}
-	return ErrInvalidCredentials
+	return answer
 }
 
 // rehash writes a better hash of a password that was just verified, if the stored one is

@@ -337,6 +337,11 @@ func (r *RepositoryOf[U, K, S]) deleteChildren(tx *gorm.DB, userID string) error
 			return err
 		}
 	}
+	if r.b.suspension != nil && len(r.b.user.DeleteClauses) == 0 { // somebody who is restored is still suspended
+		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(SuspensionOf[U])).Error; err != nil {
+			return err
+		}
+	}
 	if r.b.token != nil {
 		if err := tx.Where(r.b.ownerIs(userID)).Delete(new(OneTimeTokenOf[U])).Error; err != nil {
 			return err

@@ -16,8 +16,11 @@ type Event struct {
 	KeyID     authtype.KeyID     // set if the event is about a key
 	SessionID authtype.SessionID // set if the event is about one session; the SHA-256 of its token
 	Purpose   authtype.Purpose   // of a one-time token
+	Reason    string             // of a suspension, as it was given
+	ActorID   string             // who did it, where the caller said so
 	// Err is why a sign-in failed: gormkey.ErrKeyNotFound (no such key, or its user is gone
-	// or soft-deleted), gormkey.ErrInvalidPassword, or the hasher's error about the stored hash.
+	// or soft-deleted), gormkey.ErrInvalidPassword, gormkey.ErrSuspended after a right
+	// password, or the hasher's error about the stored hash.
 	Err error
 }
 
@@ -48,6 +51,8 @@ const (
 	// SessionEnded follows every call that ends sessions, except DeleteUser, once for each
 	// call. SessionID is empty if the call may have ended several. Dead sessions end without it.
 	SessionEnded Type = "session ended"
+	Suspended    Type = "suspended"   // Suspend, after the SessionEnded of the user's sessions
+	Unsuspended  Type = "unsuspended" // Unsuspend; not for a user who was not suspended
 )
 
 // Hook is told of events. It writes through tx, which is in the operation's transaction if there

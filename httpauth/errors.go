@@ -18,7 +18,7 @@ import (
 //
 //	400 [gormkey.ErrInvalidArgument]
 //	401 [gormkey.ErrInvalidCredentials], [gormkey.ErrInvalidSession]
-//	403 [ErrCrossOrigin], [gormkey.ErrNotRecent]
+//	403 [ErrCrossOrigin], [gormkey.ErrNotRecent], [gormkey.ErrSuspended]
 //	404 [gormkey.ErrUserNotFound], [gormkey.ErrKeyNotFound]
 //	409 the duplicates, [gormkey.ErrLastKey]
 //	422 [gormkey.ErrInvalidPassword], [gormkey.ErrInvalidToken]
@@ -47,7 +47,7 @@ func Status(err error) (status, retryAfter int) {
 		return http.StatusServiceUnavailable, 1
 	case is(gormkey.ErrInvalidCredentials, gormkey.ErrInvalidSession):
 		return http.StatusUnauthorized, 0
-	case is(ErrCrossOrigin, gormkey.ErrNotRecent):
+	case is(ErrCrossOrigin, gormkey.ErrNotRecent, gormkey.ErrSuspended):
 		return http.StatusForbidden, 0
 	case is(gormkey.ErrInvalidArgument):
 		return http.StatusBadRequest, 0
@@ -90,7 +90,7 @@ func (a *Auth[U, S]) Error(w http.ResponseWriter, r *http.Request, err error) {
 		a.unauthorized(w, r)
 	case errors.Is(err, gormkey.ErrNotRecent):
 		a.notRecent(w, r, err)
-	case status == http.StatusForbidden:
+	case errors.Is(err, ErrCrossOrigin):
 		a.forbidden(w, r, err)
 	case status == http.StatusServiceUnavailable && !errors.Is(err, gormkey.ErrBusy):
 		a.o.unavailable(w, r, err)
@@ -163,8 +163,11 @@ func answer(w http.ResponseWriter, r *http.Request, status int, err error) {
 
 // errorName names an error for programs.
 func errorName(status int, err error) string {
-	if errors.Is(err, gormkey.ErrNotRecent) {
+	switch {
+	case errors.Is(err, gormkey.ErrNotRecent):
 		return "reauthenticate"
+	case errors.Is(err, gormkey.ErrSuspended):
+		return "suspended"
 	}
 	switch status {
 	case http.StatusBadRequest:

@@ -61,6 +61,33 @@ func Check(t *testing.T) {
 		kit.Must(t, auth.DeleteUser(t.Context(), ada.ID))
 		kit.Is(t, "again", auth.CreateUser(t.Context(), &Plain{Email: login.ID}, login), gormkey.ErrDuplicateAttribute)
 	})
+	t.Run("suspended", func(t *testing.T) {
+		db, auth := open[Account](t, gormkey.WithSuspension())
+		a, ada := &app{db, auth}, &Account{Email: login.ID}
+		kit.Must(t, auth.CreateUser(t.Context(), ada, login))
+		session, err := auth.SignIn(t.Context(), login)
+		kit.Must(t, err)
+		kit.Must(t, a.suspend(t.Context(), ada.ID, "root"))
+		_, err = auth.ValidateSession(t.Context(), session.Token)
+		kit.Is(t, "a session", err, gormkey.ErrInvalidSession)
+		_, err = auth.SignIn(t.Context(), login)
+		until := time.Now().Add(7 * 24 * time.Hour).Format(time.DateOnly)
+		kit.Equal(t, "message", signInMessage(err), "Your account is closed until "+until+": spam")
+		wrong := login
+		wrong.Password = "a wrong password"
+		_, err = auth.SignIn(t.Context(), wrong)
+		kit.Equal(t, "message", signInMessage(err), "The address or the password is wrong.")
+		kit.Must(t, db.Delete(ada).Error)
+		kit.Must(t, a.unblock(t.Context(), ada.ID))
+		kit.Must(t, auth.DeleteUser(t.Context(), ada.ID))
+		kit.Must(t, a.unblock(t.Context(), ada.ID))
+		_, err = auth.OpenSession(t.Context(), ada.ID)
+		kit.Is(t, "restored", err, gormkey.ErrSuspended)
+		kit.Must(t, a.unsuspend(t.Context(), ada.ID, "root"))
+		_, err = auth.OpenSession(t.Context(), ada.ID)
+		kit.Must(t, err)
+		kit.Equal(t, "closed for good", signInMessage(&gormkey.SuspendedError{Reason: "spam"}), "Your account is closed: spam")
+	})
 	t.Run("no soft delete", func(t *testing.T) {
 		db, auth := open[Hard](t)
 		ada := &Hard{}
