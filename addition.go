@@ -40,6 +40,14 @@ func (o *options) additions() []addition {
 			texts:   []text{{"id", suspensionIDSize, true}, {"reason", reasonSize, false}, {"by_id", byIDSize, true}},
 			moments: []string{"until", "at"}, indexes: []string{"user_id"},
 		},
+		{
+			field: "Event", option: "WithEventLog", on: o.eventLog, name: o.tables.Event, table: defaultEventTable,
+			texts: []text{
+				{"id", eventIDSize, true}, {"user_id", 255, true}, {"actor_id", 255, true}, {"session_id", 64, true}, {"key_id", 255, true},
+				{"type", 40, false}, {"methods", 64, false}, {"purpose", purposeSize, false}, {"reason", reasonSize, false}, {"address", 45, false}, {"agent", 255, false},
+			},
+			moments: []string{"at", "claimed_until", "delivered_at"}, indexes: []string{"user_id", "delivered_at"},
+		},
 	}
 }
 
@@ -97,6 +105,8 @@ func (p *PluginOf[U, K, S]) additionModel(field string) any {
 		return new(OneTimeTokenOf[U])
 	case "Suspension":
 		return new(SuspensionOf[U])
+	case "Event":
+		return new(LoggedEventOf[U])
 	}
 	panic("gormkey: no table " + field)
 }

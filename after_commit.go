@@ -25,7 +25,7 @@ func WithAfterCommit(f func(ctx context.Context, e event.Event)) Option {
 }
 
 // tells reports whether anybody wants to hear of events.
-func (o *options) tells() bool { return len(o.hooks)+len(o.after) > 0 }
+func (o *options) tells() bool { return o.eventLog || len(o.hooks)+len(o.after) > 0 }
 
 // told collects the events of one try of an operation until it has committed. The context carries
 // it, so that an operation on the same transaction, inside UseToken or a hook, adds to it.

@@ -82,7 +82,6 @@ func (r *RepositoryOf[U, K, S]) EndSessionsOfEveryone(ctx context.Context, opts 
 	if err = errors.Join(r.err, err); err != nil {
 		return 0, err
 	}
-	field := func(name string) clause.Column { return clause.Column{Table: clause.CurrentTable, Name: name} }
 	var older clause.Expression = clause.Neq{Column: field("id"), Value: ""}
 	if r.opts.facts {
 		older = clause.Expr{SQL: "(? IS NULL OR ? <= ?)", Vars: []any{field("opened_at"), field("opened_at"), r.opts.now()}}

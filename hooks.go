@@ -1,7 +1,9 @@
 package gormkey
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 
 	"gorm.io/gorm"
@@ -21,13 +23,19 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 		return nil
 	}
 	told := collected(tx.Statement.Context)
-	at := r.opts.now()
-	for _, e := range events {
-		e.At = at
+	at, origin := r.opts.now(), event.OriginOf(tx.Statement.Context)
+	events = slices.Clone(events)
+	for i := range events {
+		e := &events[i]
+		e.At, e.Address, e.Agent = at, origin.Address, origin.Agent
+		e.ActorID = cmp.Or(e.ActorID, origin.ActorID)
+		if r.acting != nil {
+			e.ActorID = cmp.Or(e.ActorID, r.acting.userID)
+		}
 		e.SessionID = SessionID(e.SessionID.String()) // with WithLuciaV2 the id is the token, and an event must not hold it
 		for _, hook := range r.opts.hooks {
 			end := r.b.undone.watch(tx)
-			err := hook(r.forApplication(tx), e)
+			err := hook(r.forApplication(tx), *e)
 			if deadlock := end(); err == nil {
 				err = deadlock
 			}
@@ -36,8 +44,11 @@ func (r *RepositoryOf[U, K, S]) emit(tx *gorm.DB, events ...event.Event) error {
 			}
 		}
 		if told != nil {
-			told.events = append(told.events, e)
+			told.events = append(told.events, *e)
 		}
+	}
+	if r.b.events != nil {
+		return r.log(tx, events)
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ const (
 	defaultTokenTable   = "user_token"
 
 	defaultSuspensionTable = "user_suspension"
+	defaultEventTable      = "auth_event"
 )
 
 // Widths of the id columns and of the password hash, in bytes.
@@ -49,6 +50,7 @@ const (
 	payloadSize      = 1024
 	reasonSize       = 64
 	suspensionIDSize = 40
+	eventIDSize      = 40
 	byIDSize         = 255
 )
 

@@ -30,8 +30,8 @@ const maxPeriod = 10 * 365 * 24 * time.Hour
 
 // TableNames are the tables of one user type. An empty name keeps the default. A name may be
 // qualified by a schema, as in "auth.users". Token is the table of [WithOneTimeTokens], and
-// Suspension that of [WithSuspension].
-type TableNames struct{ User, Key, Session, Token, Suspension string }
+// Suspension that of [WithSuspension], and Event that of [WithEventLog].
+type TableNames struct{ User, Key, Session, Token, Suspension, Event string }
 
 // options are the settings of a plugin. They are complete after setDefaults and validateUserID;
 // only userIDMax is set later, by leaveTablesAlone.
@@ -53,7 +53,11 @@ type options struct {
 	notBefore        UnixMilli // sessions that were opened earlier are dead
 	tokens           bool      // there is a table of one-time tokens
 	suspension       bool      // there is a table of suspensions
-	owned            []any     // models of the application whose rows belong to users
+	eventLog         bool      // there is a table of events
+	delivery         bool      // … and DeliverEvents goes through it
+	eventSecret      []byte    // makes names that nobody has comparable there
+	eventSecretGiven bool
+	owned            []any // models of the application whose rows belong to users
 	inexactIDs       bool
 	unknownServer    bool
 	generatesDefault bool // newUserID is ours
@@ -269,7 +273,7 @@ func (o *options) validate() error {
 	if o.hashTokens && !o.lucia {
 		bad("WithHashedTokens: goes with WithLuciaV2; without it tokens are hashed anyway")
 	}
-	errs = append(errs, o.tables.validate())
+	errs = append(errs, o.tables.validate(), o.checkEventOptions())
 	return errors.Join(errs...)
 }
 
@@ -349,7 +353,7 @@ var tablePart = regexp.MustCompile(`^[\pL_][\pL\pN_$-]*$`)
 // validate checks the names alone. checkNames asks later what the database at hand makes of them.
 func (t TableNames) validate() error {
 	var errs []error
-	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}, {"Token", t.Token}, {"Suspension", t.Suspension}} {
+	for _, n := range []struct{ field, name string }{{"User", t.User}, {"Key", t.Key}, {"Session", t.Session}, {"Token", t.Token}, {"Suspension", t.Suspension}, {"Event", t.Event}} {
 		parts := strings.Split(n.name, ".")
 		for _, part := range parts {
 			if n.name != "" && (len(parts) > 2 || len(part) > 63 || !tablePart.MatchString(part)) {

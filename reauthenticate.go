@@ -100,7 +100,7 @@ func (r *RepositoryOf[U, K, S]) rotate(ctx context.Context, session *SessionOf[U
 				Clauses(clause.Assignments(values)).UpdateColumns(map[string]any{})
 			return r.mustChange(tx, result, errChanged, func() error { return r.checkWritable(tx.Model(new(SessionOf[U])), string(session.ID)) })
 		})
-		u.tell(event.Event{Type: event.Reauthenticated, UserID: session.UserID, SessionID: next.ID, KeyID: key.KeyID()})
+		u.tell(event.Event{Type: event.Reauthenticated, UserID: session.UserID, SessionID: next.ID, KeyID: key.KeyID(), Methods: authtype.MethodsOf(method)})
 		return nil
 	})
 	if err == nil {

@@ -26,6 +26,7 @@ type binding struct {
 	user, key, session   *schema.Schema // as registered
 	token                *schema.Schema // nil without WithOneTimeTokens
 	suspension           *schema.Schema // nil without WithSuspension
+	events               *schema.Schema // nil without WithEventLog
 	added                []addedTable   // the tables that options have added
 	owned                []owned        // the tables whose rows belong to users, in the order in which they are deleted
 	baseKey, baseSession *schema.Schema // of KeyOf[U] and SessionOf[U]
@@ -251,6 +252,8 @@ func (b *binding) keep(m model, s *schema.Schema, added map[string]addition) {
 		b.token = s
 	case m.option == "Suspension":
 		b.suspension = s
+	case m.option == "Event":
+		b.events = s
 	case m.option == "Key" && m.base:
 		b.baseKey = s
 	case m.option == "Key":

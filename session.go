@@ -149,8 +149,7 @@ func (r *RepositoryOf[U, K, S]) openSession(ctx context.Context, op string, dest
 }
 
 // insertSession lists the INSERT of a session, whose lifetime begins now. It overwrites every
-// column of the library, whatever set has written there. A sign-in is two events: the session was
-// opened, and somebody signed in.
+// column of the library, whatever set has written there. A sign-in is two events.
 func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest S, token Token, o opening) {
 	now, session := r.opts.now(), r.sessionOf(dest)
 	*session = SessionOf[U]{ID: SessionID(r.opts.sessionID(token)), UserID: o.source.userID}
@@ -167,9 +166,11 @@ func (r *RepositoryOf[U, K, S]) insertSession(u *unit, dest S, token Token, o op
 		session.AbsoluteExpires = now + milli(r.opts.absolute)
 	}
 	session.ActiveExpires, session.IdleExpires = r.opts.expiries(now, session.AbsoluteExpires, session.Remembered)
-	events := []event.Event{{Type: event.SessionOpened, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key}}
+	opened := event.Event{Type: event.SessionOpened, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key, Methods: authtype.MethodsOf(o.by...)}
+	events := []event.Event{opened}
 	if o.source.key != (KeyID{}) || o.link != "" {
-		events = append(events, event.Event{Type: event.SignedIn, UserID: session.UserID, SessionID: session.ID, KeyID: o.source.key})
+		opened.Type = event.SignedIn
+		events = append(events, opened)
 	}
 	columns, values := r.factsOf(session)
 	u.then(func(tx *gorm.DB) error { return r.insertFor(tx, dest, o.source, o.none, errDuplicate, columns, values) })
@@ -272,8 +273,8 @@ func (r *RepositoryOf[U, K, S]) loadSession(db *gorm.DB, id string, dest S) erro
 	return nil
 }
 
-// isDead also looks at when the session was opened, and at the absolute end. A process without the option, an older release for
-// example, may have renewed the session past it.
+// isDead also looks at when the session was opened, and at the absolute end. A process without the
+// option, an older release for example, may have renewed the session past it.
 func (r *RepositoryOf[U, K, S]) isDead(session *SessionOf[U]) bool {
 	now := r.opts.now()
 	return session.stateAt(now) == StateDead || session.OpenedAt < r.opts.notBefore || r.opts.hasAbsolute && session.AbsoluteExpires > 0 && now > session.AbsoluteExpires

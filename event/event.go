@@ -16,8 +16,11 @@ type Event struct {
 	KeyID     authtype.KeyID     // set if the event is about a key
 	SessionID authtype.SessionID // set if the event is about one session; the SHA-256 of its token
 	Purpose   authtype.Purpose   // of a one-time token
+	Methods   authtype.Methods   // by which the user showed who they are, with SessionOpened, SignedIn and Reauthenticated
 	Reason    string             // of a suspension, as it was given
-	ActorID   string             // who did it, where the caller said so
+	ActorID   string             // who did it, where the caller said so: see [Origin]
+	Address   string             // the client's, where the caller said so
+	Agent     string             // the client's, where the caller said so
 	// Err is why a sign-in failed: gormkey.ErrKeyNotFound (no such key, or its user is gone
 	// or soft-deleted), gormkey.ErrInvalidPassword, gormkey.ErrSuspended after a right
 	// password, or the hasher's error about the stored hash.

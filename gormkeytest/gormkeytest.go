@@ -73,7 +73,7 @@ type testCase struct {
 }
 
 // cases is filled by each file of this package with the cases of its noun.
-var cases = concat(pluginCases, nameCases, idTypeCases, relationCases, columnCases, widenCases, embedCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, schemaCases, auditCases, luciaCases, raceCases, passwordRaceCases, betweenCases, destCases, sameCases, saveCases, luciaFaultCases, faultCases, transactionCases, batchCases, throttleCases, tokenCases, ownedCases, mistakeCases, factCases, asCases, afterCommitCases, suspensionCases)
+var cases = concat(pluginCases, nameCases, idTypeCases, relationCases, columnCases, widenCases, embedCases, migrateCases, userCases, keyCases, sessionCases, signInCases, hookCases, inputCases, securityCases, statementCases, integrityCases, schemaCases, auditCases, luciaCases, raceCases, passwordRaceCases, betweenCases, destCases, sameCases, saveCases, luciaFaultCases, faultCases, transactionCases, batchCases, throttleCases, tokenCases, ownedCases, mistakeCases, factCases, asCases, afterCommitCases, suspensionCases, eventLogCases)
 
 func concat(lists ...[]testCase) (all []testCase) {
 	for _, l := range lists {
