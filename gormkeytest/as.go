@@ -90,7 +90,7 @@ func asReauthenticate(s *suite) {
 	equal(s, "stored own column", stored.Country, "NO")
 	equal(s, "sessions", count(s, f.db, "user_session"), 1)
 	equal(s, "events", len(told), 1)
-	equal(s, "event", told[0], event.Event{Type: event.Reauthenticated, At: now, UserID: ada.ID, SessionID: again.ID, KeyID: keyID("email", ada.Email)})
+	equal(s, "event", told[0], event.Event{Type: event.Reauthenticated, At: now, UserID: ada.ID, SessionID: again.ID, KeyID: keyID("email", ada.Email), Methods: again.Methods})
 }
 
 func asReauthenticateRace(s *suite) {

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/event"
 )
 
@@ -39,6 +40,11 @@ func hookContents(s *suite) {
 	opened := func(id gormkey.SessionID, key gormkey.KeyID) []event.Event {
 		created, signedIn := ofSession(event.SessionOpened, id), ofSession(event.SignedIn, id)
 		created.KeyID, signedIn.KeyID = key, key
+		created.Methods = authtype.MethodsOf(authtype.MethodMail)
+		if key != (gormkey.KeyID{}) {
+			created.Methods = authtype.MethodsOf(authtype.MethodPassword)
+		}
+		signedIn.Methods = created.Methods
 		return []event.Event{created, signedIn}
 	}
 	check("CreateUser", err, of(event.UserCreated), ofKey(event.KeyAdded, key))

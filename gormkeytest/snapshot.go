@@ -21,6 +21,11 @@ func rowsOf[U, K, S any](s *suite, f *fixtureOf[U, K, S], table string) string {
 	var all []map[string]any
 	must(s, f.db.Session(&gorm.Session{NewDB: true}).Table(table).Order("id").Find(&all).Error)
 	for _, row := range all {
+		for name, value := range row {
+			if text, ok := value.([]byte); ok {
+				row[name] = string(text) // of a VARBINARY
+			}
+		}
 		fmt.Fprintf(&out, "%s %v\n", table, row)
 	}
 	return out.String()

@@ -78,7 +78,7 @@ func (a *Auth[U, S]) base(session *S) *gormkey.Session[U] {
 //   - [*throttle.Error]: too many attempts have failed.
 func (a *Auth[U, S]) SignIn(w http.ResponseWriter, r *http.Request, c gormkey.Credentials, set ...func(*S)) (*S, error) {
 	return a.open(w, r, set, func(set []func(*S)) (*S, error) {
-		return a.attempt(w, r, c, func() (*S, error) { return a.repo.SignIn(r.Context(), c, set...) })
+		return a.attempt(w, r, c, func() (*S, error) { return a.repo.SignIn(a.Context(r), c, set...) })
 	})
 }
 
@@ -111,7 +111,7 @@ func (a *Auth[U, S]) attempt(w http.ResponseWriter, r *http.Request, c gormkey.C
 // after a sign-up, for example ([gormkey.RepositoryOf.OpenSession]). The session that the request
 // came with ends with it. Errors are those of the repository's OpenSession, and [ErrCrossOrigin].
 func (a *Auth[U, S]) OpenSession(w http.ResponseWriter, r *http.Request, userID string, set ...func(*S)) (*S, error) {
-	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.OpenSession(r.Context(), userID, set...) })
+	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.OpenSession(a.Context(r), userID, set...) })
 }
 
 // SignInWithToken uses up a one-time token of the purpose [gormkey.PurposeMagicLink], opens a
@@ -119,7 +119,7 @@ func (a *Auth[U, S]) OpenSession(w http.ResponseWriter, r *http.Request, userID 
 // request came with ends with it. Errors are those of the repository's SignInWithToken, and
 // [ErrCrossOrigin].
 func (a *Auth[U, S]) SignInWithToken(w http.ResponseWriter, r *http.Request, token gormkey.Token, set ...func(*S)) (*S, error) {
-	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.SignInWithToken(r.Context(), token, set...) })
+	return a.open(w, r, set, func(set []func(*S)) (*S, error) { return a.repo.SignInWithToken(a.Context(r), token, set...) })
 }
 
 // open is common to the three calls above: it checks the origin, ends the session that the
@@ -159,7 +159,7 @@ func (a *Auth[U, S]) SignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	came := a.presented(r)
 	for _, token := range came.tokens {
-		if err := a.repo.SignOut(r.Context(), token); err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
+		if err := a.repo.SignOut(a.Context(r), token); err != nil && !errors.Is(err, gormkey.ErrInvalidSession) {
 			return err
 		}
 	}

@@ -39,7 +39,7 @@ func (a *Auth[U, S]) Reauthenticate(w http.ResponseWriter, r *http.Request, c go
 	if err != nil {
 		return nil, err
 	}
-	session, err := a.attempt(w, r, c, func() (*S, error) { return a.repo.Reauthenticate(r.Context(), token, c) })
+	session, err := a.attempt(w, r, c, func() (*S, error) { return a.repo.Reauthenticate(a.Context(r), token, c) })
 	if err != nil {
 		return nil, err
 	}
