@@ -82,7 +82,7 @@ func TestVitessLockOrder(t *testing.T) {
 	db := openSharded(t)
 	clock := gormkeytest.NewClock()
 	plugin := gormkey.NewOf[app.Account, gormkey.Key[app.Account], device](
-		gormkey.WithPlanetScale(), gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(gormkeytest.FastHasher()))
+		gormkey.WithPlanetScale(), gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(gormkeytest.FastHasher()), gormkey.WithSessionFacts())
 	app.Must(t, db.Use(plugin))
 	app.Must(t, plugin.AutoMigrate(db))
 	auth, err := plugin.Repository()
@@ -101,6 +101,17 @@ func TestVitessLockOrder(t *testing.T) {
 			_, err := auth.ValidateSession(ctx, s.Token)
 			return err
 		},
+		"Reauthenticate": func(ctx context.Context, s *device) error {
+			_, err := auth.Reauthenticate(ctx, s.Token, app.Email(s.UserID))
+			return err
+		},
+		"As": func(ctx context.Context, s *device) error {
+			_, err := auth.As(s, time.Minute).UpdateUserAttributes(ctx, s.UserID, map[string]any{"Email": "new-" + s.UserID})
+			return err
+		},
+		"As, EndSession": func(ctx context.Context, s *device) error {
+			return auth.As(s, time.Minute).EndSession(ctx, s.UserID, s.ID)
+		},
 		"DeleteExpired": func(ctx context.Context, s *device) error {
 			clock.Advance(100 * gormkeytest.ActivePeriod)
 			_, err := auth.DeleteExpired(ctx)
@@ -112,7 +123,9 @@ func TestVitessLockOrder(t *testing.T) {
 			defer cancel()
 			ada := &app.Account{Email: name}
 			app.Must(t, auth.CreateUser(ctx, ada))
-			session, err := auth.OpenSession(ctx, ada.ID)
+			_, err := auth.AddKey(ctx, ada.ID, app.Email(ada.ID))
+			app.Must(t, err)
+			session, err := auth.SignIn(ctx, app.Email(ada.ID))
 			app.Must(t, err)
 			tx := db.WithContext(ctx).Begin()
 			defer tx.Rollback()
