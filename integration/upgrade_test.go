@@ -224,3 +224,51 @@ func sharedLife(ctx context.Context, old, renewing, auth upgraded, token gormkey
 	}
 	return nil
 }
+
+// TestUpgradeOpenTransaction: a transaction of the application's has read a session when the columns
+// are to be added. Session checks then wait with the migration for its end. MySQL and MariaDB end it
+// if it goes on to write, since it waits for the migration that waits for it; it may be retried.
+func TestUpgradeOpenTransaction(t *testing.T) {
+	for name, newDialector := range upgradeDSNs {
+		t.Run(name, func(t *testing.T) {
+			dialector, ctx := newDialector(t), t.Context()
+			db := open(t, dialector, &gorm.Config{})
+			old := app.Install(t, db, app.New())
+			ada := &app.Account{Email: "ada@example.com"}
+			app.Must(t, old.CreateUser(ctx, ada, app.Email(ada.Email)))
+			session, err := old.SignIn(ctx, app.Email(ada.Email))
+			app.Must(t, err)
+			next, plugin := open(t, dialector, &gorm.Config{}), app.New(gormkey.WithSessionFacts())
+			app.Must(t, next.Use(plugin))
+
+			migrated, checked := make(chan error, 1), make(chan error, 1)
+			tries := 0
+			act := func() error {
+				return db.Transaction(func(tx *gorm.DB) error {
+					if _, err := old.With(tx).ValidateSession(ctx, session.Token); err != nil {
+						return err
+					}
+					if tries++; tries == 1 {
+						go func() { migrated <- plugin.AutoMigrate(next) }()
+						time.Sleep(500 * time.Millisecond) // until it waits
+						go func() { _, err := old.ValidateSession(ctx, session.Token); checked <- err }()
+						time.Sleep(100 * time.Millisecond)
+					}
+					_, err := old.With(tx).OpenSession(ctx, ada.ID)
+					return err
+				})
+			}
+			err = act()
+			for tries < 10 && db.Name() == "mysql" && gormkey.Retryable(err) { // once for each column at most
+				err = act()
+			}
+			app.Must(t, err)
+			app.Must(t, <-migrated)
+			app.Must(t, <-checked)
+			if sessions, err := old.UserSessions(ctx, ada.ID); err != nil || len(sessions) != 2 {
+				t.Errorf("got %d sessions, %v, want 2", len(sessions), err)
+			}
+			t.Logf("%d tries", tries)
+		})
+	}
+}
