@@ -123,6 +123,14 @@ var limiter = password.NewLimiter(runtime.GOMAXPROCS(0), 100, time.Minute)
 
 func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*gorm.DB, *gormkey.RepositoryOf[*member, *gormkey.Key[member], *visit]) {
 	t.Helper()
+	handle, plugin := usePlugin(t, s, db, more...)
+	auth, err := plugin.Repository()
+	must(t, err)
+	return handle, auth
+}
+
+func usePlugin(t testing.TB, s schema, db database, more ...gormkey.Option) (*gorm.DB, *gormkey.PluginOf[*member, *gormkey.Key[member], *visit]) {
+	t.Helper()
 	var dialector gorm.Dialector
 	switch s.engine {
 	case "sqlite":
@@ -142,9 +150,7 @@ func openGormkey(t testing.TB, s schema, db database, more ...gormkey.Option) (*
 	}, more...)
 	plugin := gormkey.NewOf[member, gormkey.Key[member], visit](options...)
 	must(t, handle.Use(plugin))
-	auth, err := plugin.Repository()
-	must(t, err)
-	return handle, auth
+	return handle, plugin
 }
 
 // goSide is gormkey.
