@@ -226,7 +226,7 @@ func plainQueries(s *schema.Schema) bool {
 		}
 	}
 	for _, name := range s.DBNames {
-		if f := s.FieldsByDBName[name]; !f.Readable || f.IgnoreMigration {
+		if f := s.FieldsByDBName[name]; !f.Readable || f.TagSettings["-"] != "" {
 			return false
 		}
 	}

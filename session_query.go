@@ -79,7 +79,8 @@ func (r *RepositoryOf[U, K, S]) loadWithUser(db *gorm.DB, id string, dest any) (
 		found, err = l.load(db, r.b.plans.comment(), id, v, reflect.ValueOf(user).Elem())
 		return err
 	})
-	if err != nil || !found {
+	// The ids are compared again in Go: the database may compare those of Lucia's tables inexactly.
+	if err != nil || !found || r.userOf(user).ID != l.owner(db.Statement.Context, v) {
 		return false, err
 	}
 	l.user.ReflectValueOf(db.Statement.Context, v).Set(reflect.ValueOf(user))
@@ -190,6 +191,11 @@ func (b *binding) compile(t reflect.Type, foreign bool) (*lookup, error) {
 		l.sql = ""
 	}
 	return l, nil
+}
+
+// owner is the user_id of a row.
+func (l *lookup) owner(ctx context.Context, v reflect.Value) string {
+	return l.dest.FieldsByDBName["user_id"].ReflectValueOf(ctx, v).String()
 }
 
 // load runs the statement and scans its row as GORM does.
