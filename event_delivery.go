@@ -13,7 +13,7 @@ import (
 const (
 	// deliveryLease is how long one delivery may take. After it another process may try.
 	deliveryLease = time.Minute
-	// deliveryTries is how often an event is tried: for 11 hours, with the pauses of deliveryPause.
+	// deliveryTries is how often an event is tried: for 9 hours, with the pauses of deliveryPause.
 	deliveryTries = 20
 	// deliveryPage is how many events are read at once.
 	deliveryPage = 100

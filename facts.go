@@ -66,7 +66,8 @@ const unremembered = 24 * time.Hour
 // Remembered says whether the user wants to be remembered, the "keep me signed in" of a form. It
 // is stored with the session, and kept when it is renewed. If it is false, the session ends at most
 // 24 hours after it was last used, or as [WithSessionPeriods] says if that is less, and package
-// httpauth sends a cookie that the browser forgets when it is closed. If it is true, or is not
+// httpauth sends a cookie that the browser forgets when it is closed. (A process without the
+// option, such as a Lucia, renews the session for as long as every other.) If it is true, or is not
 // given, the session has the periods of [WithSessionPeriods]. It needs [WithSessionFacts].
 func (r *RepositoryOf[U, K, S]) Remembered(yes bool) func(S) {
 	return func(session S) { r.sessionOf(session).wish(func(w *wishes) { w.remembered = &yes }) }

@@ -197,7 +197,7 @@ func (m *docModule) checks() {
 
 // docImports are the packages that a block may use without saying so.
 var docImports = []string{
-	"context", "database/sql", "encoding/json", "errors", "fmt", "log", "log/slog", "net/http", "net/http/httptest", "net/netip", "strings", "sync", "testing", "time",
+	"context", "database/sql", "encoding/json", "errors", "fmt", "log", "log/slog", "net/http", "net/http/httptest", "net/netip", "os", "strings", "sync", "testing", "time",
 	"gorm.io/gorm", "gorm.io/gorm/clause", "github.com/libtnb/sqlite", "github.com/gormkey/gormkey", "github.com/gormkey/gormkey/event",
 	"github.com/gormkey/gormkey/authtest", "github.com/gormkey/gormkey/httpauth", "github.com/gormkey/gormkey/password",
 	"github.com/gormkey/gormkey/throttle",

@@ -56,6 +56,7 @@ var (
 	oldKey, newKey                   []byte
 	newUUID                          func() string
 	isBreached                       func(string) bool
+	notify                           func(context.Context, *gormkey.LoggedEvent[Account]) error
 )
 
 func use(...any) {}
