@@ -131,3 +131,20 @@ func BenchmarkSignInFailures(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSignInEventLog: a sign-in that writes its event, against one that writes none, in turns.
+// The password's hash is the default's.
+func BenchmarkSignInEventLog(b *testing.B) {
+	login := gormkey.Credentials{Provider: "email", ID: "ada@example.com", Password: "correct horse battery staple"}
+	signIn := func(opts ...gormkey.Option) func() error {
+		t := newBenchTable(b, 100, &gorm.Config{}, opts...)
+		_, err := t.auth.AddKey(t.ctx, benchUserID(0), login)
+		must(b, err)
+		return func() error {
+			_, err := t.auth.SignIn(t.ctx, login)
+			return err
+		}
+	}
+	without := signIn()
+	against(b, "without", signIn(gormkey.WithEventDelivery()), without)
+}
