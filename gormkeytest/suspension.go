@@ -22,6 +22,8 @@ var suspensionCases = []testCase{
 	{"suspension/R111 in a transaction of the caller's", suspensionTransaction},
 	{"suspension/R111 against sign-ins", func(s *suite) { suspensionRace(s) }},
 	{"suspension/R111 the same with a hook", func(s *suite) { suspensionRace(s, withNoHook) }},
+	{"suspension/R111 R106 beside the tables of a Lucia v2", suspensionLucia},
+	{"suspension/tables of other names", suspensionNames},
 	{"suspension/R112 who does not know the password", suspensionHidden},
 	{"suspension/R130 statements", suspensionStatements},
 }
@@ -336,5 +338,73 @@ func suspensionStatements(s *suite) {
 	}
 	if len(check) != 1 || strings.Contains(check[0].sql, "suspension") {
 		s.Errorf("session check: %v, want one statement without the table of suspensions", check)
+	}
+}
+
+// suspensionLucia: the tables of suspensions and events are made beside Lucia's, take Lucia's ids, and
+// hold no token, which is the id of a session there.
+func suspensionLucia(s *suite) {
+	for _, schema := range ofDialect(s) {
+		db, plugin := luciaTables(s, schema, gormkey.WithOneTimeTokens(), gormkey.WithSuspension(), gormkey.WithEventDelivery())
+		must(s, db.Use(plugin))
+		must(s, plugin.AutoMigrate(db))
+		pending, err := plugin.PendingSQL(db)
+		must(s, err)
+		equal(s, schema.name+": pending", strings.Join(pending, "; "), "")
+		auth, err := plugin.Repository()
+		must(s, err)
+		ctx := s.Context()
+		u := &reader{Username: "ada"}
+		must(s, auth.CreateUser(ctx, u, email("ada")))
+		var tokens []gormkey.Token
+		for range 3 {
+			session, err := auth.SignIn(ctx, email("ada"))
+			must(s, err)
+			tokens = append(tokens, session.Token)
+		}
+		must(s, auth.SignOut(ctx, tokens[0]))
+		must(s, auth.EndSessionOfAnyone(ctx, gormkey.SessionID(tokens[1])))
+		must(s, auth.Suspend(ctx, u.ID, time.Time{}, "abuse", "root"))
+		equal(s, schema.name+": sessions", count(s, db, "user_session"), 0)
+		wantErr(s, schema.name+": sign-in", second(auth.SignIn(ctx, email("ada"))), gormkey.ErrSuspended)
+		must(s, auth.Unsuspend(ctx, u.ID, "root"))
+		session, err := auth.SignIn(ctx, email("ada"))
+		must(s, err)
+		dump := rowsOf(s, &fixtureOf[*reader, *gormkey.Key[reader], *gormkey.Session[reader]]{db: db}, "auth_event")
+		for _, token := range append(tokens, session.Token) {
+			equal(s, schema.name+": the log holds a token", strings.Contains(dump, string(token)), false)
+			equal(s, schema.name+": the log names the session", strings.Contains(dump, string(token.ID())), true)
+		}
+		must(s, auth.Suspend(ctx, u.ID, time.Time{}, "", ""))
+		must(s, auth.DeleteUser(ctx, u.ID))
+		equal(s, schema.name+": suspensions", count(s, db, "user_suspension"), 0)
+	}
+}
+
+// suspensionNames: the tables have the names that they are given, and those of two plugins differ.
+func suspensionNames(s *suite) {
+	db := s.newDB(s.T)
+	all := []gormkey.Option{gormkey.WithSuspension(), gormkey.WithEventLog(), gormkey.WithPasswordHasher(FastHasher())}
+	must(s, db.Use(newPlugin[account](s, all...)))
+	names := gormkey.TableNames{User: "staff", Key: "staff_key", Session: "staff_session", Suspension: "staff_suspension"}
+	err := db.Use(newPlugin[reader](s, append(all, gormkey.WithTableNames(names))...))
+	if err == nil || !strings.Contains(err.Error(), `the table "auth_event" belongs to the plugin`) {
+		s.Errorf("two plugins with one log: got %v", err)
+	}
+	names.Event = "staff_event"
+	db = s.again(db)
+	plugin := newPlugin[reader](s, append(all, gormkey.WithTableNames(names))...)
+	must(s, db.Use(plugin))
+	must(s, plugin.AutoMigrate(db))
+	auth, err := plugin.Repository()
+	must(s, err)
+	bob := &reader{Username: "bob"}
+	must(s, auth.CreateUser(s.Context(), bob, email("bob")))
+	must(s, auth.Suspend(s.Context(), bob.ID, time.Time{}, "", ""))
+	equal(s, "suspensions", count(s, db, "staff_suspension"), 1)
+	equal(s, "events", count(s, db, "staff_event"), 3)
+	err = s.newDB(s.T).Use(newPlugin[account](s, gormkey.WithTableNames(gormkey.TableNames{Event: "log"})))
+	if err == nil || !strings.Contains(err.Error(), `WithTableNames: Event is "log", without WithEventLog`) {
+		s.Errorf("a name without its option: got %v", err)
 	}
 }
