@@ -214,7 +214,7 @@ func (r *RepositoryOf[U, K, S]) AnonymizeUser(ctx context.Context, userID string
 			return changed, err
 		}
 		var rows []*LoggedEventOf[U]
-		if err := db.Select("id", "actor_id").Where(column("user_id", userID)).Limit(40).Find(&rows).Error; err != nil || len(rows) == 0 {
+		if err := db.Where(column("user_id", userID)).Limit(40).Find(&rows).Error; err != nil || len(rows) == 0 {
 			return changed, callerError(ctx, op, err)
 		}
 		n, err := r.anonymize(ctx, op, userID, rows)
@@ -227,6 +227,9 @@ func (r *RepositoryOf[U, K, S]) AnonymizeUser(ctx context.Context, userID string
 
 // anonymize changes one batch of a user's events by one statement.
 func (r *RepositoryOf[U, K, S]) anonymize(ctx context.Context, op, userID string, rows []*LoggedEventOf[U]) (int64, error) {
+	if r.b.engine.Sharded() {
+		return r.moveAnonymized(ctx, op, userID, rows)
+	}
 	ids := make([]string, len(rows))
 	for i, row := range rows {
 		ids[i] = row.ID
@@ -248,6 +251,37 @@ func (r *RepositoryOf[U, K, S]) anonymize(ctx context.Context, op, userID string
 		return 0, err
 	}
 	return r.b.rowsOf([]*gorm.DB{result}), nil
+}
+
+// moveAnonymized does the same where the user's id says on which shard a row is: the row is deleted
+// there, and inserted without a user.
+func (r *RepositoryOf[U, K, S]) moveAnonymized(ctx context.Context, op, userID string, rows []*LoggedEventOf[U]) (int64, error) {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+		row.UserID, row.KeyID, row.SessionID, row.Address, row.Agent = "", "", "", "", ""
+		if row.ActorID == userID {
+			row.ActorID = ""
+		}
+		if row.DeliveredAt == nil {
+			row.DeliveredAt = new(UnixMilli)
+		}
+	}
+	err := r.do(ctx, op, func(u *unit) error {
+		u.then(func(tx *gorm.DB) error {
+			result := tx.Where(column("user_id", userID)).Where(r.b.idIn(ids)).Delete(new(LoggedEventOf[U]))
+			if result.Error == nil && result.RowsAffected != int64(len(rows)) {
+				return errStale // another call has moved some
+			}
+			return result.Error
+		})
+		u.then(func(tx *gorm.DB) error { return tx.Session(&gorm.Session{SkipHooks: true}).Create(rows).Error })
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(rows)), nil
 }
 
 // checkEventOptions refuses options of the event log that do not fit together.
