@@ -6,12 +6,14 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"time"
 
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 	"github.com/gormkey/gormkey/httpauth"
 )
 
@@ -264,4 +266,28 @@ func ExampleAuth_KnownClient() {
 	// Output:
 	// 200 confirmed
 	// 429 Too Many Requests
+}
+
+// A handler's operations say who did it, and from where.
+func ExampleAuth_Context() {
+	_, db, _, done := exampleSite()
+	defer done()
+	auth := exampleAuth(db)
+	web, err := httpauth.New(auth)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("POST /keys", web.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := auth.AddKey(web.Context(r), web.User(r.Context()).ID, gormkey.Proved("github", "583231"))
+		if err != nil {
+			web.Error(w, r, err)
+		}
+	})))
+
+	r := httptest.NewRequest("GET", "/", nil) // from 192.0.2.1
+	r.Header.Set("User-Agent", "curl/8")
+	fmt.Printf("%+v\n", event.OriginOf(web.Context(r)))
+	// Output: {ActorID: Address:192.0.2.1 Agent:curl/8}
 }
