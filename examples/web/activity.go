@@ -89,7 +89,7 @@ func about(what, detail string) string {
 // is changed for example.
 func failed(e *logged) string {
 	if e.ActorID != "" && e.ActorID == e.UserID && e.Reason == "wrong password" {
-		return "A wrong password was entered on a device that is signed in"
+		return "Wrong password on a signed-in device"
 	}
 	switch e.Reason {
 	case "wrong password":

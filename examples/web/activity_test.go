@@ -49,7 +49,7 @@ func TestActivity(t *testing.T) {
 		{func() {}, []string{"Asked for a link to confirm the address", "Signed in by password", "Address added: ada@example.com", "Account created"}},
 		{func() { use("/verify-email") }, []string{"Address confirmed"}},
 		{func() { eve.do("POST", "/sign-in", login("ada@example.com", "a guess"), "User-Agent", safari) }, []string{"A sign-in failed: wrong password"}},
-		{func() { do("/account/password", url.Values{"current": {"wrong"}, "new": {"a new password"}}) }, []string{"A wrong password was entered on a device that is signed in"}},
+		{func() { do("/account/password", url.Values{"current": {"wrong"}, "new": {"a new password"}}) }, []string{"Wrong password on a signed-in device"}},
 		{func() { do("/confirm", url.Values{"password": {password}}) }, []string{"Password confirmed"}},
 		{func() { phone.do("POST", "/sign-in", login("ada@example.com", password)) }, []string{"Signed in by password"}},
 		{func() { do("/account/password", url.Values{"current": {password}, "new": {"a new password"}}) }, []string{"Password changed", "Signed out devices"}},
@@ -71,8 +71,8 @@ func TestActivity(t *testing.T) {
 	_, _, page := ada.do("GET", "/account/activity", nil)
 	text := strings.Join(strings.Fields(tags.ReplaceAllString(page, " ")), " ")
 	for _, want := range []string{
-		"A sign-in failed: wrong password " + moment(s.clock.Now()) + " From Safari on Mac at 127.0.0.1",
-		"Account created " + moment(s.clock.Now()) + " From Firefox on Linux at 127.0.0.1",
+		"A sign-in failed: wrong password " + moment(s.clock.Now()) + " Safari on Mac at 127.0.0.1",
+		"Account created " + moment(s.clock.Now()) + " Firefox on Linux at 127.0.0.1",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q:\n%s", want, text)
