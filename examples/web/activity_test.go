@@ -92,6 +92,48 @@ func TestActivity(t *testing.T) {
 	}
 }
 
+// TestEventsSayWhere: every act of the site is noted with who did it, and from where.
+func TestEventsSayWhere(t *testing.T) {
+	t.Parallel()
+	s := open(t, settings{dev: true})
+	ada := s.visit(t)
+	do := func(v *visitor, path string, form url.Values) {
+		v.want(200, "/", "")(v.do("POST", path, form, "User-Agent", firefox))
+	}
+	in := func() { do(s.visit(t), "/sign-in", login("ada@example.com", password)) }
+	do(ada, "/sign-up", login("ada@example.com", password))
+	_, token := s.link(t, "/verify-email")
+	do(ada, "/verify-email", url.Values{"token": {token}})
+	id := s.userID(t, "ada@example.com")
+	s.clock.Advance(time.Second)
+	in()
+	do(ada, "/account/devices/end", url.Values{"id": {s.session(t, "ada@example.com").ID.String()}})
+	in()
+	do(ada, "/account/devices/end-others", nil)
+	do(ada, "/account/devices/end-all", nil)
+	do(ada, "/forgot-password", login("ada@example.com", ""))
+	do(ada, "/sign-in", login("ada@example.com", password))
+	do(ada, "/sign-out", nil)
+
+	list, err := s.auth.UserEvents(t.Context(), id, 100)
+	must(t, err)
+	ended, mine := 0, 0
+	for _, e := range list {
+		if e.Agent != firefox || e.Address != "127.0.0.1" || e.ActorID != "" && e.ActorID != id {
+			t.Errorf("of %s: got %q, %q by %q", e.Type, e.Agent, e.Address, e.ActorID)
+		}
+		if e.Type == event.SessionEnded {
+			ended++
+			if e.ActorID == id {
+				mine++
+			}
+		}
+	}
+	if len(list) != 13 || ended != 4 || mine != ended {
+		t.Errorf("got %d events, %d of ended sessions, %d of them with who did it", len(list), ended, mine)
+	}
+}
+
 // TestActivityIsBounded: the page shows the latest, and says where the others are.
 func TestActivityIsBounded(t *testing.T) {
 	t.Parallel()

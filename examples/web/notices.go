@@ -109,7 +109,7 @@ func addressAt(e *logged, before []*logged) string {
 		return email
 	}
 	for _, other := range before {
-		if email := emailOf(other); email != "" && other.Type != event.KeyRemoved {
+		if email := emailOf(other); email != "" { // an address that is removed has a newer event: the one that took its place
 			return email
 		}
 	}
