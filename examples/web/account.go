@@ -49,7 +49,7 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) {
 	account, session := s.web.User(r.Context()), s.web.Session(r.Context())
 	old, chosen := credentials(account.Email, f.password(r, "current")), f.newPassword(r, "new")
 	if !f.Invalid() && !s.checked(w, r, f, old, func() error {
-		_, err := s.auth.ChangePassword(r.Context(), old, chosen, session.ID)
+		_, err := s.auth.ChangePassword(s.web.Context(r), old, chosen, session.ID)
 		return err
 	}) {
 		return
@@ -65,14 +65,13 @@ func (s *server) showDelete(w http.ResponseWriter, r *http.Request) {
 	s.showForm(w, r, &form{Path: "/account/delete", Page: "delete-account", Title: "Delete your account", Button: "Delete my account", Danger: true})
 }
 
+// deleteAccount leaves the account's events to the outbox: see deliver.
 func (s *server) deleteAccount(w http.ResponseWriter, r *http.Request) {
-	account := s.web.User(r.Context())
-	if err := s.acting(r).DeleteUser(r.Context(), account.ID); err != nil {
+	if err := s.acting(r).DeleteUser(s.web.Context(r), s.web.User(r.Context()).ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
 	_ = s.web.SignOut(w, r) // the session is gone; this clears the cookie
-	s.notify(mail{To: account.Email, Subject: "Your account is deleted", Text: "Your account and its data are deleted. If it was not you, answer this mail."})
 	s.done(w, r, "deleted", "/")
 }
 
@@ -84,6 +83,7 @@ type export struct {
 	CreatedAt  time.Time      `json:"createdAt"`
 	Keys       []exportKey    `json:"keys"`
 	Devices    []exportDevice `json:"devices"`
+	Activity   []exportEvent  `json:"activity"` // the newest first, 1000 at most
 }
 
 type exportKey struct {
@@ -101,6 +101,17 @@ type exportDevice struct {
 	Remembered      *bool      `json:"remembered"`
 	UsedAt          time.Time  `json:"usedAt"`
 	Expires         time.Time  `json:"expires"`
+}
+
+type exportEvent struct {
+	At        time.Time `json:"at"`
+	Type      string    `json:"type"`
+	Key       string    `json:"key"`
+	Methods   string    `json:"methods"`
+	Purpose   string    `json:"purpose"`
+	Reason    string    `json:"reason"`
+	IP        string    `json:"ip"`
+	UserAgent string    `json:"userAgent"`
 }
 
 // noted returns a moment for the file.
@@ -122,17 +133,21 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 	account := s.web.User(r.Context())
 	keys, err := s.auth.UserKeys(r.Context(), account.ID)
 	devices, devicesErr := s.auth.UserSessions(r.Context(), account.ID)
-	if err := errors.Join(err, devicesErr); err != nil {
+	events, eventsErr := s.auth.UserEvents(r.Context(), account.ID, 1000)
+	if err := errors.Join(err, devicesErr, eventsErr); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
-	all := export{account.ID, account.Email, account.VerifiedAt, account.CreatedAt, nil, nil}
+	all := export{account.ID, account.Email, account.VerifiedAt, account.CreatedAt, nil, nil, nil}
 	for _, k := range keys {
 		all.Keys = append(all.Keys, exportKey{k.KeyID().Provider, k.KeyID().ID, k.PasswordDefined()})
 	}
 	for _, d := range devices {
 		all.Devices = append(all.Devices, exportDevice{d.UserAgent, d.IP, noted(d.OpenedAt), noted(d.AuthenticatedAt),
 			string(d.Methods), d.Remembered, d.UsedAt, d.IdleExpires.Time()})
+	}
+	for _, e := range events {
+		all.Activity = append(all.Activity, exportEvent{e.At.Time(), string(e.Type), e.KeyID, string(e.Methods), string(e.Purpose), e.Reason, e.Address, e.Agent})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Disposition", `attachment; filename="latchkey.json"`)

@@ -107,6 +107,7 @@ func TestChangeEmail(t *testing.T) {
 	ada.want(409, "/account/email?draft=", "Another account")(ask("BOB@example.com"))
 	before := len(s.sent)
 	ada.want(200, "/account", "We have sent a link to the new address.")(ask(" New@Example.com"))
+	must(t, s.deliverAll(t))
 	if len(s.sent) != before+2 || s.sent[before].To != "new@example.com" || s.sent[before+1].To != "ada@example.com" {
 		t.Fatalf("got the mails %v", s.sent[before:])
 	}
@@ -155,7 +156,8 @@ func TestExport(t *testing.T) {
 	var got export
 	must(t, json.Unmarshal(text, &got))
 	if got.Email != "ada@example.com" || len(got.Keys) != 1 || !got.Keys[0].HasPassword || len(got.Devices) != 1 || got.Devices[0].UsedAt.IsZero() ||
-		got.Devices[0].OpenedAt == nil || got.Devices[0].AuthenticatedAt == nil || got.Devices[0].Methods != "pwd" {
+		got.Devices[0].OpenedAt == nil || got.Devices[0].AuthenticatedAt == nil || got.Devices[0].Methods != "pwd" ||
+		len(got.Activity) == 0 || got.Activity[len(got.Activity)-1].Type != "user created" || got.Activity[0].IP != "127.0.0.1" {
 		t.Errorf("got %s", text)
 	}
 	if h := response.Header; h.Get("Cache-Control") != "no-store" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment") || h.Get("Content-Type") != "application/json" {

@@ -44,6 +44,7 @@ func openDatabase(file string, now func() time.Time, opts ...gormkey.Option) (*g
 	plugin := gormkey.NewOf[Account, gormkey.Key[Account], Device](append(opts,
 		gormkey.WithOneTimeTokens(),
 		gormkey.WithSessionFacts(),
+		gormkey.WithEventDelivery(),
 		gormkey.WithClock(now))...)
 	if err := db.Use(plugin); err != nil {
 		return nil, nil, err
@@ -73,8 +74,12 @@ func closeDatabase(db *gorm.DB) {
 	}
 }
 
-// cleanUp deletes expired rows once an hour, so that the file does not grow. Nothing else depends
-// on it.
+// keepEvents is for how long people see what happened to their account. It is far longer than a mail
+// about it is tried.
+const keepEvents = 90 * 24 * time.Hour
+
+// cleanUp deletes what is too old once an hour, so that the file does not grow, and nobody's
+// addresses stay for longer than people are told.
 func (s *server) cleanUp(ctx context.Context) {
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
@@ -84,12 +89,17 @@ func (s *server) cleanUp(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		_, rows := s.auth.DeleteExpired(ctx)
-		_, counts := s.limits.DeleteExpired(ctx)
-		for _, err := range []error{rows, counts} {
-			if err != nil {
-				slog.Error("clean up", "error", err)
-			}
+		s.deleteOld(ctx)
+	}
+}
+
+func (s *server) deleteOld(ctx context.Context) {
+	_, rows := s.auth.DeleteExpired(ctx)
+	_, counts := s.limits.DeleteExpired(ctx)
+	_, events := s.auth.PurgeEvents(ctx, s.now().Add(-keepEvents))
+	for _, err := range []error{rows, counts, events} {
+		if err != nil {
+			slog.Error("clean up", "error", err)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (s *server) devices(w http.ResponseWriter, r *http.Request) {
 
 // endDevice signs one device out. It does not find a device of another account.
 func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
-	err := s.acting(r).EndSession(r.Context(), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
+	err := s.acting(r).EndSession(s.web.Context(r), s.web.User(r.Context()).ID, gormkey.SessionID(r.PostForm.Get("id")))
 	switch {
 	case err == nil, errors.Is(err, gormkey.ErrInvalidSession): // it has ended
 		s.done(w, r, "device-ended", "/account/devices")
@@ -89,7 +89,7 @@ func (s *server) endDevice(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 	this := s.web.Session(r.Context())
-	if err := s.acting(r).EndOtherSessions(r.Context(), this.UserID, this.ID); err != nil {
+	if err := s.acting(r).EndOtherSessions(s.web.Context(r), this.UserID, this.ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
@@ -98,7 +98,7 @@ func (s *server) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 
 // endEveryDevice signs this one out too, so it never asks for a password: who is worried gets out.
 func (s *server) endEveryDevice(w http.ResponseWriter, r *http.Request) {
-	if err := s.auth.EndAllSessions(r.Context(), s.web.User(r.Context()).ID); err != nil {
+	if err := s.auth.EndAllSessions(s.web.Context(r), s.web.User(r.Context()).ID); err != nil {
 		s.web.Error(w, r, err)
 		return
 	}

@@ -24,8 +24,8 @@ func (s *server) showEmail(w http.ResponseWriter, r *http.Request) {
 	s.showForm(w, r, s.emailForm(r))
 }
 
-// changeEmail mails a link to the new address, and tells the old one. Nothing changes until the
-// link is used: a mistyped address locks nobody out.
+// changeEmail mails a link to the new address, and the outbox tells the old one. Nothing changes
+// until the link is used: a mistyped address locks nobody out.
 func (s *server) changeEmail(w http.ResponseWriter, r *http.Request) {
 	f := s.emailForm(r)
 	account, email := s.web.User(r.Context()), f.email(r)
@@ -52,16 +52,14 @@ func (s *server) changeEmail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// The link is made here and not when the mail is sent, since the session must be recent now.
-	token, err := s.acting(r).IssueToken(r.Context(), account.ID, gormkey.PurposeChangeEmail, email, changeLifetime)
+	token, err := s.acting(r).IssueToken(s.web.Context(r), account.ID, gormkey.PurposeChangeEmail, email, changeLifetime)
 	if err != nil {
 		s.web.Error(w, r, err)
 		return
 	}
-	s.notify(mail{email, "Confirm your new email address", "With this link you make this the address of your account. It works once, for an hour. If you did not ask for it, ignore this mail.",
-		s.site + address("/change-email", "token", string(token))})
-	s.notify(mail{To: account.Email, Subject: "A change of your email address",
-		Text: "Somebody who knows your password has asked to change the address of your account to " + email + ". The change is made when the link in a mail to the new address is opened. If it was not you, choose a new password now: that stops the change.",
-		Link: s.site + "/forgot-password"})
+	s.notify(mail{To: email, Subject: "Confirm your new email address",
+		Text: "With this link you make this the address of your account. It works once, for an hour. If you did not ask for it, ignore this mail.",
+		Link: s.site + address("/change-email", "token", string(token))})
 	s.done(w, r, "change-sent", "/account")
 }
 
@@ -77,10 +75,10 @@ func (s *server) showChange(w http.ResponseWriter, r *http.Request) {
 func (s *server) change(w http.ResponseWriter, r *http.Request) {
 	s.useLink(w, r, changeForm(r), gormkey.PurposeChangeEmail, "email-changed", func(tx *gorm.DB, t *gormkey.OneTimeToken[Account]) error {
 		auth, old := s.auth.With(tx), gormkey.KeyID{Provider: "email", ID: t.User.Email}
-		if err := auth.RenameKey(r.Context(), t.UserID, old, t.Payload); err != nil {
+		if err := auth.RenameKey(s.web.Context(r), t.UserID, old, t.Payload); err != nil {
 			return err
 		}
-		_, err := auth.UpdateUserAttributes(r.Context(), t.UserID, map[string]any{"Email": t.Payload, "VerifiedAt": s.now()})
+		_, err := auth.UpdateUserAttributes(s.web.Context(r), t.UserID, map[string]any{"Email": t.Payload, "VerifiedAt": s.now()})
 		return err
 	})
 }

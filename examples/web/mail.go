@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	crypto "crypto/rand"
 	"errors"
@@ -18,8 +19,9 @@ import (
 	"github.com/gormkey/gormkey/throttle"
 )
 
-// mail is a letter to a user. A link, if there is one, stands at its end.
-type mail struct{ To, Subject, Text, Link string }
+// mail is a letter to a user. A link, if there is one, stands at its end. A mail with an ID may be
+// sent twice, and is to arrive once: give the ID to the mail service as its idempotency key.
+type mail struct{ ID, To, Subject, Text, Link string }
 
 // String returns the mail as it is sent.
 func (m mail) String() string {
@@ -30,13 +32,14 @@ func (m mail) String() string {
 	return text
 }
 
-// toFolder returns a function that writes each mail to a file. A real site sends it here.
+// toFolder returns a function that writes each mail to a file, which has its name from the ID. A real site sends it here.
 func toFolder(folder string) func(ctx context.Context, m mail) error {
 	return func(_ context.Context, m mail) error {
-		if folder == "" {
-			return errors.New("a mail is dropped: there is no -mail folder")
+		if folder == "" { // that is no error, or it would be tried again and again
+			slog.Warn("a mail is dropped: there is no -mail folder")
+			return nil
 		}
-		return os.WriteFile(filepath.Join(folder, crypto.Text()+".txt"), []byte(m.String()), 0o600)
+		return os.WriteFile(filepath.Join(folder, cmp.Or(m.ID, crypto.Text())+".txt"), []byte(m.String()), 0o600)
 	}
 }
 
@@ -113,12 +116,20 @@ func (s *server) send(write func(ctx context.Context) (mail, error)) error {
 	if err != nil || m.To == "" {
 		return err
 	}
-	if s.dev {
-		s.waiting.Lock()
-		s.sent = append(s.sent[max(0, len(s.sent)+1-maxMails):], m)
-		s.waiting.Unlock()
+	return s.sendMail(ctx, m)
+}
+
+// sendMail sends a mail now. In development its page shows it.
+func (s *server) sendMail(ctx context.Context, m mail) error {
+	if err := s.mail(ctx, m); err != nil || !s.dev {
+		return err
 	}
-	return s.mail(ctx, m)
+	s.waiting.Lock()
+	defer s.waiting.Unlock()
+	if m.ID == "" || !slices.ContainsFunc(s.sent, func(other mail) bool { return other.ID == m.ID }) {
+		s.sent = append(s.sent[max(0, len(s.sent)+1-maxMails):], m)
+	}
+	return nil
 }
 
 // showMails lists what was sent, the newest first. The page exists in development alone.

@@ -1,6 +1,7 @@
 // Web is an application that people can click and copy from: sign-up with a confirmed address,
 // sign-in behind a throttle, a list of devices, a changed and a forgotten password, a changed
-// address, an export and the end of an account. It asks for the password again before what a
+// address, an export and the end of an account. People see what happened to their account, and get
+// a mail about what they should know. It asks for the password again before what a
 // stranger at an unlocked screen should not do. It runs on one SQLite file, and works without
 // JavaScript.
 //
@@ -118,6 +119,7 @@ func serve(ctx context.Context, listener net.Listener, s *server) error {
 	failed := make(chan error, 1)
 	go func() { failed <- h.Serve(listener) }()
 	go s.cleanUp(ctx)
+	s.mails.Go(func() { s.deliverNotices(ctx) })
 	select {
 	case err := <-failed:
 		return err

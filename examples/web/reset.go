@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 // resetLifetime is how long a link can be used.
@@ -41,7 +42,10 @@ func (s *server) forgot(w http.ResponseWriter, r *http.Request) {
 		s.sendBack(w, r, f)
 		return
 	}
-	s.post(func(ctx context.Context) (mail, error) { return s.resetMail(ctx, email, f.Next) })
+	origin := event.OriginOf(s.web.Context(r))
+	s.post(func(ctx context.Context) (mail, error) {
+		return s.resetMail(event.WithOrigin(ctx, origin), email, f.Next)
+	})
 	f.Draft = s.keepDraft(w, draft{Email: email}) // for the words of the next page
 	http.Redirect(w, r, f.Link("/forgot-password/sent"), http.StatusSeeOther)
 }
@@ -71,8 +75,8 @@ func (s *server) resetMail(ctx context.Context, email, next string) (mail, error
 	case err != nil:
 		return mail{}, err
 	}
-	return mail{to, "Choose a new password", "With this link you can choose a new password. It works once, for an hour. If you did not ask for it, ignore this mail.",
-		s.site + address("/reset-password", "token", string(token), "next", next)}, nil
+	return mail{To: to, Subject: "Choose a new password", Text: "With this link you can choose a new password. It works once, for an hour. If you did not ask for it, ignore this mail.",
+		Link: s.site + address("/reset-password", "token", string(token), "next", next)}, nil
 }
 
 func resetForm(r *http.Request) *form {
@@ -104,12 +108,12 @@ func (s *server) reset(w http.ResponseWriter, r *http.Request) {
 		s.sendBack(w, r, f)
 		return
 	}
-	key, err := s.auth.ResetPassword(r.Context(), gormkey.Token(f.Token), chosen)
+	key, err := s.auth.ResetPassword(s.web.Context(r), gormkey.Token(f.Token), chosen)
 	switch {
 	case err == nil:
 		_ = s.limits.Forget(r.Context(), key.ID) // the guesses were at the old one
 		// The link proves the address too. If this fails, the account's page sends another link.
-		_, _ = s.auth.UpdateUserAttributes(r.Context(), key.UserID, map[string]any{"VerifiedAt": s.now()})
+		_, _ = s.auth.UpdateUserAttributes(s.web.Context(r), key.UserID, map[string]any{"VerifiedAt": s.now()})
 		f.Draft = s.keepDraft(w, draft{Email: key.KeyID().ID})
 		s.setCookie(w, noticeCookie, "password-reset", time.Minute)
 		http.Redirect(w, r, f.Link("/sign-in"), http.StatusSeeOther)

@@ -126,6 +126,7 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /account/devices/end", private(s.endDevice))
 	mux.Handle("POST /account/devices/end-others", private(s.endOtherDevices))
 	mux.Handle("POST /account/devices/end-all", private(s.endEveryDevice))
+	mux.Handle("GET /account/activity", private(s.showActivity))
 	mux.Handle("GET /account/export", recent(s.showExport))
 	mux.Handle("POST /account/export", recent(s.export))
 	mux.Handle("GET /account/delete", recent(s.showDelete))

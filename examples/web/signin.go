@@ -64,7 +64,7 @@ func (s *server) signUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	account := &Account{Email: email}
-	err := s.auth.CreateUser(r.Context(), account, credentials(email, password))
+	err := s.auth.CreateUser(s.web.Context(r), account, credentials(email, password))
 	switch {
 	case err == nil:
 		if _, err = s.web.OpenSession(w, r, account.ID, s.device(r), s.auth.By(authtype.MethodPassword)); err == nil {

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormkey/gormkey"
+	"github.com/gormkey/gormkey/event"
 )
 
 // verifyLifetime is how long a link that confirms an address can be used.
@@ -19,14 +20,14 @@ func (s *server) postVerification(r *http.Request, account *Account) error {
 	if err := s.countMail(r, gormkey.PurposeVerifyEmail, account.Email); err != nil {
 		return err
 	}
-	id, email := account.ID, account.Email
+	id, email, origin := account.ID, account.Email, event.OriginOf(s.web.Context(r))
 	s.post(func(ctx context.Context) (mail, error) {
-		token, err := s.auth.IssueToken(ctx, id, gormkey.PurposeVerifyEmail, email, verifyLifetime)
+		token, err := s.auth.IssueToken(event.WithOrigin(ctx, origin), id, gormkey.PurposeVerifyEmail, email, verifyLifetime)
 		if errors.Is(err, gormkey.ErrUserNotFound) { // deleted in between
 			return mail{}, nil
 		}
-		return mail{email, "Confirm your email address", "With this link you confirm that this is your email address. It works once, for a day. If you have no account with us, ignore this mail.",
-			s.site + address("/verify-email", "token", string(token))}, err
+		return mail{To: email, Subject: "Confirm your email address", Text: "With this link you confirm that this is your email address. It works once, for a day. If you have no account with us, ignore this mail.",
+			Link: s.site + address("/verify-email", "token", string(token))}, err
 	})
 	return nil
 }
@@ -107,7 +108,7 @@ func (s *server) verify(w http.ResponseWriter, r *http.Request) {
 		if t.User.Email != t.Payload {
 			return gormkey.ErrInvalidToken
 		}
-		_, err := s.auth.With(tx).UpdateUserAttributes(r.Context(), t.UserID, map[string]any{"VerifiedAt": s.now()})
+		_, err := s.auth.With(tx).UpdateUserAttributes(s.web.Context(r), t.UserID, map[string]any{"VerifiedAt": s.now()})
 		return err
 	})
 }
@@ -115,7 +116,7 @@ func (s *server) verify(w http.ResponseWriter, r *http.Request) {
 // useLink uses a link up, and does in the same transaction what it is for.
 func (s *server) useLink(w http.ResponseWriter, r *http.Request, f *form, purpose gormkey.Purpose, notice string, work func(*gorm.DB, *gormkey.OneTimeToken[Account]) error) {
 	secretPage(w)
-	_, err := s.auth.UseToken(r.Context(), purpose, gormkey.Token(f.Token), work)
+	_, err := s.auth.UseToken(s.web.Context(r), purpose, gormkey.Token(f.Token), work)
 	switch {
 	case err == nil && s.web.User(r.Context()) != nil:
 		s.done(w, r, notice, "/account")

@@ -163,6 +163,8 @@ func confirmPages(ada *visitor, look look, scheme string) {
 	}
 	ada.wantStatus(429)
 	look(ada, "confirm-password-too-many", scheme)
+	ada.open("/account/activity")
+	look(ada, "activity", scheme)
 }
 
 // refusedPages shows what visitors see who have forgotten something.
