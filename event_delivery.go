@@ -98,7 +98,7 @@ func (r *RepositoryOf[U, K, S]) waitingEvents(ctx context.Context, last string) 
 	}
 	id, at := clause.Column{Table: clause.CurrentTable, Name: "id"}, clause.Column{Table: clause.CurrentTable, Name: "delivered_at"}
 	err = db.Where(clause.Eq{Column: at, Value: nil}).Where(clause.Gt{Column: id, Value: last}).
-		Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}}).Limit(deliveryPage).Find(&page).Error
+		Order(byID).Limit(deliveryPage).Find(&page).Error
 	return page, callerError(ctx, "deliver events", err)
 }
 

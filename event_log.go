@@ -26,7 +26,8 @@ import (
 //
 // The rows outlive their user. They hold no password, token or hash, and the name of a key only
 // where the key exists: people type passwords into the field for the name. Give the context
-// where an operation comes from by [event.WithOrigin], or by Origin of package httpauth.
+// where an operation comes from by [event.WithOrigin], or by Context of
+// package httpauth.
 func WithEventLog() Option { return func(o *options) { o.eventLog = true } }
 
 // WithEventDelivery is [WithEventLog], and keeps each event for [RepositoryOf.DeliverEvents] until
@@ -116,6 +117,9 @@ func (r *RepositoryOf[U, K, S]) log(tx *gorm.DB, events []event.Event) error {
 	return nil
 }
 
+// byID is the order in which events were written.
+var byID = clause.OrderByColumn{Column: clause.Column{Name: "id"}}
+
 // eventCount keeps events of one millisecond in their order.
 var eventCount atomic.Uint64
 
@@ -167,10 +171,16 @@ func (r *RepositoryOf[U, K, S]) checkEventLog() error {
 }
 
 // UserEvents returns the latest events of a user, the newest first, for a page on which people see
-// what happened to their account: 1 to 1000 of them. It needs [WithEventLog].
-func (r *RepositoryOf[U, K, S]) UserEvents(ctx context.Context, userID string, limit int) ([]*LoggedEventOf[U], error) {
+// what happened to their account: 1 to 1000 of them. The next page are those before the last
+// event's ID; "" begins with the newest. It needs [WithEventLog].
+func (r *RepositoryOf[U, K, S]) UserEvents(ctx context.Context, userID, before string, limit int) ([]*LoggedEventOf[U], error) {
 	if err := errors.Join(r.checkEventLog(), r.checkUserID(userID)); err != nil {
 		return nil, err
+	}
+	if before != "" {
+		if err := checkText("before", before, eventIDSize); err != nil {
+			return nil, err
+		}
 	}
 	if limit < 1 || limit > 1000 {
 		return nil, &UsageError{"limit", fmt.Sprintf("is %d, outside 1 to 1000", limit)}
@@ -180,7 +190,11 @@ func (r *RepositoryOf[U, K, S]) UserEvents(ctx context.Context, userID string, l
 		return nil, err
 	}
 	events := []*LoggedEventOf[U]{}
-	err = db.Where(column("user_id", userID)).Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}, Desc: true}).Limit(limit).Find(&events).Error
+	query := db.Where(column("user_id", userID))
+	if before != "" {
+		query = query.Where(clause.Lt{Column: field("id"), Value: before})
+	}
+	err = query.Order(clause.OrderByColumn{Column: byID.Column, Desc: true}).Limit(limit).Find(&events).Error
 	return events, callerError(ctx, "list events", err)
 }
 
@@ -214,7 +228,7 @@ func (r *RepositoryOf[U, K, S]) AnonymizeUser(ctx context.Context, userID string
 			return changed, err
 		}
 		var rows []*LoggedEventOf[U]
-		if err := db.Where(column("user_id", userID)).Limit(40).Find(&rows).Error; err != nil || len(rows) == 0 {
+		if err := db.Where(column("user_id", userID)).Order(byID).Limit(40).Find(&rows).Error; err != nil || len(rows) == 0 {
 			return changed, callerError(ctx, op, err)
 		}
 		n, err := r.anonymize(ctx, op, userID, rows)

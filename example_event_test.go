@@ -73,7 +73,7 @@ func ExampleRepositoryOf_UserEvents() {
 	if _, err := auth.SignIn(ctx, exampleLogin); err != nil {
 		log.Fatal(err)
 	}
-	events, err := auth.UserEvents(ctx, ada.ID, 2)
+	events, err := auth.UserEvents(ctx, ada.ID, "", 2)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -51,8 +51,8 @@ const (
 	// more.
 	Reauthenticated Type = "re-authenticated"
 	SessionRenewed  Type = "session renewed" // ValidateSession, by the call that renewed it
-	// SessionEnded follows every call that ends sessions, except DeleteUser, once for each
-	// call. SessionID is empty if the call may have ended several. Dead sessions end without it.
+	// SessionEnded follows every call that ends sessions, if there were any to end, except
+	// DeleteUser: once for each call. SessionID is empty if the call may have ended several. Dead sessions end without it.
 	SessionEnded Type = "session ended"
 	Suspended    Type = "suspended"   // Suspend, after the SessionEnded of the user's sessions
 	Unsuspended  Type = "unsuspended" // Unsuspend; not for a user who was not suspended

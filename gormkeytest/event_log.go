@@ -146,7 +146,7 @@ func logFields(s *suite) {
 	f := s.withEventLog()
 	ada := signUp(s, f, "ada")
 	loggedTypes(s, f)
-	ctx := event.WithOrigin(s.Context(), event.Origin{ActorID: "root", Address: "192.0.2.7", Agent: "Mozilla/5.0\r\n\x1b[31m\x00\xff " + strings.Repeat("é", 200)})
+	ctx := event.WithOrigin(s.Context(), event.Origin{ActorID: "root", Address: "192.0.2.7", Agent: "Mozilla/5.0\r\n\x1b[31m\x00" + string([]byte{0xff}) + " " + strings.Repeat("é", 200)})
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
 	must(s, second(f.As(session, tenMinutes).AddKey(s.Context(), ada.ID, gormkey.Proved("github", "1"))))
@@ -155,7 +155,7 @@ func logFields(s *suite) {
 	wantErr(s, "SignIn", second(f.SignIn(ctx, wrong)), gormkey.ErrInvalidCredentials)
 	must(s, f.Suspend(ctx, ada.ID, time.Time{}, "abuse", "admin"))
 	wantErr(s, "SignIn", second(f.SignIn(ctx, email(ada.Email))), gormkey.ErrSuspended)
-	rows, err := f.UserEvents(s.Context(), ada.ID, 10)
+	rows, err := f.UserEvents(s.Context(), ada.ID, "", 10)
 	must(s, err)
 	slices.Reverse(rows)
 	got := ""
@@ -175,9 +175,22 @@ suspended|admin|||abuse|192.0.2.7
 sign-in failed|root|email:ADA||suspended|192.0.2.7
 `, "ADA", ada.Email))
 	equal(s, "session", rows[0].SessionID, session.ID)
-	few, err := f.UserEvents(s.Context(), ada.ID, 1)
-	must(s, err)
-	equal(s, "the latest", few[0].ID, rows[len(rows)-1].ID)
+	var pages []string
+	for before := ""; ; {
+		few, err := f.UserEvents(s.Context(), ada.ID, before, 4)
+		must(s, err)
+		if len(few) == 0 {
+			break
+		}
+		for _, e := range few {
+			pages = append([]string{e.ID}, pages...)
+		}
+		before = few[len(few)-1].ID
+	}
+	for i, row := range rows {
+		equal(s, "by pages", pages[i], row.ID)
+	}
+	equal(s, "by pages", len(pages), len(rows))
 }
 
 func logSecrets(s *suite) {
@@ -226,7 +239,7 @@ func logDelete(s *suite) {
 	ctx := s.Context()
 	ada := signUp(s, f, "ada")
 	must(s, f.DeleteUser(ctx, ada.ID))
-	rows, err := f.UserEvents(ctx, ada.ID, 10)
+	rows, err := f.UserEvents(ctx, ada.ID, "", 10)
 	must(s, err)
 	equal(s, "events of a user who is gone", len(rows), 3)
 	if findings, err := f.Audit(ctx); err != nil || len(findings) > 0 && s.enforced {
@@ -282,8 +295,9 @@ func logInput(s *suite) {
 		"deliver none":           {second(auth.DeliverEvents(ctx, 0, none)), gormkey.ErrUsage},
 		"deliver too many":       {second(auth.DeliverEvents(ctx, 1001, none)), gormkey.ErrUsage},
 		"deliver to nobody":      {second(auth.DeliverEvents(ctx, 1, nil)), gormkey.ErrUsage},
-		"list none":              {second(auth.UserEvents(ctx, "x", 0)), gormkey.ErrUsage},
-		"list nobody's":          {second(auth.UserEvents(ctx, "", 1)), gormkey.ErrInvalidArgument},
+		"list none":              {second(auth.UserEvents(ctx, "x", "", 0)), gormkey.ErrUsage},
+		"list before nothing":    {second(auth.UserEvents(ctx, "x", strings.Repeat("0", 41), 1)), gormkey.ErrInvalidArgument},
+		"list nobody's":          {second(auth.UserEvents(ctx, "", "", 1)), gormkey.ErrInvalidArgument},
 		"anonymize nobody":       {second(auth.AnonymizeUser(ctx, " ")), gormkey.ErrInvalidArgument},
 		"purge in large batches": {second(auth.PurgeEvents(ctx, time.Now(), gormkey.WithBatchSize(20000))), gormkey.ErrUsage},
 	} {
@@ -295,7 +309,7 @@ func logInput(s *suite) {
 	}), gormkey.ErrUsage)
 	plain := s.accounts()
 	for name, err := range map[string]error{
-		"DeliverEvents": second(plain.DeliverEvents(ctx, 1, none)), "UserEvents": second(plain.UserEvents(ctx, "x", 1)),
+		"DeliverEvents": second(plain.DeliverEvents(ctx, 1, none)), "UserEvents": second(plain.UserEvents(ctx, "x", "", 1)),
 		"PurgeEvents": second(plain.PurgeEvents(ctx, time.Now())), "AnonymizeUser": second(plain.AnonymizeUser(ctx, "x")),
 	} {
 		wantErr(s, name+" without the option", err, gormkey.ErrUsage)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -127,13 +128,24 @@ func (s *server) showExport(w http.ResponseWriter, r *http.Request) {
 	s.showForm(w, r, &form{Path: "/account/export", Page: "export", Title: "Download your data", Button: "Download the file"})
 }
 
+// everything returns all events of a user, page by page.
+func (s *server) everything(ctx context.Context, userID string) (all []*logged, err error) {
+	for before := ""; ; before = all[len(all)-1].ID {
+		page, err := s.auth.UserEvents(ctx, userID, before, 1000)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all = append(all, page...)
+	}
+}
+
 // export answers a form, so that the page with the button is what the browser comes back to if it
 // has to confirm the password first.
 func (s *server) export(w http.ResponseWriter, r *http.Request) {
 	account := s.web.User(r.Context())
 	keys, err := s.auth.UserKeys(r.Context(), account.ID)
 	devices, devicesErr := s.auth.UserSessions(r.Context(), account.ID)
-	events, eventsErr := s.auth.UserEvents(r.Context(), account.ID, 1000)
+	events, eventsErr := s.everything(r.Context(), account.ID)
 	if err := errors.Join(err, devicesErr, eventsErr); err != nil {
 		s.web.Error(w, r, err)
 		return

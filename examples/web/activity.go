@@ -22,7 +22,7 @@ type activity struct {
 
 // showActivity lists what happened to the account, the newest first.
 func (s *server) showActivity(w http.ResponseWriter, r *http.Request) {
-	events, err := s.auth.UserEvents(r.Context(), s.web.User(r.Context()).ID, maxActivity+1)
+	events, err := s.auth.UserEvents(r.Context(), s.web.User(r.Context()).ID, "", maxActivity+1)
 	if err != nil {
 		s.web.Error(w, r, err)
 		return

@@ -114,7 +114,7 @@ func TestEventsSayWhere(t *testing.T) {
 	do(ada, "/sign-in", login("ada@example.com", password))
 	do(ada, "/sign-out", nil)
 
-	list, err := s.auth.UserEvents(t.Context(), id, 100)
+	list, err := s.auth.UserEvents(t.Context(), id, "", 100)
 	must(t, err)
 	ended, mine := 0, 0
 	for _, e := range list {
@@ -141,7 +141,7 @@ func TestActivityIsBounded(t *testing.T) {
 	ada.do("POST", "/sign-up", login("ada@example.com", password))
 	id := s.userID(t, "ada@example.com")
 	for {
-		list, err := s.auth.UserEvents(t.Context(), id, 100)
+		list, err := s.auth.UserEvents(t.Context(), id, "", 100)
 		must(t, err)
 		_, _, page := ada.do("GET", "/account/activity", nil)
 		shown, more := len(whats.FindAllString(page, -1)), strings.Contains(page, "These are the latest 50.")

@@ -64,8 +64,7 @@ func (s *server) deliver(ctx context.Context, e *logged) error {
 // before returns what happened to the account before an event, the newest first. It is the same
 // each time that an event is delivered.
 func (s *server) before(ctx context.Context, e *logged) ([]*logged, error) {
-	list, err := s.auth.UserEvents(ctx, e.UserID, 1000)
-	return slices.DeleteFunc(list, func(other *logged) bool { return other.ID >= e.ID }), err
+	return s.auth.UserEvents(ctx, e.UserID, e.ID, 1000)
 }
 
 // notice returns the mail about an event, without an address if there is nothing to say. Links in

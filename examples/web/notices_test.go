@@ -217,7 +217,7 @@ func TestNoticesOutliveTheAccount(t *testing.T) {
 			kept++
 		}
 	}
-	if bob, err := s.auth.UserEvents(t.Context(), s.userID(t, "bob@example.com"), 10); err != nil || kept != 1 || len(bob) == 0 || bob[0].Agent != firefox {
+	if bob, err := s.auth.UserEvents(t.Context(), s.userID(t, "bob@example.com"), "", 10); err != nil || kept != 1 || len(bob) == 0 || bob[0].Agent != firefox {
 		t.Errorf("got %d events of the end, and of bob %v (%v)", kept, bob, err)
 	}
 }
@@ -234,7 +234,7 @@ func TestOldEvents(t *testing.T) {
 	}{{90*24*time.Hour - time.Minute, true}, {2 * time.Minute, false}} {
 		s.clock.Advance(step.wait)
 		s.deleteOld(t.Context())
-		if list, err := s.auth.UserEvents(t.Context(), id, 10); err != nil || len(list) > 0 != step.kept {
+		if list, err := s.auth.UserEvents(t.Context(), id, "", 10); err != nil || len(list) > 0 != step.kept {
 			t.Errorf("after %v more there are %d events (%v)", step.wait, len(list), err)
 		}
 	}

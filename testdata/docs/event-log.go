@@ -78,7 +78,7 @@ func Check(t *testing.T) {
 			t.Errorf("line %d: got %q, without the address", i, line)
 		}
 	}
-	events, err := auth.UserEvents(ctx, ada.ID, 1)
+	events, err := auth.UserEvents(ctx, ada.ID, "", 1)
 	kit.Must(t, err)
 	kit.Equal(t, "actor", events[0].ActorID, ada.ID)
 
@@ -103,7 +103,7 @@ func Check(t *testing.T) {
 
 	kit.Must(t, auth.DeleteUser(ctx, ada.ID))
 	kit.Must(t, a.erased(ctx, ada.ID))
-	events, err = auth.UserEvents(ctx, ada.ID, 10)
+	events, err = auth.UserEvents(ctx, ada.ID, "", 10)
 	kit.Must(t, err)
 	kit.Equal(t, "events of somebody who was erased", len(events), 0)
 	kit.Must(t, a.forget(ctx))
