@@ -160,13 +160,17 @@ func remedies(err error) (statements []string) {
 // defaults, and the user model's own. It cannot ask GORM, since the models may be what was
 // refused.
 func (p *PluginOf[U, K, S]) tableNames(db *gorm.DB) (tables []string) {
-	options := p.opts.tables
-	for _, t := range []string{options.User, options.Key, options.Session, options.Token} {
+	given := []string{p.opts.tables.User, p.opts.tables.Key, p.opts.tables.Session}
+	usual := []string{defaultUserTable, defaultKeyTable, defaultSessionTable}
+	for _, a := range p.opts.additions() {
+		given, usual = append(given, a.name), append(usual, a.table)
+	}
+	for _, t := range given {
 		if t != "" {
 			tables = append(tables, t)
 		}
 	}
-	for _, t := range []string{defaultUserTable, defaultKeyTable, defaultSessionTable, defaultTokenTable} {
+	for _, t := range usual {
 		tables = append(tables, db.NamingStrategy.JoinTableName(t))
 	}
 	if own, ok := any(p.users.make()).(schema.Tabler); ok {

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// deliveryLease is how long one delivery may take. After it another process may try.
+	// deliveryLease is how long one delivery may take, and after the spare time another process may
+	// try: the claim itself may take a while.
 	deliveryLease = time.Minute
+	deliverySpare = 30 * time.Second
 	// deliveryTries is how often an event is tried: for 9 hours, with the pauses of deliveryPause.
 	deliveryTries = 20
 	// deliveryPage is how many events are read at once.
@@ -29,8 +31,10 @@ func deliveryPause(tries int) time.Duration { return min(time.Second<<min(tries,
 //
 // Each event is delivered at least once: again if the process ends before it has noted that the
 // function succeeded. So let the function be repeatable, by the event's ID for example. Events of
-// one user come one after the other, in the order in which they were written; none comes while an
-// earlier one waits. The function has a minute, which its context ends.
+// one user come one after the other, in the order of their ids, and none comes while an earlier one
+// waits. Ids have the clock of the process that wrote them, and an event is seen once its
+// transaction has committed: of two transactions that ran at once the later one may come first.
+// The function has a minute, which its context ends.
 //
 // If the function fails, or panics, the event waits: 2 seconds, then twice as long each time, an
 // hour at most. After 20 failures it is given up, which the log says. The errors are joined in err,
@@ -106,7 +110,10 @@ func (r *RepositoryOf[U, K, S]) waitingEvents(ctx context.Context, last string) 
 // another call has, and for one that waits after a failure.
 func (r *RepositoryOf[U, K, S]) deliverEvent(ctx context.Context, e *LoggedEventOf[U], deliver func(ctx context.Context, e *LoggedEventOf[U]) error) (done bool, err error) {
 	now := r.opts.now()
-	lease := now + milli(deliveryLease)
+	if e.ClaimedUntil != nil && *e.ClaimedUntil >= now {
+		return false, nil // it waits, or another call has it
+	}
+	lease := now + milli(deliveryLease+deliverySpare)
 	claimed, err := r.changeEvent(ctx, e.ID, map[string]any{"claimed_until": lease, "tries": e.Tries + 1},
 		clause.Expr{SQL: "(? IS NULL OR ? < ?) AND ? = ?", Vars: []any{field("claimed_until"), field("claimed_until"), now, field("tries"), e.Tries}})
 	if err != nil || !claimed {
@@ -119,12 +126,16 @@ func (r *RepositoryOf[U, K, S]) deliverEvent(ctx context.Context, e *LoggedEvent
 		_, err := r.changeEvent(context.WithoutCancel(ctx), e.ID, map[string]any{"delivered_at": r.opts.now()}, clause.Expr{SQL: "1 = 1"})
 		return err == nil, err
 	}
+	mine := clause.Expr{SQL: "? = ?", Vars: []any{field("tries"), e.Tries}}
+	if ctx.Err() != nil { // it was stopped, which is no fault of the function's
+		_, err := r.changeEvent(context.WithoutCancel(ctx), e.ID, map[string]any{"claimed_until": nil, "tries": e.Tries - 1}, mine)
+		return false, errors.Join(fmt.Errorf("gormkey: deliver events: %w", ctx.Err()), err)
+	}
 	values := map[string]any{"claimed_until": r.opts.now() + milli(deliveryPause(e.Tries))}
 	if e.Tries >= deliveryTries {
 		values = map[string]any{"delivered_at": 0}
 		r.app.logger.Error(ctx, "%s", fmt.Sprintf("gormkey: gave up delivering event %s (%s) after %d tries: %v", e.ID, e.Type, e.Tries, failed))
 	}
-	mine := clause.Expr{SQL: "? = ?", Vars: []any{field("tries"), e.Tries}}
 	if _, err := r.changeEvent(context.WithoutCancel(ctx), e.ID, values, mine); err != nil {
 		return false, err
 	}
@@ -139,7 +150,8 @@ func field(name string) clause.Column {
 // changeEvent changes an event that still waits, if the guard holds, and reports whether it did.
 func (r *RepositoryOf[U, K, S]) changeEvent(ctx context.Context, id string, values map[string]any, guard clause.Expression) (changed bool, err error) {
 	var result *gorm.DB
-	err = r.doOne(ctx, "deliver events", false, func(u *unit) error {
+	// Without a transaction, since no hook hears of it.
+	err = r.run(ctx, "deliver events", false, func(u *unit) error {
 		u.then(func(tx *gorm.DB) error {
 			result = tx.Model(new(LoggedEventOf[U])).Where(r.b.idIs(id)).Where(clause.Eq{Column: field("delivered_at"), Value: nil}).Where(guard).UpdateColumns(values)
 			return result.Error

@@ -1,6 +1,7 @@
 package gormkey
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -17,12 +18,14 @@ import (
 
 	"github.com/gormkey/gormkey/authtype"
 	"github.com/gormkey/gormkey/event"
+	"github.com/gormkey/gormkey/internal/engine"
 	"github.com/gormkey/gormkey/internal/random"
 )
 
 // WithEventLog adds the table of [LoggedEvent], into which each operation writes what it did, in its
 // own transaction: a row is there if and only if the operation was done (OWASP ASVS 16.3.1). A
-// failed sign-in gets a row of its own. A renewal of a session gets none, and a sign-in one.
+// failed sign-in gets a row of its own. A renewal of a session gets none, and a sign-in one. What
+// tells no event, such as EndSessionsOfEveryone, writes none.
 //
 // The rows outlive their user. They hold no password, token or hash, and the name of a key only
 // where the key exists: people type passwords into the field for the name. Give the context
@@ -40,7 +43,7 @@ func WithEventDelivery() Option {
 // although nobody has that name: the log holds an HMAC-SHA-256 of it. Without it the log says the
 // provider alone. The secret has at least 16 bytes; keep it apart from the database.
 func WithEventLogSecret(secret []byte) Option {
-	return func(o *options) { o.eventSecret, o.eventSecretGiven = secret, true }
+	return func(o *options) { o.eventSecret, o.eventSecretGiven = bytes.Clone(secret), true }
 }
 
 // LoggedEvent is a row of the event log of users of type U; see [WithEventLog]. Its fields are those
@@ -222,7 +225,7 @@ func (r *RepositoryOf[U, K, S]) AnonymizeUser(ctx context.Context, userID string
 	if err := r.checkReadsBack(); err != nil {
 		return 0, err
 	}
-	for {
+	for none := 0; ; {
 		db, err := r.session(ctx)
 		if err != nil {
 			return changed, err
@@ -233,8 +236,13 @@ func (r *RepositoryOf[U, K, S]) AnonymizeUser(ctx context.Context, userID string
 		}
 		n, err := r.anonymize(ctx, op, userID, rows)
 		changed += n
-		if err != nil || n == 0 {
+		if err != nil {
 			return changed, err
+		}
+		if n > 0 {
+			none = 0
+		} else if none++; none == engine.MaxTries || r.inTransaction() { // else another call was faster
+			return changed, ErrBusy
 		}
 	}
 }
@@ -252,7 +260,7 @@ func (r *RepositoryOf[U, K, S]) anonymize(ctx context.Context, op, userID string
 	var result *gorm.DB
 	err := r.doOne(ctx, op, false, func(u *unit) error {
 		u.then(func(tx *gorm.DB) error {
-			result = tx.Model(new(LoggedEventOf[U])).Where(r.b.idIn(ids)).UpdateColumns(map[string]any{
+			result = tx.Model(new(LoggedEventOf[U])).Where(column("user_id", userID)).Where(r.b.idIn(ids)).UpdateColumns(map[string]any{
 				"user_id": "", "key_id": "", "session_id": "", "address": "", "agent": "",
 				"actor_id":     clause.Expr{SQL: "CASE WHEN ? = ? THEN '' ELSE ? END", Vars: []any{actor, userID, actor}},
 				"delivered_at": clause.Expr{SQL: "COALESCE(?, 0)", Vars: []any{waits}},
@@ -285,14 +293,17 @@ func (r *RepositoryOf[U, K, S]) moveAnonymized(ctx context.Context, op, userID s
 		u.then(func(tx *gorm.DB) error {
 			result := tx.Where(column("user_id", userID)).Where(r.b.idIn(ids)).Delete(new(LoggedEventOf[U]))
 			if result.Error == nil && result.RowsAffected != int64(len(rows)) {
-				return errStale // another call has moved some
+				return errChanged // another call has moved some
 			}
 			return result.Error
 		})
 		u.then(func(tx *gorm.DB) error { return tx.Session(&gorm.Session{SkipHooks: true}).Create(rows).Error })
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errChanged):
+		return 0, nil
+	case err != nil:
 		return 0, err
 	}
 	return int64(len(rows)), nil

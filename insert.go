@@ -58,7 +58,7 @@ func (r *RepositoryOf[U, K, S]) ownerQuery(db *gorm.DB, s owner, columns []claus
 		Clauses(clause.Select{Expression: clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(list)), ","), Vars: list}}).
 		Where(r.b.userIs(s.userID))
 	if s.admitted && r.b.suspension != nil {
-		query = query.Where(r.notSuspended(userID))
+		query = query.Where(r.notSuspended(s.userID))
 	}
 	if s.key != (KeyID{}) {
 		query = query.Clauses(clause.From{Joins: []clause.Join{{Expression: r.keyJoin(s, userID)}}})

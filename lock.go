@@ -12,7 +12,7 @@ import (
 //  1. the lock of the one writer, on an engine that has one (SQLite), before anything is read;
 //  2. the user's row;
 //  3. the application's rows that belong to the user, in the order of [WithOwned];
-//  4. the user's keys and one-time tokens;
+//  4. the user's keys, one-time tokens and suspension;
 //  5. the user's sessions.
 //
 // Several rows of one kind are locked in the order of their ids. So no two transactions of the

@@ -44,11 +44,13 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 	}
 	// Hashing happens outside the transaction. If the stored hash was replaced between the check and
 	// the change, by a sign-in that improved it for example, the second round checks again.
+	userID := ""
 	for range 2 {
 		verified, err := r.verifyAdmitted(ctx, c)
 		if err != nil {
 			return failed[K](err)
 		}
+		userID = r.keyOf(verified).UserID
 		hash, err := r.hash(ctx, newPassword)
 		if err != nil {
 			return failed[K](err)
@@ -58,7 +60,7 @@ func (r *RepositoryOf[U, K, S]) ChangePassword(ctx context.Context, c Credential
 			return key, err
 		}
 	}
-	return failed[K](r.failSignIn(ctx, c, "", ErrInvalidPassword))
+	return failed[K](r.failSignIn(ctx, c, userID, ErrInvalidPassword))
 }
 
 // setVerified replaces the password of a key that still has the hash that was verified, or

@@ -25,6 +25,8 @@ import (
 //     empty password. It comes after the same work in each case (OWASP ASVS 6.3.8), and the
 //     reason goes to the hooks only.
 //   - [SuspendedError]: the password is right, and the user is suspended.
+//   - [UsageError]: with [WithSuspension], a transaction of yours on PostgreSQL is at REPEATABLE READ
+//     or above. So it is for all that opens a session or issues a token.
 //   - [ArgumentError]: the credentials are malformed, for example by an id that is too long. No
 //     statement is sent.
 //   - [ErrBusy]: too many passwords are being hashed. Answer 503.
@@ -43,6 +45,7 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 	case asked.by == nil:
 		asked.by = []authtype.Method{authtype.MethodFederation}
 	}
+	userID := ""
 	// The INSERT requires the hash that was verified. If the hash was replaced in between, by another
 	// sign-in that improved it for example, the second round checks the new one.
 	for range 2 {
@@ -51,6 +54,7 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 			return failed[S](err)
 		}
 		key, session := r.keyOf(verified), r.plugin.sessions.clone(given)
+		userID = key.UserID
 		source := owner{userID: key.UserID, key: c.KeyID()}
 		if key.PasswordDefined() {
 			source.hash = key.HashedPassword
@@ -67,7 +71,7 @@ func (r *RepositoryOf[U, K, S]) SignIn(ctx context.Context, c Credentials, set .
 		r.sessionOf(session).User = key.User
 		return session, r.rehash(ctx, key, c.Password)
 	}
-	return failed[S](r.failSignIn(ctx, c, "", ErrInvalidPassword))
+	return failed[S](r.failSignIn(ctx, c, userID, ErrInvalidPassword))
 }
 
 // errChanged: the key or its user changed after the credentials were verified. It never leaves
@@ -237,11 +241,18 @@ func (r *RepositoryOf[U, K, S]) failSignIn(ctx context.Context, c Credentials, u
 	if err != nil {
 		return err
 	}
+	forget := told.mark()
 	event := event.Event{Type: event.SignInFailed, UserID: userID, KeyID: c.KeyID(), Err: reason}
-	if r.inTransaction() { // a failed statement of a hook must not spoil the caller's transaction
+	switch {
+	case r.inTransaction(): // a failed statement of a hook must not spoil the caller's transaction
 		err = db.Transaction(func(tx *gorm.DB) error { return r.emit(tx, event) })
-	} else {
+	case len(r.opts.hooks) > 0: // what a hook has done cannot be repeated
 		err = r.emit(db, event)
+	default:
+		err = r.retry(ctx, "log a failed sign-in", func() error {
+			forget()
+			return r.emit(db, event)
+		})
 	}
 	if err != nil {
 		return errors.Join(answer, err)

@@ -46,8 +46,9 @@ func (SuspensionOf[P]) TableName(namer schema.Namer) string {
 	return namer.JoinTableName(defaultSuspensionTable)
 }
 
-// SuspendedError says that a user is kept out. It wraps [ErrSuspended]. Only somebody who has shown
-// who they are gets it, so it may be shown to them.
+// SuspendedError says that a user is kept out. It wraps [ErrSuspended]. A sign-in returns it only to
+// somebody who has shown who they are, so it may be shown to them. IssueToken and OpenSession
+// return it too: they do not know who asks.
 type SuspendedError struct {
 	Until  time.Time // zero is no end
 	Reason string    // as Suspend was given it
@@ -114,10 +115,14 @@ func (r *RepositoryOf[U, K, S]) Unsuspend(ctx context.Context, userID, by string
 		return err
 	}
 	return r.do(ctx, "unsuspend user", func(u *unit) error {
+		if err := r.checkSnapshot(u.tx); err != nil {
+			return err
+		}
 		if err := r.lockOwner(u.tx, userID); err != nil {
 			return err
 		}
-		found, err := find(u.tx.Select("id"), new(SuspensionOf[U]), r.b.ownerIs(userID))
+		s := new(SuspensionOf[U])
+		found, err := find(r.b.engine.ReadLatest(u.tx), s, r.b.ownerIs(userID))
 		if err != nil || !found {
 			return err
 		}
@@ -125,7 +130,9 @@ func (r *RepositoryOf[U, K, S]) Unsuspend(ctx context.Context, userID, by string
 			result := tx.Where(r.b.ownerIs(userID)).Delete(new(SuspensionOf[U]))
 			return r.mustChange(tx, result, errStale, nil)
 		})
-		u.tell(event.Event{Type: event.Unsuspended, UserID: userID, ActorID: by})
+		if s.Until == 0 || s.Until >= r.opts.now() {
+			u.tell(event.Event{Type: event.Unsuspended, UserID: userID, ActorID: by})
+		}
 		return nil
 	})
 }
@@ -181,10 +188,10 @@ func (r *RepositoryOf[U, K, S]) lasts(table string) clause.Expression {
 }
 
 // notSuspended is the condition, in a SELECT from the users' table, that a user is not suspended.
-func (r *RepositoryOf[U, K, S]) notSuspended(userID clause.Column) clause.Expression {
+func (r *RepositoryOf[U, K, S]) notSuspended(userID string) clause.Expression {
 	table := r.b.suspension.Table
-	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE ? = ? AND ?)",
-		Vars: []any{clause.Table{Name: table}, clause.Column{Table: table, Name: "user_id"}, userID, r.lasts(table)}}
+	return clause.Expr{SQL: "NOT EXISTS (SELECT 1 FROM ? WHERE ? AND ?)",
+		Vars: []any{clause.Table{Name: table}, r.b.engine.SameBytes(clause.Column{Table: table, Name: "user_id"}, userID), r.lasts(table)}}
 }
 
 // admit takes the user's lock before something is opened for them, so that the INSERT after it,
@@ -218,13 +225,20 @@ func (r *RepositoryOf[U, K, S]) checkSnapshot(tx *gorm.DB) error {
 	return r.b.refuseSnapshot(tx, "to open a session, issue a token or suspend a user")
 }
 
-// refuseSuspended returns a [SuspendedError] if a user is suspended.
+// refuseSuspended returns a [SuspendedError] if a user is suspended. A suspended user whom the
+// application does not find, a soft-deleted one for example, is not there for it.
 func (r *RepositoryOf[U, K, S]) refuseSuspended(db *gorm.DB, userID string) error {
 	if r.b.suspension == nil {
 		return nil
 	}
 	s, err := r.suspensionOf(db, userID)
 	if err != nil || s == nil {
+		return err
+	}
+	if _, err := r.loadUser(db, userID, errAbsent); err != nil {
+		if errors.Is(err, errAbsent) {
+			err = nil
+		}
 		return err
 	}
 	e := &SuspendedError{Reason: s.Reason}

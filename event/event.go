@@ -42,7 +42,7 @@ const (
 	TokenIssued     Type = "token issued"     // IssueToken
 	TokenUsed       Type = "token used"       // UseToken, ResetPassword, SignInWithToken
 	SignedIn        Type = "signed in"        // SignIn, after SessionOpened; SignInWithToken, without a KeyID
-	// SignInFailed follows a failed SignIn, UseKey or ChangePassword, outside any transaction of the
+	// SignInFailed follows a failed SignIn, UseKey, ChangePassword or Reauthenticate, outside any transaction of the
 	// library: there is nothing to undo, and a hook's error is joined to
 	// ErrInvalidCredentials. In a transaction of the caller, a rollback undoes what a hook wrote.
 	SignInFailed  Type = "sign-in failed"

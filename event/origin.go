@@ -11,17 +11,28 @@ import (
 // only passes it on.
 type Origin struct {
 	ActorID string // whoever does it: a user's id, or a name of your own; at most 255 bytes
-	Address string // the client's IP address; at most 45 bytes
-	Agent   string // the client's User-Agent; at most 255 bytes
+	Address string // the client's IP address; at most 45 bytes of ASCII
+	Agent   string // the client's User-Agent; at most 255 bytes of ASCII
 }
 
 type originKey struct{}
 
 // WithOrigin returns a context whose operations carry an origin into their events. What is longer is
-// cut, and control characters and bytes that are not UTF-8 are dropped: all of it may come from
-// a stranger (OWASP ASVS 16.4.1).
+// cut. Control characters and bytes that are not UTF-8 are dropped, and from Address and Agent all
+// that is not ASCII: they come from a stranger (OWASP ASVS 16.4.1), and a column of latin1 would
+// refuse the row.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
-	return context.WithValue(ctx, originKey{}, Origin{clean(o.ActorID, 255), clean(o.Address, 45), clean(o.Agent, 255)})
+	return context.WithValue(ctx, originKey{}, Origin{clean(o.ActorID, 255), clean(ascii(o.Address), 45), clean(ascii(o.Agent), 255)})
+}
+
+// ascii drops what is not ASCII.
+func ascii(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c > unicode.MaxASCII {
+			return -1
+		}
+		return c
+	}, s)
 }
 
 // OriginOf returns the origin of a context, the zero Origin if it has none.

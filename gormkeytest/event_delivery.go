@@ -86,6 +86,15 @@ func deliverFailures(s *suite) {
 	must(s, err)
 	equal(s, "the next, after it was given up", n, 1)
 	equal(s, "waiting", count(s, f.db, "auth_event", "delivered_at IS NULL"), 0)
+	// A call that is stopped has not failed.
+	must(s, second(f.OpenSession(ctx, bob.ID)))
+	stopped, stop := context.WithCancel(ctx)
+	_, err = f.DeliverEvents(stopped, 100, func(ctx context.Context, _ *logged) error {
+		stop()
+		return ctx.Err()
+	})
+	wantErr(s, "stopped", err, context.Canceled)
+	equal(s, "tries of a call that was stopped", count(s, f.db, "auth_event", "delivered_at IS NULL AND claimed_until IS NULL AND tries = 0"), 1)
 	equal(s, "of the other user", seen[bob.ID+" "+string(event.KeyAdded)], 1)
 }
 
@@ -133,7 +142,7 @@ func deliverCrashes(s *suite) {
 				s.Errorf("deliver: %v", err)
 			}
 		})...)
-		f.clock.Advance(time.Minute + time.Millisecond)
+		f.clock.Advance(2 * time.Minute)
 	}
 	twice := 0
 	for _, n := range delivered {

@@ -146,7 +146,7 @@ func logFields(s *suite) {
 	f := s.withEventLog()
 	ada := signUp(s, f, "ada")
 	loggedTypes(s, f)
-	ctx := event.WithOrigin(s.Context(), event.Origin{ActorID: "root", Address: "192.0.2.7", Agent: "Mozilla/5.0\r\n\x1b[31m\x00" + string([]byte{0xff}) + " " + strings.Repeat("é", 200)})
+	ctx := event.WithOrigin(s.Context(), event.Origin{ActorID: "root", Address: "192.0.2.7", Agent: "Mozilla/5.0\r\n\x1b[31m\x00" + string([]byte{0xff}) + " " + "é😀" + strings.Repeat("x", 300)})
 	session, err := f.SignIn(ctx, email(ada.Email))
 	must(s, err)
 	must(s, second(f.As(session, tenMinutes).AddKey(s.Context(), ada.ID, gormkey.Proved("github", "1"))))
@@ -163,7 +163,7 @@ func logFields(s *suite) {
 		equal(s, "user", e.UserID, ada.ID)
 		equal(s, "time", e.At, gormkey.UnixMilli(f.clock.Now().UnixMilli()))
 		got += fmt.Sprintf("%s|%s|%s|%s|%s|%s\n", e.Type, e.ActorID, e.KeyID, e.Methods, e.Reason, e.Address)
-		if e.ActorID == "root" && (e.Agent == "" || len(e.Agent) > 255 || len(e.Agent) < 250 || strings.ContainsAny(e.Agent, "\r\n\x1b\x00\xff")) {
+		if e.ActorID == "root" && (e.Agent == "" || len(e.Agent) > 255 || len(e.Agent) < 250 || strings.ContainsAny(e.Agent, "é😀\r\n\x1b\x00\xff")) {
 			s.Errorf("agent: got %q", e.Agent)
 		}
 	}

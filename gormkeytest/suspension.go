@@ -210,6 +210,12 @@ func suspensionEvents(s *suite) {
 	must(s, f.Unsuspend(ctx, ada.ID, "root"))
 	must(s, f.Unsuspend(ctx, ada.ID, "root"))
 	equal(s, "unsuspended", types(), "unsuspended  root; ")
+	must(s, f.Suspend(ctx, ada.ID, f.clock.Now().Add(time.Hour), "", "root"))
+	f.clock.Advance(2 * time.Hour)
+	told = nil
+	must(s, f.Unsuspend(ctx, ada.ID, "root"))
+	equal(s, "after its end", types(), "")
+	equal(s, "rows", count(s, f.db, "user_suspension"), 0)
 }
 
 func suspensionDelete(s *suite) {

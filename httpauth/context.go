@@ -10,7 +10,7 @@ import (
 // Context returns the context of a request with its [event.Origin]: the user who is signed in as
 // the actor, the client's address ([Auth.ClientAddress]) and its User-Agent. Give it to operations
 // of the repository, so that their events say who did it, and from where. The calls of this package
-// do so themselves. An origin that the context has already stays.
+// that sign somebody in or out, or ask again, do so themselves. An origin that the context has already stays.
 func (a *Auth[U, S]) Context(r *http.Request) context.Context {
 	ctx := r.Context()
 	if event.OriginOf(ctx) != (event.Origin{}) {

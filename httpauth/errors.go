@@ -81,6 +81,9 @@ func (a *Auth[U, S]) Error(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	noStore(w)
+	if status < http.StatusInternalServerError && errors.As(err, new(*gormkey.DatabaseError)) {
+		slog.ErrorContext(r.Context(), "httpauth: an error came with the answer", "error", err) // such as one of the event log
+	}
 	switch {
 	case errors.Is(err, gormkey.ErrInvalidSession):
 		if a.o.signInPath != "" && navigates(r) && !wantsJSON(r) {
