@@ -21,8 +21,8 @@ type cleanupOptions struct {
 }
 
 // WithBatchSize sets how many rows one statement deletes: 1 to 10000, 500 by default and 100 for
-// [RepositoryOf.EndSessionsOfEveryone], whose rows are in use. A smaller
-// batch holds its locks for a shorter time; a larger one needs fewer commits.
+// [RepositoryOf.EndSessionsOfEveryone], whose rows are in use. A smaller batch holds its locks for a
+// shorter time; a larger one needs fewer commits.
 func WithBatchSize(n int) CleanupOption { return func(o *cleanupOptions) { o.batch = n } }
 
 // WithProgress calls f after each batch with the number of rows so far. An error of f stops the
@@ -79,8 +79,8 @@ func (r *RepositoryOf[U, K, S]) DeleteExpired(ctx context.Context, opts ...Clean
 // be stopped through ctx at any time and called again. No hook is told. To refuse all sessions at
 // once, before their rows are gone, see [WithSessionsNotBefore].
 func (r *RepositoryOf[U, K, S]) EndSessionsOfEveryone(ctx context.Context, opts ...CleanupOption) (ended int64, err error) {
-	// Of a million sessions, a statement on 100 took 2 ms on PostgreSQL and 4 ms on MariaDB; one on
-	// 500 took 8 and 61 ms.
+	// Among a million sessions, half of the statements on 500 took over 8 ms on PostgreSQL and over 61
+	// ms on MariaDB. Among 300,000, those on 100 took 2 and 4 ms.
 	o, err := newCleanup(append([]CleanupOption{WithBatchSize(100)}, opts...))
 	if err = errors.Join(r.err, err); err != nil {
 		return 0, err

@@ -49,7 +49,7 @@ const (
 	purposeSize      = 32
 	payloadSize      = 1024
 	reasonSize       = 64
-	suspensionIDSize = 40
+	suspensionIDSize = 20
 	eventIDSize      = 40
 	byIDSize         = 255
 )

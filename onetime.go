@@ -57,10 +57,8 @@ func (r *RepositoryOf[U, K, S]) IssueToken(ctx context.Context, userID string, p
 		if err := r.lockFor(u, userID); err != nil {
 			return err
 		}
-		if r.b.suspension != nil {
-			if err := cmp.Or(r.checkSnapshot(u.tx), r.refuseSuspended(u.tx, userID)); err != nil {
-				return err
-			}
+		if err := r.checkAdmitted(u.tx, userID); err != nil {
+			return err
 		}
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID, purpose) })
 		u.then(func(tx *gorm.DB) error {

@@ -29,7 +29,7 @@ const (
 const maxPeriod = 10 * 365 * 24 * time.Hour
 
 // TableNames are the tables of one user type. An empty name keeps the default. A name may be
-// qualified by a schema, as in "auth.users". Token is the table of [WithOneTimeTokens], and
+// qualified by a schema, as in "auth.users". Token is the table of [WithOneTimeTokens],
 // Suspension that of [WithSuspension], and Event that of [WithEventLog].
 type TableNames struct{ User, Key, Session, Token, Suspension, Event string }
 

@@ -26,7 +26,7 @@ type Suspension[U any] = SuspensionOf[*U]
 // SuspensionOf has the fields of a [Suspension]. P is the pointer to the application's user type.
 type SuspensionOf[P any] struct {
 	// ID is 20 characters of a–z and 0–9.
-	ID string `gorm:"column:id;primaryKey;not null;size:40" json:"id"`
+	ID string `gorm:"column:id;primaryKey;not null;size:20" json:"id"`
 	// UserID is the user's id. A user has one suspension at most.
 	UserID string `gorm:"column:user_id;not null;size:15;uniqueIndex" json:"userId"`
 	// Until is the last millisecond of the suspension. Zero is no end.
@@ -96,7 +96,7 @@ func (r *RepositoryOf[U, K, S]) Suspend(ctx context.Context, userID string, unti
 		}
 		u.then(func(tx *gorm.DB) error { return tx.Where(r.b.ownerIs(userID)).Delete(new(SuspensionOf[U])).Error })
 		u.then(func(tx *gorm.DB) error {
-			row := &SuspensionOf[U]{ID: random.String(20), UserID: userID, Until: end, Reason: reason, By: by, At: r.opts.now()}
+			row := &SuspensionOf[U]{ID: random.String(suspensionIDSize), UserID: userID, Until: end, Reason: reason, By: by, At: r.opts.now()}
 			return r.insertFor(tx, row, owner{userID: userID}, ErrUserNotFound, errDuplicate, nil, nil)
 		})
 		u.then(func(tx *gorm.DB) error { return r.voidTokens(tx, userID) })
@@ -214,6 +214,17 @@ func (r *RepositoryOf[U, K, S]) admit(tx *gorm.DB, userID string) error {
 	var ids []string
 	return tx.Session(&gorm.Session{SkipHooks: true}).Model(r.plugin.users.make()).Unscoped().Select(r.b.userID.DBName).
 		Where(r.b.userIs(userID)).Clauses(r.b.engine.ShareLock(r.b.user.Table)).Scan(&ids).Error
+}
+
+// checkAdmitted refuses a suspended user, in an operation that holds the user's lock.
+func (r *RepositoryOf[U, K, S]) checkAdmitted(tx *gorm.DB, userID string) error {
+	if r.b.suspension == nil {
+		return nil
+	}
+	if err := r.checkSnapshot(tx); err != nil {
+		return err
+	}
+	return r.refuseSuspended(tx, userID)
 }
 
 // checkSnapshot refuses a transaction of the caller's that does not see what was committed while

@@ -42,8 +42,8 @@ const (
 	TokenIssued     Type = "token issued"     // IssueToken
 	TokenUsed       Type = "token used"       // UseToken, ResetPassword, SignInWithToken
 	SignedIn        Type = "signed in"        // SignIn, after SessionOpened; SignInWithToken, without a KeyID
-	// SignInFailed follows a failed SignIn, UseKey, ChangePassword or Reauthenticate, outside any transaction of the
-	// library: there is nothing to undo, and a hook's error is joined to
+	// SignInFailed follows a failed SignIn, UseKey, ChangePassword or Reauthenticate, outside any
+	// transaction of the library: there is nothing to undo, and a hook's error is joined to
 	// ErrInvalidCredentials. In a transaction of the caller, a rollback undoes what a hook wrote.
 	SignInFailed  Type = "sign-in failed"
 	SessionOpened Type = "session opened" // OpenSession, SignIn, SignInWithToken
@@ -52,10 +52,11 @@ const (
 	Reauthenticated Type = "re-authenticated"
 	SessionRenewed  Type = "session renewed" // ValidateSession, by the call that renewed it
 	// SessionEnded follows every call that ends sessions, if there were any to end, except
-	// DeleteUser: once for each call. SessionID is empty if the call may have ended several. Dead sessions end without it.
+	// DeleteUser: once for each call. SessionID is empty if the call may have ended several. Dead
+	// sessions end without it.
 	SessionEnded Type = "session ended"
 	Suspended    Type = "suspended"   // Suspend, after the SessionEnded of the user's sessions
-	Unsuspended  Type = "unsuspended" // Unsuspend; not for a user who was not suspended
+	Unsuspended  Type = "unsuspended" // Unsuspend, only for a user who was suspended until then
 )
 
 // Hook is told of events. It writes through tx, which is in the operation's transaction if there

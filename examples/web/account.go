@@ -84,7 +84,7 @@ type export struct {
 	CreatedAt  time.Time      `json:"createdAt"`
 	Keys       []exportKey    `json:"keys"`
 	Devices    []exportDevice `json:"devices"`
-	Activity   []exportEvent  `json:"activity"` // the newest first, 1000 at most
+	Activity   []exportEvent  `json:"activity"` // the newest first
 }
 
 type exportKey struct {

@@ -32,7 +32,8 @@ func (m mail) String() string {
 	return text
 }
 
-// toFolder returns a function that writes each mail to a file, which has its name from the ID. A real site sends it here.
+// toFolder returns a function that writes each mail to a file, which has its name from the ID. A
+// real site sends it here.
 func toFolder(folder string) func(ctx context.Context, m mail) error {
 	return func(_ context.Context, m mail) error {
 		if folder == "" { // that is no error, or it would be tried again and again
