@@ -1,6 +1,8 @@
 package httpauth_test
 
 import (
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -63,4 +65,30 @@ func TestR105Origin(t *testing.T) {
 	})
 	handler(func(w http.ResponseWriter, r *http.Request) { must(t, web.SignOut(w, r)) })
 	check("SignOut", event.SessionEnded, ada.ID)
+}
+
+// TestR105Unwritable: an event log that cannot be written changes no answer, and is not silent.
+func TestR105Unwritable(t *testing.T) {
+	s := newSiteOf(t, []gormkey.Option{gormkey.WithEventLog()})
+	s.signUp("ada")
+	must(t, s.db.Exec("DROP TABLE auth_event").Error)
+	log := new(strings.Builder)
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	wrong := credentials("ada")
+	wrong.Password = "a wrong password"
+	_, err := s.web.SignIn(httptest.NewRecorder(), post("/sign-in"), wrong)
+	if database := new(gormkey.DatabaseError); !errors.Is(err, gormkey.ErrInvalidCredentials) || !errors.As(err, &database) {
+		t.Fatalf("got %v, want invalid credentials and the database's error", err)
+	}
+	w := httptest.NewRecorder()
+	s.web.Error(w, post("/sign-in"), err)
+	equal(t, "status", w.Code, http.StatusUnauthorized)
+	if text := log.String(); !strings.Contains(text, "an error came with the answer") || !strings.Contains(text, "auth_event does not exist") {
+		t.Errorf("log: got %q", text)
+	}
+	if text := w.Body.String() + log.String(); strings.Contains(text, "ada@") || strings.Contains(text, wrong.Password) {
+		t.Errorf("what was typed is in %q", text)
+	}
 }
