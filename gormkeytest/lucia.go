@@ -110,6 +110,20 @@ func luciaTables(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB
 	return db, gormkey.NewOf[reader, gormkey.Key[reader], visit](append(slices.Clone(s.options), opts...)...)
 }
 
+// luciaMigrated makes the tables of a schema, and adds those of the plugin's options.
+func luciaMigrated(s *suite, schema luciaSchema, opts ...gormkey.Option) (*gorm.DB, *gormkey.RepositoryOf[*reader, *gormkey.Key[reader], *visit]) {
+	s.Helper()
+	db, plugin := luciaTables(s, schema, opts...)
+	must(s, db.Use(plugin))
+	must(s, plugin.AutoMigrate(db))
+	pending, err := plugin.PendingSQL(db)
+	must(s, err)
+	equal(s, schema.name+": pending", strings.Join(pending, "; "), "")
+	auth, err := plugin.Repository()
+	must(s, err)
+	return db, auth
+}
+
 // ofDialect returns the documented schemas of the database's dialect.
 func ofDialect(s *suite) (list []luciaSchema) {
 	s.Helper()

@@ -301,3 +301,20 @@ func analyze(s *suite, db *gorm.DB, tables ...string) {
 		}
 	}
 }
+
+// signInStatements returns how many statements a sign-in sends, and those of the session check after
+// it.
+func signInStatements(s *suite, f *accounts) (signIn int, check []statement) {
+	s.Helper()
+	ada := signUp(s, f, "ada")
+	recorder := record(f.db)
+	auth, err := from(f.db)
+	must(s, err)
+	recorder.reset()
+	session, err := auth.SignIn(s.Context(), email(ada.Email))
+	must(s, err)
+	signIn = len(recorder.taken())
+	recorder.reset()
+	must(s, second(auth.ValidateSession(s.Context(), session.Token)))
+	return signIn, recorder.taken()
+}

@@ -22,7 +22,7 @@ var suspensionCases = []testCase{
 	{"suspension/R111 in a transaction of the caller's", suspensionTransaction},
 	{"suspension/R111 against sign-ins", func(s *suite) { suspensionRace(s) }},
 	{"suspension/R111 the same with a hook", func(s *suite) { suspensionRace(s, withNoHook) }},
-	{"suspension/R111 R106 beside the tables of a Lucia v2", suspensionLucia},
+	{"suspension/R111 R106 on Lucia's tables", suspensionLucia},
 	{"suspension/tables of other names", suspensionNames},
 	{"suspension/R112 who does not know the password", suspensionHidden},
 	{"suspension/R130 statements", suspensionStatements},
@@ -320,21 +320,8 @@ func suspensionHidden(s *suite) {
 }
 
 func suspensionStatements(s *suite) {
-	count := func(f *accounts) (signIn int, check []statement) {
-		ada := signUp(s, f, "ada")
-		recorder := record(f.db)
-		auth, err := from(f.db)
-		must(s, err)
-		recorder.reset()
-		session, err := auth.SignIn(s.Context(), email(ada.Email))
-		must(s, err)
-		signIn = len(recorder.taken())
-		recorder.reset()
-		must(s, second(auth.ValidateSession(s.Context(), session.Token)))
-		return signIn, recorder.taken()
-	}
-	plain, _ := count(s.withFacts())
-	signIn, check := count(s.withSuspension())
+	plain, _ := signInStatements(s, s.withFacts())
+	signIn, check := signInStatements(s, s.withSuspension())
 	more := 1
 	if s.batches {
 		more = 2 // one of them makes the batch fail
@@ -347,18 +334,11 @@ func suspensionStatements(s *suite) {
 	}
 }
 
-// suspensionLucia: the tables of suspensions and events are made beside Lucia's, take Lucia's ids, and
-// hold no token, which is the id of a session there.
+// suspensionLucia: the tables of suspensions and events are added to Lucia's, take Lucia's ids, and hold
+// no token, which is the id of a session there.
 func suspensionLucia(s *suite) {
 	for _, schema := range ofDialect(s) {
-		db, plugin := luciaTables(s, schema, gormkey.WithOneTimeTokens(), gormkey.WithSuspension(), gormkey.WithEventDelivery())
-		must(s, db.Use(plugin))
-		must(s, plugin.AutoMigrate(db))
-		pending, err := plugin.PendingSQL(db)
-		must(s, err)
-		equal(s, schema.name+": pending", strings.Join(pending, "; "), "")
-		auth, err := plugin.Repository()
-		must(s, err)
+		db, auth := luciaMigrated(s, schema, gormkey.WithOneTimeTokens(), gormkey.WithSuspension(), gormkey.WithEventDelivery())
 		ctx := s.Context()
 		u := &reader{Username: "ada"}
 		must(s, auth.CreateUser(ctx, u, email("ada")))

@@ -162,14 +162,7 @@ func tokenMigration(s *suite) {
 // tokenLucia: the table is added to those of each documented schema, with its foreign key.
 func tokenLucia(s *suite) {
 	for _, schema := range ofDialect(s) {
-		db, plugin := luciaTables(s, schema, gormkey.WithOneTimeTokens())
-		must(s, db.Use(plugin))
-		must(s, plugin.AutoMigrate(db))
-		pending, err := plugin.PendingSQL(db)
-		must(s, err)
-		equal(s, schema.name+": pending", strings.Join(pending, "; "), "")
-		auth, err := plugin.Repository()
-		must(s, err)
+		db, auth := luciaMigrated(s, schema, gormkey.WithOneTimeTokens())
 		ctx := s.Context()
 		ada := &reader{Username: "ada"}
 		must(s, auth.CreateUser(ctx, ada, email("ada@example.com")))
