@@ -19,7 +19,7 @@ import (
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
 
-// upgradeDSNs are databases in which one release runs beside the next.
+// upgradeDSNs returns an empty database of each engine, on which two releases run at the same time.
 var upgradeDSNs = map[string]func(t *testing.T) gorm.Dialector{
 	"sqlite": func(t *testing.T) gorm.Dialector {
 		return sqlite.Open("file:" + filepath.Join(t.TempDir(), "test.db") + "?_foreign_keys=1&_busy_timeout=20000&_journal_mode=WAL&_txlock=immediate")
@@ -108,7 +108,7 @@ func upgradeFacts(t *testing.T, dialector gorm.Dialector, round string) {
 	migrated.Store(true)
 	var news [writers]*gormkey.Session[app.Account]
 	if err == nil {
-		for i := range writers { // the new process opens sessions beside the old ones
+		for i := range writers { // the new process opens sessions while the old ones do
 			workers.Go(func() {
 				var err error
 				if news[i], err = auth.SignIn(ctx, app.Email(users[i].Email), auth.Remembered(true)); err != nil {
@@ -122,7 +122,7 @@ func upgradeFacts(t *testing.T, dialector gorm.Dialector, round string) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%s: AutoMigrate took %v, beside %d rounds of the old processes; %d after it", round, took.Round(time.Millisecond), during, rounds.Load()-before-during)
+	t.Logf("%s: AutoMigrate took %v, with %d rounds of the old processes meanwhile and %d after it", round, took.Round(time.Millisecond), during, rounds.Load()-before-during)
 
 	log := new(app.DDL)
 	app.Must(t, plugin.AutoMigrate(next.Session(&gorm.Session{Logger: log})))
@@ -250,9 +250,9 @@ func TestUpgradeOpenTransaction(t *testing.T) {
 					}
 					if tries++; tries == 1 {
 						go func() { migrated <- plugin.AutoMigrate(next) }()
-						time.Sleep(500 * time.Millisecond) // until it waits
+						waiting(t, db, 1)
 						go func() { _, err := old.ValidateSession(ctx, session.Token); checked <- err }()
-						time.Sleep(100 * time.Millisecond)
+						waiting(t, db, 2)
 					}
 					_, err := old.With(tx).OpenSession(ctx, ada.ID)
 					return err
@@ -270,5 +270,26 @@ func TestUpgradeOpenTransaction(t *testing.T) {
 			}
 			t.Logf("%d tries", tries)
 		})
+	}
+}
+
+// waiting returns once so many statements wait for a lock of a table. Nothing tells that on SQLite,
+// where the migration gets the time to begin.
+func waiting(t *testing.T, db *gorm.DB, want int) {
+	t.Helper()
+	count := map[string]string{
+		"postgres": "SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND NOT l.granted",
+		"mysql":    "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND state LIKE 'Waiting for table metadata lock%'",
+	}[db.Name()]
+	if count == "" {
+		time.Sleep(100 * time.Millisecond)
+		return
+	}
+	n := 0
+	for end := time.Now().Add(30 * time.Second); n < want; time.Sleep(10 * time.Millisecond) {
+		app.Must(t, db.Raw(count).Scan(&n).Error)
+		if n < want && time.Now().After(end) {
+			t.Fatalf("%d statements wait, want %d", n, want)
+		}
 	}
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/gormkey/gormkey/integration/internal/app"
 )
 
-// settle waits until vtgate knows the facts' columns, and goes on knowing them. It hears of DDL
-// up to a second late, so it may still have the columns of the test before, or lose these again.
-func settle(t *testing.T, db *gorm.DB) {
+// settle waits until vtgate knows what a query names, and goes on knowing it. It hears of DDL up to
+// a second late, so it may still have the columns of the test before, or lose these again.
+func settle(t *testing.T, db *gorm.DB, query string) {
 	t.Helper()
 	for begun, known := time.Now(), 0; known < 50; known++ {
-		if err := tracked(func() error { return db.Exec("SELECT remembered FROM user_session ORDER BY id").Error }); err != nil {
+		if err := tracked(func() error { return db.Exec(query).Error }); err != nil {
 			if known = 0; time.Since(begun) > 30*time.Second {
 				t.Fatal(err)
 			}
@@ -30,6 +30,9 @@ func settle(t *testing.T, db *gorm.DB) {
 		time.Sleep(25 * time.Millisecond)
 	}
 }
+
+// factsQuery names a column of facts.
+const factsQuery = "SELECT remembered FROM user_session ORDER BY id"
 
 // sessionLookup returns the ids that the lookup vindex of the sessions has.
 func sessionLookup(t *testing.T, db *gorm.DB) (ids []string) {
@@ -57,7 +60,7 @@ func TestVitessReauthenticate(t *testing.T) {
 	db := openSharded(t)
 	clock := gormkeytest.NewClock()
 	auth := app.Install(t, db, app.New(gormkey.WithPlanetScale(), gormkey.WithSessionFacts(), gormkey.WithOneTimeTokens(), gormkey.WithClock(clock.Now)))
-	settle(t, db)
+	settle(t, db, factsQuery)
 	var kept []string  // ids of sessions
 	for i := range 8 { // on either shard
 		login := app.Email(fmt.Sprintf("%d@example.com", i))
@@ -187,7 +190,7 @@ func TestVitessAs(t *testing.T) {
 	db := openSharded(t)
 	clock := gormkeytest.NewClock()
 	auth := app.Install(t, db, app.New(gormkey.WithPlanetScale(), gormkey.WithSessionFacts(), gormkey.WithOneTimeTokens(), gormkey.WithClock(clock.Now)))
-	settle(t, db)
+	settle(t, db, factsQuery)
 	// An operation that waits for itself over two shards would end after 30 seconds.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

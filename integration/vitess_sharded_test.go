@@ -83,7 +83,7 @@ func TestVitessLockOrder(t *testing.T) {
 		gormkey.WithPlanetScale(), gormkey.WithClock(clock.Now), gormkey.WithPasswordHasher(gormkeytest.FastHasher()), gormkey.WithSessionFacts())
 	app.Must(t, db.Use(plugin))
 	app.Must(t, plugin.AutoMigrate(db))
-	settle(t, db)
+	settle(t, db, factsQuery)
 	auth, err := plugin.Repository()
 	app.Must(t, err)
 	for name, verb := range map[string]func(ctx context.Context, s *device) error{

@@ -162,7 +162,7 @@ func TestInteropFactsAdded(t *testing.T) {
 	}
 }
 
-// luciaRound is all that a Lucia does with a user's sessions, but for their end.
+// luciaRound does with a user's sessions everything that a Lucia does, except to end them.
 func (p *factsPair) luciaRound(userID, kept string) error {
 	session, err := p.lucia.createSession(userID, "NO")
 	if err != nil {
@@ -225,7 +225,7 @@ func TestInteropFactsLucia(t *testing.T) {
 			got, err := p.lucia.validate(token)
 			must(t, err)
 			equal(t, "state at Lucia", got.State, "active")
-			// The process without the option goes on beside them.
+			// The process without the option keeps running meanwhile.
 			_, err = p.gorm.validate(token)
 			must(t, err)
 		}
